@@ -1,0 +1,60 @@
+"""`casb <verb>`: one program. Each verb is a module of `casb.commands` and is imported when asked for."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+from casb import __version__
+from casb.errors import CasbError, Problems
+
+VERBS = {
+    "up": "proxy and sidecar together, supervised",
+    "proxy": "the session-control proxy",
+    "serve": "the sidecar: activity log, catalog, portal",
+    "check": "every error of every policy and configuration file",
+    "test": "run the *_test.yaml kept beside policies",
+    "explain": "an error code, or a decision by its activity id",
+    "replay": "recorded flows through the decision path",
+    "activity": "search and export the activity log",
+    "catalog": "the apps and which of them owns a host",
+    "certs": "the certificate authority: make, show, export",
+    "open": "open a file that was handed over encrypted",
+    "schema": "the JSON Schema of policy and configuration files",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit status: 0 done, 1 the answer is no, 2 the call is wrong."""
+    arguments = sys.argv[1:] if argv is None else argv
+    parser = argparse.ArgumentParser(
+        prog="casb",
+        description="An open, self-hosted cloud access security broker.",
+        epilog="verbs:\n" + "\n".join(f"  {verb:<10} {text}" for verb, text in VERBS.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="casb <verb> [options]; casb <verb> --help",
+    )
+    parser.add_argument("--version", action="version", version=f"casb {__version__}")
+    parser.add_argument("verb", choices=VERBS, metavar="verb", help=argparse.SUPPRESS)
+    verb = parser.parse_args(arguments[:1]).verb
+    module = importlib.import_module(f"casb.commands.{verb}")
+    inner = argparse.ArgumentParser(
+        prog=f"casb {verb}",
+        description=module.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.add_arguments(inner)
+    try:
+        return int(module.run(inner.parse_args(arguments[1:])) or 0)
+    except (CasbError, Problems) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        return 0
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,117 @@
+"""What somebody does in an app: the facts a decision rests on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from casb.model.app import App
+from casb.model.file import FileFacts
+from casb.model.identity import Client, Device, User
+
+
+class ActivityType(StrEnum):
+    """Microsoft activity types in OCSF spelling (house.md section 13)."""
+
+    LOGON = "logon"
+    LOGOFF = "logoff"
+    VIEW = "view"
+    DOWNLOAD = "download"
+    UPLOAD = "upload"
+    COPY = "copy"
+    CUT = "cut"
+    PASTE = "paste"
+    PRINT = "print"
+    SEND_ITEM = "send_item"
+    SHARE = "share"
+    UNSHARE = "unshare"
+    EDIT = "edit"
+    CREATE = "create"
+    DELETE = "delete"
+
+
+class RequestMode(StrEnum):
+    """How the browser asks, from Fetch Metadata (W3C `Sec-Fetch-*`) or, where absent, from `Accept`/`Upgrade`."""
+
+    NAVIGATION = "navigation"  # a page the person sees
+    FETCH = "fetch"  # fetch() or XMLHttpRequest
+    SUBRESOURCE = "subresource"  # script, style, image, font, media, frame asset
+    WEBSOCKET = "websocket"
+    OTHER = "other"  # not a browser, or one that does not say
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestFacts:
+    """A request as the origin is meant to see it: `host` is the app's own, never the suffixed one."""
+
+    method: str
+    scheme: str
+    host: str
+    port: int
+    path: str  # without the query
+    mode: RequestMode = RequestMode.OTHER
+    save_as: bool = False  # `Sec-Fetch-Dest: empty` on a navigation: the browser is going to save it
+    frame: bool = False  # a navigation inside a frame
+    content_type: str = ""  # media type, lower case, no parameters
+    content_length: int | None = None
+    upload_name: str | None = None  # file name told by the request's headers
+
+    @property
+    def url(self) -> str:
+        """Scheme, host and path. The query is left out on purpose: it may carry secrets."""
+        default = 443 if self.scheme == "https" else 80
+        port = "" if self.port == default else f":{self.port}"
+        return f"{self.scheme}://{self.host}{port}{self.path}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResponseFacts:
+    """A response by its head alone."""
+
+    status: int
+    content_type: str = ""  # media type, lower case, no parameters
+    content_length: int | None = None
+    content_encoding: str = ""
+    attachment: bool = False  # `Content-Disposition: attachment` (RFC 6266)
+    filename: str | None = None  # from Content-Disposition, decoded
+    nosniff: bool = False
+
+
+class Source(StrEnum):
+    """MDCA activity sources that we can have."""
+
+    ACCESS_CONTROL = "access control"
+    SESSION_CONTROL = "session control"
+    CONNECTOR = "app connector"
+    DISCOVERY = "discovery"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActivityObject:
+    """A file, folder or person an activity is about."""
+
+    type: str
+    id: str
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Activity:
+    """Everything a policy may look at. `id` is a ULID, handed in from the rim."""
+
+    id: str
+    time: datetime
+    type: ActivityType
+    app: App | None
+    user: User | None
+    device: Device
+    client: Client
+    session_id: str | None = None
+    instance: str | None = None
+    objects: tuple[ActivityObject, ...] = ()
+    file: FileFacts | None = None
+    request: RequestFacts | None = None
+    response: ResponseFacts | None = None
+    source: Source = Source.SESSION_CONTROL
+    auth_contexts: frozenset[str] = frozenset()

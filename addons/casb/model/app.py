@@ -1,0 +1,62 @@
+"""The applications: which hosts they have, how far they are trusted, how their traffic is recognised."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class AppTag(StrEnum):
+    """The catalog's sanctioning tag."""
+
+    SANCTIONED = "sanctioned"
+    UNSANCTIONED = "unsanctioned"
+    MONITORED = "monitored"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upstream:
+    """Where an app really is when that differs from its name. `ca` is a PEM path that alone is trusted for it."""
+
+    connect: str | None = None  # "host:port" or "http://host:port"
+    ca: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    """Names an activity of an app by its request: `POST /api/items/*/share` is a `share`."""
+
+    activity: str
+    methods: frozenset[str] = frozenset()  # empty: any
+    path: str = "*"  # glob over the path alone, never the query
+    content_types: frozenset[str] = frozenset()  # request content types; empty: any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rewrite:
+    """Per-app quirks of the rewriting engine."""
+
+    exclude: tuple[str, ...] = ()  # path globs whose bodies are left byte-exact
+    inject_guard: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """One application. `domains` are lower-case A-labels; `*.example.com` covers every name below, not itself."""
+
+    id: str
+    name: str
+    domains: tuple[str, ...]
+    category: str = ""
+    tag: AppTag = AppTag.SANCTIONED
+    risk_score: int | None = None
+    controlled: bool = True
+    upstream: Upstream = field(default_factory=Upstream)
+    signatures: tuple[Signature, ...] = ()
+    rewrite: Rewrite = field(default_factory=Rewrite)
+    start: str = "/"  # path a person opens first; shown on the sign-out and portal pages
+    logout: tuple[str, ...] = ()  # path globs that end the app's own session; ours ends with it (S49)
+    provider: str | None = None  # identity provider id; None: the deployment's first
+    always_proxied: bool = True  # False: a user whom no session policy could concern goes to the real host (S30)
+    on_failure: str = "block"  # block | allow: what an activity that cannot be judged gets (S22)

@@ -1,0 +1,50 @@
+"""What is known of a file: from its name and headers first, from its bytes when a policy needs that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class VerdictStatus(StrEnum):
+    CLEAN = "clean"
+    SENSITIVE = "sensitive"
+    MALICIOUS = "malicious"
+    UNSCANNABLE = "unscannable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One sensitive information type and how often it occurs. `places` hold masked excerpts only."""
+
+    info_type: str
+    count: int
+    confidence: int = 100  # percent
+    places: tuple[tuple[int, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What reading the content gave. `why` says why a file is unscannable."""
+
+    status: VerdictStatus
+    findings: tuple[Finding, ...] = ()
+    label: str | None = None
+    inspector: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileFacts:
+    """`None` means not known (yet); `inspected` tells whether the content facts below it are final."""
+
+    name: str
+    extension: str = ""  # lower case, after the last dot, without it
+    size: int | None = None
+    declared_type: str | None = None
+    # From the content; unknown until `inspected`.
+    inspected: bool = False
+    detected_type: str | None = None  # media type by content
+    sha256: str | None = None
+    label: str | None = None
+    verdict: Verdict | None = None

@@ -1,0 +1,130 @@
+"""One line of the activity log, and its JSON form: the same in the spool, in the store, in exports and for replay."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from casb.model.activity import Activity
+from casb.model.decision import Decision, Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """An activity with its decision. `extra` holds what only one kind has, e.g. bytes sent."""
+
+    activity: Activity
+    decision: Decision
+    policy_version: str = ""
+    mode: str = ""  # suffix, forward, host
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+def to_json(record: Record) -> dict[str, Any]:
+    """The record as plain JSON data. Absent facts are `None`; nothing secret is in a `Record` to begin with."""
+    activity, decision = record.activity, record.decision
+    app, user, device, client = activity.app, activity.user, activity.device, activity.client
+    file, request, response = activity.file, activity.request, activity.response
+    return {
+        "id": activity.id,
+        "time": rfc3339(activity.time),
+        "activity": activity.type.value,
+        "source": activity.source.value,
+        "app": app and {"id": app.id, "name": app.name, "tag": app.tag.value},
+        "instance": activity.instance,
+        "user": user
+        and {
+            "id": user.id,
+            "name": user.name,
+            "display_name": user.display_name,
+            "domain": user.domain,
+            "groups": sorted(user.groups),
+            "groups_known": user.groups_known,
+            "is_guest": user.is_guest,
+            "tenant": user.tenant,
+        },
+        "device": {
+            "id": device.id,
+            "tags": sorted(device.tags),
+            "managed": device.managed,
+            "type": device.type.value,
+            "os": device.os,
+            "sources": dict(device.sources),
+        },
+        "client": {
+            "ip": client.ip,
+            "ip_tags": sorted(client.ip_tags),
+            "ip_category": client.ip_category,
+            "country": client.country,
+            "isp": client.isp,
+            "user_agent": client.user_agent,
+            "agent_tags": sorted(client.agent_tags),
+            "app": client.app.value,
+        },
+        "session": activity.session_id,
+        "auth_contexts": sorted(activity.auth_contexts),
+        "objects": [{"type": each.type, "id": each.id, "name": each.name} for each in activity.objects],
+        "file": file
+        and {
+            "name": file.name,
+            "extension": file.extension,
+            "size": file.size,
+            "declared_type": file.declared_type,
+            "detected_type": file.detected_type,
+            "inspected": file.inspected,
+            "sha256": file.sha256,
+            "label": file.label,
+            "verdict": file.verdict
+            and {"status": file.verdict.status.value, "inspector": file.verdict.inspector, "why": file.verdict.why},
+            "findings": {each.info_type: each.count for each in file.verdict.findings} if file.verdict else {},
+        },
+        "request": request
+        and {
+            "method": request.method,
+            "url": request.url,
+            "mode": request.mode.value,
+            "content_type": request.content_type,
+            "content_length": request.content_length,
+        },
+        "response": response
+        and {
+            "status": response.status,
+            "content_type": response.content_type,
+            "content_length": response.content_length,
+            "attachment": response.attachment,
+        },
+        "action": decision.action.word,
+        "policy": decision.policy,
+        "matched": list(decision.matched),
+        "severity": decision.severity and decision.severity.value,
+        "reasons": [reason_json(reason) for reason in decision.reasons],
+        "alerts": [
+            {"policy": each.policy, "severity": each.severity.value, "title": each.title} for each in decision.alerts
+        ],
+        "message": decision.message,
+        "default_behaviour": decision.default_behaviour,
+        "policy_version": record.policy_version,
+        "mode": record.mode,
+        "extra": dict(record.extra),
+    }
+
+
+def reason_json(reason: Reason) -> dict[str, Any]:
+    """A reason as plain JSON data."""
+    return {
+        "code": reason.code,
+        "policy": reason.policy,
+        "file": reason.where.file,
+        "line": reason.where.line,
+        "column": reason.where.column,
+        "condition": reason.condition,
+        "fact": reason.fact,
+        "truth": reason.truth.name.lower(),
+    }
+
+
+def rfc3339(time: datetime) -> str:
+    """RFC 3339 UTC with milliseconds and a Z."""
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{time.microsecond // 1000:03d}Z"

@@ -1,0 +1,163 @@
+"""The deployment as values: what `casb.yaml` says. Read by `casb.config`; nothing here touches a file.
+
+Durations are seconds, sizes bytes, ports as in TCP. Paths are absolute once loaded (relative ones count from the
+configuration folder).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+class Secret(str):
+    """A string that never prints itself; `str.__str__(secret)` or `.reveal()` gives it on purpose."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    def __str__(self) -> str:
+        return "…"
+
+    def __format__(self, spec: str) -> str:
+        return "…"
+
+    def reveal(self) -> str:
+        """The secret itself."""
+        return self[:]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listeners:
+    """Where we listen, `address:port`. `forward: null` switches the forward proxy off."""
+
+    reverse: str = "127.0.0.1:8443"
+    forward: str | None = "127.0.0.1:8080"
+    sidecar: str = "127.0.0.1:8090"
+    health: str | None = "127.0.0.1:8091"  # /healthz, /readyz and /metrics of the proxy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceRules:
+    """Which proof gives which device tag (reference/identity.md section 4).
+
+    `compliant` and `hybrid_joined` name authentication contexts (`c1`); `claims` maps a tag to claim values,
+    e.g. `{compliant: {device_compliant: [true]}}`; `signin_state` accepts Entra's undocumented flags as well.
+    """
+
+    compliant: tuple[str, ...] = ()
+    hybrid_joined: tuple[str, ...] = ()
+    signin_state: bool = False
+    claims: Mapping[str, Mapping[str, tuple[str | bool, ...]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """One identity provider. `authority` for Entra: `https://login.microsoftonline.com/{tenant}` and a tenant list."""
+
+    id: str
+    kind: Literal["entra", "oidc"] = "oidc"
+    authority: str = ""  # OIDC issuer; for Entra the authority with the tenant or `organizations`, ending in /v2.0
+    client_id: str = ""
+    client_secret: Secret | None = None
+    client_certificate: str | None = None  # PEM with key and certificate; preferred over a secret
+    tenants: tuple[str, ...] = ()  # allow-list of tenant ids (Entra)
+    scopes: tuple[str, ...] = ()
+    algorithms: tuple[str, ...] = ("RS256",)
+    ca: str | None = None  # PEM that alone is trusted for the provider; None: the system's roots
+    domains: tuple[str, ...] = ()  # the organisation's own mail domains; others are guests
+    groups_claim: str = "groups"
+    device: DeviceRules = field(default_factory=DeviceRules)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionLimits:
+    """Lifetimes in seconds (reference/identity.md section 5)."""
+
+    idle: int = 3600
+    absolute: int = 36000
+    pending: int = 600
+    code: int = 60
+    resume_body: int = 1024 * 1024  # largest POST body kept across a sign-in, bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Ceilings. `hold` bounds what is ever buffered of one body; larger files take `unscannable`."""
+
+    hold: int = 50 * 1024 * 1024
+    rewrite: int = 16 * 1024 * 1024  # text larger than this streams through the rewriter, never buffered
+    request_body: int = 5 * 1024 * 1024 * 1024
+    upstream_idle: int = 120
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admins:
+    """Who may sign in to the portal. `local` allows the first-run admin; `group` names an IdP group."""
+
+    local: bool = True
+    provider: str | None = None
+    group: str | None = None
+    client_id: str | None = None
+    client_secret: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sidecar:
+    """The proxy's way to the sidecar, and the sidecar's own settings. `token` is made in the data folder if absent."""
+
+    url: str | None = None  # default: http://<listeners.sidecar>
+    public_url: str | None = None  # as admins' browsers see the portal
+    token: Secret | None = None
+    database: str = "sqlite"
+    retention_days: int = 180
+    admins: Admins = field(default_factory=Admins)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustedProxy:
+    """Addresses whose `X-Forwarded-For` is believed; from anybody else the header is dropped."""
+
+    addresses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """One deployment."""
+
+    suffix: str
+    version: int = 1
+    public_port: int | None = None  # the port browsers use; default: the reverse listener's
+    data: str = "var"
+    authority: str = "certs"  # folder of our certificate authority
+    listeners: Listeners = field(default_factory=Listeners)
+    providers: tuple[Provider, ...] = ()
+    session: SessionLimits = field(default_factory=SessionLimits)
+    limits: Limits = field(default_factory=Limits)
+    sidecar: Sidecar = field(default_factory=Sidecar)
+    trusted_proxies: tuple[str, ...] = ()
+    on_failure: Literal["block", "allow"] = "block"  # the default behaviour (S22)
+    geo_database: str | None = None  # operator's .mmdb (extra `casb[geo]`)
+    recovery_recipient: str | None = None  # age recipient added to every protected file
+    record_flows: str | None = None  # scrubbed flows for `casb replay` are appended here
+    folder: str = ""  # the configuration folder itself; set by the loader
+
+    @property
+    def port(self) -> int:
+        """The port that browsers see on suffixed hosts."""
+        return self.public_port or int(self.listeners.reverse.rpartition(":")[2])
+
+    @property
+    def login_host(self) -> str:
+        return f"login.{self.suffix}"
+
+    @property
+    def sidecar_url(self) -> str:
+        return self.sidecar.url or f"http://{self.listeners.sidecar}"
+
+    def address_of(self, host: str) -> str:
+        """`https://host[:port]` as a browser writes it."""
+        return f"https://{host}" if self.port == 443 else f"https://{host}:{self.port}"
