@@ -1,0 +1,1 @@
+"""The configuration folder: casb.yaml, apps/*.yaml, ranges.yaml to values; located errors."""

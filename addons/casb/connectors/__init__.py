@@ -1,0 +1,1 @@
+"""Other people's services: identity providers and their signing keys."""

@@ -1,0 +1,1 @@
+"""The crafts put together, still without I/O: snapshot, exchange, pages, replay."""

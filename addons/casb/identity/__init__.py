@@ -1,0 +1,1 @@
+"""Who, on which device: tokens, claims, sessions."""

@@ -1,0 +1,1 @@
+"""What may happen: YAML policies, their conditions, and the decision."""

@@ -1,0 +1,1 @@
+"""Keep the session in the proxy: host names in headers and bodies, both ways."""

@@ -1,0 +1,1 @@
+"""The rim towards people: API and portal."""
