@@ -125,20 +125,33 @@ FLOW = [
 
 
 def _node_red_settings(key: Path, certificate: Path, port: int, folder: Path) -> str:
-    return f"""// Written by the demo. Nothing here asks anybody outside this machine for anything.
-const fs = require("fs");
-module.exports = {{
-  uiHost: "127.0.0.1",
-  uiPort: {port},
-  https: {{ key: fs.readFileSync({json.dumps(str(key))}), cert: fs.readFileSync({json.dumps(str(certificate))}) }},
-  userDir: {json.dumps(str(folder))},
-  flowFile: "flows.json",
-  credentialSecret: false,
-  telemetry: {{ enabled: false, updateNotification: false }},
-  diagnostics: {{ enabled: false, ui: false }},
-  runtimeState: {{ enabled: false, ui: false }},
-  externalModules: {{ autoInstall: false, palette: {{ allowInstall: false, allowUpload: false }}, modules: {{ allowInstall: false }} }},
-  editorTheme: {{ tours: false, projects: {{ enabled: false }}, page: {{ title: "Contoso flows" }}, header: {{ title: "Contoso flows" }}, palette: {{ catalogues: [] }} }},
-  logging: {{ console: {{ level: "info", metrics: false, audit: false }} }},
-}};
-"""
+    """Nothing in it asks anybody outside this machine for anything."""
+    settings = {
+        "uiHost": "127.0.0.1",
+        "uiPort": port,
+        "userDir": str(folder),
+        "flowFile": "flows.json",
+        "credentialSecret": False,
+        "telemetry": {"enabled": False, "updateNotification": False},
+        "diagnostics": {"enabled": False, "ui": False},
+        "runtimeState": {"enabled": False, "ui": False},
+        "externalModules": {
+            "autoInstall": False,
+            "palette": {"allowInstall": False, "allowUpload": False},
+            "modules": {"allowInstall": False},
+        },
+        "editorTheme": {
+            "tours": False,
+            "projects": {"enabled": False},
+            "page": {"title": "Contoso flows"},
+            "header": {"title": "Contoso flows"},
+            "palette": {"catalogues": []},
+        },
+        "logging": {"console": {"level": "info", "metrics": False, "audit": False}},
+    }
+    read = {"key": str(key), "cert": str(certificate)}
+    files = ", ".join(f"{name}: fs.readFileSync({json.dumps(path)})" for name, path in read.items())
+    return (
+        'const fs = require("fs");\n'
+        f"module.exports = {{ ...{json.dumps(settings, indent=2)}, https: {{ {files} }} }};\n"
+    )

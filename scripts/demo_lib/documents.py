@@ -1,4 +1,4 @@
-"""Real files for the demo: a workbook, a document, a PDF, a text and something large. Every name and number is invented."""
+"""Real files for the demo: workbook, document, PDF, text, something large. Every name and number is invented."""
 
 from __future__ import annotations
 
