@@ -158,6 +158,106 @@ _SHARED = (
     ),
 )
 
+_POLICY = (
+    Code(
+        code="P030",
+        meaning="two policies have the same id",
+        cause="Ids name policies in decisions, logs and tests, so each may be used once in the whole folder.",
+        cure="Rename one of them.",
+    ),
+    Code(
+        code="P031",
+        meaning="unknown app",
+        cause="The id is in no file under apps/.",
+        cure="Use the id of an app that exists, or add the app.",
+        example="apps: [flies]",
+    ),
+    Code(
+        code="P032",
+        meaning="not an address or range",
+        cause="The text is no IPv4 or IPv6 address and no CIDR range, or has bits set behind its prefix.",
+        cure="Write 192.0.2.7, 192.0.2.0/24, '2001:db8::1' or '2001:db8::/32'.",
+        example="client: {ip: 192.0.2.7/24}",
+    ),
+    Code(
+        code="P033",
+        meaning="not a file size",
+        cause="The value is no number of bytes and no number with B, KB, MB or GB.",
+        cure="Write 500KB, 10MB or 1.5GB.",
+        example="file: {size: {at_least: 10 megs}}",
+    ),
+    Code(
+        code="P034",
+        meaning="not a regular expression",
+        cause="The expression is not in RE2 syntax, which has neither look-around nor back-references, or is too long.",
+        cure="Mend it, or use `contains`, `starts_with` or wildcards.",
+        example="file: {name: {regex: '(a'}}",
+    ),
+    Code(
+        code="P035",
+        meaning="this kind of policy does not know that",
+        cause="An access policy is asked at sign-in: there is no file yet and no other activity than the logon.",
+        cure="Use kind: session for files and activities, kind: access for the sign-in.",
+    ),
+    Code(
+        code="P036",
+        meaning="only downloads can be protected",
+        cause="`protect` hands a file over encrypted, which makes sense for downloads alone.",
+        cure="Write activities: download, and a second policy for the other activities.",
+    ),
+    Code(
+        code="P037",
+        meaning="nothing in it",
+        cause="An empty list or mapping stands where values belong; it would match nothing, or everything.",
+        cure="Add a value, or remove the key.",
+        example="file: {extension: []}",
+    ),
+    Code(
+        code="P038",
+        meaning="not a policy id",
+        cause="Ids are made of small letters, digits and hyphens, at most 64, without a hyphen at either end.",
+        cure="Write block-payroll-downloads instead of 'Block payroll downloads'; `name` takes the sentence.",
+        example="id: Block Payroll",
+    ),
+    Code(
+        code="P039",
+        meaning="unknown placeholder in a message",
+        cause="Braces in a message name what is filled in, and this is none of the known names.",
+        cure="Use {user}, {app}, {file} or {policy}; write {{ and }} for braces.",
+        example="message: '{filename} is blocked'",
+    ),
+    Code(
+        code="P040",
+        meaning="the file cannot be opened",
+        cause="It is not there, is not a file, or may not be read.",
+        cure="Check the path and its permissions.",
+    ),
+    Code(
+        code="P050",
+        meaning="can never match (warning)",
+        cause="The conditions exclude each other, or ask for a file at activities that have none.",
+        cure="Remove one of the conditions, or split the policy.",
+    ),
+    Code(
+        code="P051",
+        meaning="no address range has this tag (warning)",
+        cause="The tag is on no range in ranges.yaml, so the condition never holds.",
+        cure="Correct the spelling, or add the tag to a range.",
+    ),
+    Code(
+        code="P052",
+        meaning="no test (warning)",
+        cause="No case in a *_test.yaml expects this policy.",
+        cure="Add a case to the tests beside the policies; `casb test --coverage` names the conditions without one.",
+    ),
+    Code(
+        code="P060",
+        meaning="a test names what does not exist",
+        cause="A case names a policy file that cannot be found, or expects a policy that is in none of its files.",
+        cure="Correct the path (it counts from the test file) or the policy's id.",
+    ),
+)
+
 
 def _table(*codes: Code) -> Mapping[str, Code]:
     table: dict[str, Code] = {}
@@ -175,5 +275,5 @@ _DEPLOYMENT = tuple(
     for code, meaning, cause, cure, example in ROWS
 )
 
-CODES: Mapping[str, Code] = _table(*_SHARED, *_DEPLOYMENT)
+CODES: Mapping[str, Code] = _table(*_SHARED, *_POLICY, *_DEPLOYMENT)
 """Code to page, in order of the codes."""

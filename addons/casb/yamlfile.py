@@ -86,14 +86,24 @@ def read_located[T](
     shape: type[T], text: bytes, file: str, *, prefix: str = "P", limit: int = MAX_BYTES
 ) -> tuple[T, Marks]:
     """As `read`, together with the place of every key and value."""
+    value, marks, report = examine(shape, text, file, prefix=prefix, limit=limit)
+    if report.errors or value is None or marks is None:
+        raise Problems(report.sorted())
+    return value, marks
+
+
+def examine[T](
+    shape: type[T], text: bytes, file: str, *, prefix: str = "P", limit: int = MAX_BYTES
+) -> tuple[T | None, Marks | None, Report]:
+    """As `read_located`, without raising: the value is None when it does not fit, the marks when there is no tree.
+
+    For those who have more to say about a faulty file. A value may come together with errors and must not be used then.
+    """
     report = Report(file, prefix)
     root = _tree(text, report, limit)
-    value: T | None = None
-    if root is not None:
-        value = _typed(shape, root, report)
-    if report.errors or root is None or value is None:
-        raise Problems(report.sorted())
-    return value, Marks(file, root)
+    if root is None:
+        return None, None, report
+    return _typed(shape, root, report), Marks(file, root), report
 
 
 class Report:

@@ -44,13 +44,18 @@ class Configuration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """What could be read of a folder, and all that is wrong with it. `settings` is None without a sound `casb.yaml`."""
+    """What could be read of a folder, and all that is wrong with it.
+
+    `settings` is None without a sound `casb.yaml`. `complete` tells that no app and no range is missing because its
+    file could not be read, so that a policy naming an unknown one is wrong.
+    """
 
     settings: Settings | None
     apps: tuple[App, ...]
     ranges: tuple[IpRange, ...]
     policy_texts: Mapping[str, bytes]
     version: str
+    complete: bool
     errors: tuple[CasbError, ...]
 
     def finished(self) -> Configuration:
@@ -87,6 +92,7 @@ def draft(files: Mapping[str, bytes], folder: str, outside: Outside | None = Non
         ranges=ranges,
         policy_texts={reader.label(name): text for name, text in sorted(files.items()) if is_policy(name)},
         version=version_of(files),
+        complete=reader.unread <= {CASB},
         errors=tuple(reader.errors),
     )
 
@@ -114,6 +120,7 @@ class _Reader:
     outside: Outside
     prefix: str
     errors: list[CasbError] = field(default_factory=list)
+    unread: set[str] = field(default_factory=set)  # files that gave no value
 
     def label(self, name: str) -> str:
         return f"{self.prefix}/{name}" if self.prefix else name
@@ -123,6 +130,7 @@ class _Reader:
             value, marks = read_located(shape, self.files[name], self.label(name), prefix="C")
         except Problems as problems:
             self.errors.extend(problems.errors)
+            self.unread.add(name)
             return None
         return value, self.notes(marks)
 
