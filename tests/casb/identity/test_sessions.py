@@ -73,7 +73,7 @@ PENDING = PendingRequest(
     contexts=("c2",),
     fragment="top",
 )
-RECORDS = [
+RECORDS: list[Any] = [
     LOGIN,
     replace(LOGIN, auth_time=None, device=Device()),
     PENDING,
