@@ -55,7 +55,8 @@ class RequestFacts:
     frame: bool = False  # a navigation inside a frame
     content_type: str = ""  # media type, lower case, no parameters
     content_length: int | None = None
-    upload_name: str | None = None  # file name told by the request's headers
+    upload_name: str | None = None  # file name told by headers or body; "" when the body was read and holds no file
+    query_names: frozenset[str] = frozenset()  # names of the query's parameters, for app signatures; never logged
 
     @property
     def url(self) -> str:

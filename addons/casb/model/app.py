@@ -25,12 +25,17 @@ class Upstream:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signature:
-    """Names an activity of an app by its request: `POST /api/items/*/share` is a `share`."""
+    """Names an activity of an app by its request: `POST /api/items/*/share` is a `share`.
+
+    `activity` is an activity type, or `none` for traffic that looks like an up- or download and is neither.
+    """
 
     activity: str
     methods: frozenset[str] = frozenset()  # empty: any
     path: str = "*"  # glob over the path alone, never the query
     content_types: frozenset[str] = frozenset()  # request content types; empty: any
+    query: frozenset[str] = frozenset()  # names of query parameters that must all be there; values are never looked at
+    name_field: str = ""  # uploads: top-level field of the JSON request body that holds the file name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,139 @@
+"""Documents to `Policies`: immutable, and indexed so that a decision looks only at what could concern it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from casb.model.activity import Activity, ActivityType
+from casb.model.decision import Action, Severity
+from casb.policy import conditions
+from casb.policy.document import AlertDetails, Kind, Protect, SimpleAction, StepUp, Unscannable
+from casb.policy.loader import LoadedPolicy, Origins
+from casb.policy.truths import Check
+
+_ACTIONS: Mapping[str, Action] = {
+    "audit": Action.AUDIT,
+    "protect": Action.PROTECT,
+    "step_up": Action.STEP_UP,
+    "block": Action.BLOCK,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """One policy, ready to be asked.
+
+    `check` is its conditions as one closure. `unknown` is what it does when that stays unknown; None: nothing.
+    `content` says that reading the file can settle it. `context` is the authentication context of its step-up.
+    `session_check` knows only what is known at sign-in (S30).
+    """
+
+    id: str
+    name: str
+    description: str
+    kind: Kind
+    severity: Severity
+    apps: frozenset[str]  # empty: every app
+    activities: frozenset[ActivityType]
+    when: conditions.Node
+    check: Check
+    session_check: Check
+    action: Action
+    using: str
+    context: str
+    unknown: Action | None
+    content: bool
+    message: str
+    alert: AlertDetails | None
+    origins: Origins
+
+    @property
+    def strictest(self) -> Action:
+        """The most that it can do."""
+        return self.action if self.unknown is None else max(self.action, self.unknown)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policies:
+    """The policies in force. `version` is a short hash of what they say; `all` is sorted by id."""
+
+    version: str
+    all: tuple[Policy, ...]
+    disabled: tuple[LoadedPolicy, ...] = ()
+    by_app: Mapping[tuple[str, ActivityType], tuple[Policy, ...]] = field(default_factory=dict, repr=False)
+    for_any: Mapping[ActivityType, tuple[Policy, ...]] = field(default_factory=dict, repr=False)
+
+    def concerning(self, activity: Activity) -> tuple[Policy, ...]:
+        """Those for the app and type of the activity, in order of id."""
+        app = activity.app
+        if app is not None:
+            found = self.by_app.get((app.id, activity.type))
+            if found is not None:
+                return found
+        return self.for_any.get(activity.type, ())
+
+    def session_policies(self, app_id: str) -> tuple[Policy, ...]:
+        """The session policies that name the app or every app."""
+        return tuple(each for each in self.all if each.kind is Kind.SESSION and (not each.apps or app_id in each.apps))
+
+
+def compile_policies(loaded: Iterable[LoadedPolicy]) -> Policies:
+    """The policies of a folder, ready for `decide`. Switched-off ones are kept apart."""
+    every = sorted(loaded, key=lambda each: each.document.id)
+    policies = tuple(_compile(each) for each in every if each.document.enabled)
+    digest = hashlib.sha256(b"\n".join(each.digest for each in every)).hexdigest()
+    for_any: dict[ActivityType, tuple[Policy, ...]] = {}
+    by_app: dict[tuple[str, ActivityType], tuple[Policy, ...]] = {}
+    by_type: dict[ActivityType, list[Policy]] = {}
+    for policy in policies:
+        for activity in policy.activities:
+            by_type.setdefault(activity, []).append(policy)
+    for activity, concerned in by_type.items():
+        for_any[activity] = tuple(each for each in concerned if not each.apps)
+        apps: dict[str, list[Policy]] = {app: [] for each in concerned for app in each.apps}
+        for each in concerned:
+            for app in each.apps or apps:
+                apps[app].append(each)
+        by_app.update({(app, activity): tuple(found) for app, found in apps.items()})
+    return Policies(
+        version=digest[:12],
+        all=policies,
+        disabled=tuple(each for each in every if not each.document.enabled),
+        by_app=by_app,
+        for_any=for_any,
+    )
+
+
+def _compile(loaded: LoadedPolicy) -> Policy:
+    document, action = loaded.document, loaded.document.action
+    kind = _ACTIONS[action if isinstance(action, SimpleAction) else action.type]
+    unknown = {Unscannable.MATCH: kind, Unscannable.IGNORE: None}.get(document.unscannable, None)
+    if document.unscannable not in (Unscannable.MATCH, Unscannable.IGNORE):
+        unknown = _ACTIONS[document.unscannable]
+    alert = document.alert
+    if isinstance(alert, bool):
+        details = AlertDetails() if alert else None
+    else:
+        details = alert
+    return Policy(
+        id=document.id,
+        name=document.name or document.id,
+        description=document.description,
+        kind=document.kind,
+        severity=document.severity,
+        apps=frozenset(loaded.apps),
+        activities=frozenset(loaded.activities),
+        when=loaded.when,
+        check=loaded.when.check,
+        session_check=conditions.session_part(loaded.when),
+        action=kind,
+        using=action.using if isinstance(action, Protect) else "age",
+        context=action.context if isinstance(action, StepUp) else "c1",
+        unknown=unknown,
+        content=conditions.depends_on_content(loaded.when),
+        message=document.message,
+        alert=details,
+        origins=loaded.origins,
+    )

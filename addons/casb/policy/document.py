@@ -1,0 +1,141 @@
+"""The YAML shape of a policy file: field list, validation, schema and manual at once.
+
+Only the shape: what the conditions under `when` may say is in `vocabulary.py`, what must fit together is checked in
+`loader.py`. `doc` and `examples` in a field's metadata go into the schema and the manual.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+from casb.model.activity import ActivityType
+from casb.model.decision import Severity
+
+
+def _doc(text: str, *examples: str) -> dict[str, Any]:
+    return {"doc": text, "examples": examples}
+
+
+class Kind(StrEnum):
+    """When a policy is asked: at sign-in to an app, or at each activity in it."""
+
+    ACCESS = "access"
+    SESSION = "session"
+
+
+class SimpleAction(StrEnum):
+    """Actions without details."""
+
+    AUDIT = "audit"
+    PROTECT = "protect"
+    STEP_UP = "step_up"
+    BLOCK = "block"
+
+
+class Unscannable(StrEnum):
+    """What a policy does when a condition stays unknown."""
+
+    MATCH = "match"
+    IGNORE = "ignore"
+    AUDIT = "audit"
+    PROTECT = "protect"
+    STEP_UP = "step_up"
+    BLOCK = "block"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Protect:
+    """Hand the file over encrypted; the copy in the app stays as it is."""
+
+    type: Literal["protect"] = field(metadata=_doc("Always `protect`."))
+    using: str = field(default="age", metadata=_doc("Which protector makes the file.", "age"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepUp:
+    """Let the person prove more first; once proven in this session, the policy no longer applies."""
+
+    type: Literal["step_up"] = field(metadata=_doc("Always `step_up`."))
+    context: str = field(
+        default="c1", metadata=_doc("The authentication context that must have been satisfied: c1 to c99.", "c1")
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertDetails:
+    """An alert whose title or severity differ from the policy's."""
+
+    title: str = field(
+        default="", metadata=_doc("One line; the policy's name when left out.", "Payroll left the house")
+    )
+    severity: Severity | None = field(default=None, metadata=_doc("The policy's severity when left out.", "high"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyDocument:
+    """One policy: whom and what it concerns, what must hold, and what happens then."""
+
+    id: str = field(
+        metadata=_doc(
+            "Names the policy in decisions, logs and tests: small letters, digits and hyphens. Unique in the folder.",
+            "block-payroll-downloads",
+        )
+    )
+    name: str = field(
+        default="", metadata=_doc("For people; the id when left out.", "Payroll stays on managed devices")
+    )
+    description: str = field(default="", metadata=_doc("Why the policy exists."))
+    kind: Kind = field(
+        default=Kind.SESSION,
+        metadata=_doc("`access`: asked once, before any app content is served. `session`: asked at each activity."),
+    )
+    enabled: bool = field(default=True, metadata=_doc("`false` switches the policy off; it is still checked."))
+    severity: Severity = field(default=Severity.MEDIUM, metadata=_doc("How bad a match is.", "high"))
+    apps: str | tuple[str, ...] = field(
+        default=(), metadata=_doc("Ids of the apps it concerns; every app when left out.", "files", "[files, flows]")
+    )
+    activities: ActivityType | tuple[ActivityType, ...] = field(
+        default=(),
+        metadata=_doc(
+            "Activity types it concerns; when left out, every one but `logon`. Session policies only.",
+            "download",
+            "[copy, cut, print]",
+        ),
+    )
+    when: Any = field(default=None, metadata=_doc("Conditions that must all hold; always, when left out."))
+    action: SimpleAction | Protect | StepUp = field(
+        metadata=_doc(
+            "`audit` lets through and records, `protect` hands a download over encrypted, `step_up` asks for a "
+            "stronger sign-in, `block` refuses. When several policies match, the strictest wins (in this order).",
+            "block",
+            "{type: protect, using: age}",
+        )
+    )
+    unscannable: Unscannable = field(
+        default=Unscannable.MATCH,
+        metadata=_doc(
+            "What happens when a condition stays unknown: a file that cannot be read (encrypted, damaged, too large) "
+            "or groups that could not be found out. `match`: as if it held; `ignore`: as if it did not; or an action."
+        ),
+    )
+    message: str = field(
+        default="",
+        metadata=_doc(
+            "What the person reads when refused: plain text. {user}, {app}, {file} and {policy} are filled in; {{ and "
+            "}} are braces.",
+            "'{file} may only be downloaded on a managed device.'",
+        ),
+    )
+    alert: bool | AlertDetails = field(
+        default=False, metadata=_doc("Raise an alert at each match.", "true", "{title: Payroll left the house}")
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyFile:
+    """A file of policies. Any number of them may lie in the folder; their order makes no difference."""
+
+    version: Literal[1] = field(metadata=_doc("The version of this format: 1."))
+    policies: tuple[PolicyDocument, ...] = field(metadata=_doc("The policies."))

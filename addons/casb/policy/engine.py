@@ -1,0 +1,263 @@
+"""The decision: `decide(activity, policies)`, and why.
+
+Laws: the strictest matching policy wins and ties name the lower id; the order of policies makes no difference; adding
+one never loosens; a decision made without content is the one that any content would have led to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from casb.errors import Where
+from casb.model.activity import Activity
+from casb.model.decision import Action, Alert, Decision, Need, Reason, Truth
+from casb.policy.compile import Policies, Policy
+from casb.policy.conditions import Branch, Leaf, Node
+from casb.policy.message import fill
+from casb.policy.truths import NO, UNKNOWN, YES
+
+_ALLOWED: Final = Decision(action=Action.ALLOW)
+_CONTENT: Final = frozenset({Need.CONTENT})
+
+
+def decide(activity: Activity, policies: Policies, *, final: bool = False) -> Decision:
+    """What happens to the activity.
+
+    Access policies answer for `logon`, session policies for everything else. With `needs` in the answer, read the
+    file and ask again; `final=True` says that it cannot be read: policies that are still unknown then do what their
+    `unscannable` says. Conditions that content cannot settle (unknown groups) are treated so at once.
+    """
+    best = Action.ALLOW
+    winner: Policy | None = None
+    matched: list[tuple[Policy, Action, Truth]] | None = None
+    still_open: list[Policy] | None = None
+    for policy in policies.concerning(activity):
+        truth = policy.check(activity)
+        if truth is NO:
+            continue
+        action = policy.action
+        if truth is UNKNOWN:
+            if not final and policy.content and _unread(activity):
+                still_open = [*still_open, policy] if still_open else [policy]
+                continue
+            if policy.unknown is None:
+                continue
+            action = policy.unknown
+        if action is Action.STEP_UP and policy.context in activity.auth_contexts:
+            continue
+        if matched is None:
+            matched = []
+        matched.append((policy, action, truth))
+        if action > best:  # They come in order of id, so the lower id keeps a tie.
+            best, winner = action, policy
+    needs = _CONTENT if still_open and _could_change(still_open, best, winner, activity) else frozenset()
+    if matched is None or winner is None:
+        return Decision(action=Action.ALLOW, needs=needs) if needs else _ALLOWED
+    return _decision(activity, best, winner, matched, needs)
+
+
+def _unread(activity: Activity) -> bool:
+    return activity.file is not None and not activity.file.inspected
+
+
+def _could_change(still_open: list[Policy], best: Action, winner: Policy | None, activity: Activity) -> bool:
+    """Whether a policy that waits for content could raise an alert, win, or take a tie by its id."""
+    for policy in still_open:
+        satisfied = policy.context in activity.auth_contexts
+        possible = [
+            each
+            for each in (policy.action, policy.unknown)
+            if each is not None and not (each is Action.STEP_UP and satisfied)
+        ]
+        if not possible:
+            continue
+        if policy.alert is not None or max(possible) > best:
+            return True
+        if winner is not None and best in possible and policy.id < winner.id:
+            return True
+    return False
+
+
+def _decision(
+    activity: Activity,
+    action: Action,
+    winner: Policy,
+    matched: list[tuple[Policy, Action, Truth]],
+    needs: frozenset[Need],
+) -> Decision:
+    using = {Action.PROTECT: winner.using, Action.STEP_UP: winner.context}.get(action, "")
+    return Decision(
+        action=action,
+        policy=winner.id,
+        matched=tuple(policy.id for policy, _, _ in matched),
+        reasons=tuple(reason for policy, _, truth in matched for reason in reasons(policy, activity, truth)),
+        needs=needs,
+        alerts=tuple(
+            Alert(
+                policy=policy.id,
+                severity=policy.alert.severity or policy.severity,
+                title=policy.alert.title or policy.name,
+            )
+            for policy, _, _ in matched
+            if policy.alert is not None
+        ),
+        severity=winner.severity,
+        message=_message(winner, activity),
+        using=using,
+    )
+
+
+def _message(policy: Policy, activity: Activity) -> str:
+    if not policy.message:
+        return ""
+    return fill(
+        policy.message,
+        {
+            "user": activity.user.name if activity.user else "you",
+            "app": activity.app.name if activity.app else "this app",
+            "file": activity.file.name if activity.file and activity.file.name else "this file",
+            "policy": policy.name,
+        },
+    )
+
+
+def may_concern(activity: Activity, policies: Policies) -> bool:
+    """Whether a session policy could match anything this person does in this app on this device (S30).
+
+    Looks at user, device and app only: address, agent and file differ from exchange to exchange and count as open.
+    """
+    app = activity.app
+    concerned = policies.session_policies(app.id) if app else policies.all
+    return any(each.session_check(activity) is not NO for each in concerned)
+
+
+# --- why
+
+
+def reasons(policy: Policy, activity: Activity, truth: Truth) -> Iterator[Reason]:
+    """The conditions that made a policy match: those that hold, and that it was unknown where it was."""
+    found = list(_holding(policy, policy.when, activity))
+    yield from found
+    if truth is UNKNOWN:
+        yield _unscannable(policy, activity)
+    elif not found:
+        yield Reason(
+            code="activity.type",
+            policy=policy.id,
+            where=policy.origins.activities,
+            condition=f"activities: {activity.type.value}" if policy.kind == "session" else "kind: access",
+            fact=activity.type.value,
+        )
+
+
+def _unscannable(policy: Policy, activity: Activity) -> Reason:
+    leaf = next((each for each in policy.when.leaves() if each.check(activity) is UNKNOWN), None)
+    if leaf is None or leaf.field.group == "file":
+        verdict = activity.file.verdict if activity.file else None
+        code, fact = "file.unscannable", verdict.why if verdict and verdict.why else "the file could not be read"
+    else:
+        code, fact = f"{leaf.code}.unknown", leaf.fact(activity)
+    treatment = "match" if policy.unknown == policy.action else policy.unknown.word if policy.unknown else "ignore"
+    return Reason(
+        code=code,
+        policy=policy.id,
+        where=policy.origins.unscannable,
+        condition=f"unscannable: {treatment}",
+        fact=fact,
+        truth=UNKNOWN,
+    )
+
+
+def _holding(policy: Policy, node: Node, activity: Activity) -> Iterator[Reason]:
+    """The conditions under `node` that hold and matter."""
+    if isinstance(node, Leaf):
+        if node.check(activity) is YES:
+            yield _reason(policy, node, activity, YES)
+    elif node.kind == "all":
+        for part in node.parts:
+            yield from _holding(policy, part, activity)
+    elif node.kind == "any":
+        for part in node.parts:
+            if part.check(activity) is YES:
+                yield from _holding(policy, part, activity)
+                return
+    elif node.check(activity) is YES:
+        yield _negated(policy, node, activity)
+
+
+def _negated(policy: Policy, node: Branch, activity: Activity) -> Reason:
+    leaves = list(node.leaves())
+    return Reason(
+        code="not",
+        policy=policy.id,
+        where=node.where,
+        condition="not: " + " · ".join(leaf.written for leaf in leaves),
+        fact=" · ".join(leaf.fact(activity) for leaf in leaves),
+        truth=node.check(activity),
+    )
+
+
+def _reason(policy: Policy, leaf: Leaf, activity: Activity, truth: Truth) -> Reason:
+    return Reason(
+        code=leaf.code,
+        policy=policy.id,
+        where=leaf.where,
+        condition=leaf.written,
+        fact=leaf.fact(activity),
+        truth=truth,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """What one policy said to an activity. `failing` is the first condition that did not hold."""
+
+    policy: str
+    name: str
+    where: Where
+    action: Action
+    truth: Truth
+    matched: bool
+    satisfied: bool  # a step-up that this session has passed already
+    conditions: tuple[Reason, ...]
+    failing: Reason | None
+
+
+def explain(activity: Activity, policies: Policies, *, final: bool = True) -> list[Trace]:
+    """Every policy for this app and activity with all its conditions, matching or not, in order of id."""
+    return [_trace(policy, activity, final) for policy in policies.concerning(activity)]
+
+
+def _trace(policy: Policy, activity: Activity, final: bool) -> Trace:
+    truth = policy.check(activity)
+    action: Action | None = policy.action
+    if truth is UNKNOWN:
+        action = policy.unknown if final or not policy.content or not _unread(activity) else None
+    satisfied = action is Action.STEP_UP and policy.context in activity.auth_contexts
+    conditions = tuple(_all_conditions(policy, policy.when, activity))
+    failing = next((each for each in conditions if each.truth is NO), None) if truth is NO else None
+    return Trace(
+        policy=policy.id,
+        name=policy.name,
+        where=policy.origins.policy,
+        action=action or policy.action,
+        truth=truth,
+        matched=truth is not NO and action is not None and not satisfied,
+        satisfied=satisfied,
+        conditions=conditions,
+        failing=failing,
+    )
+
+
+def _all_conditions(policy: Policy, node: Node, activity: Activity) -> Iterator[Reason]:
+    if isinstance(node, Leaf):
+        yield _reason(policy, node, activity, node.check(activity))
+    elif node.kind == "not":
+        yield _negated(policy, node, activity)
+    elif node.kind == "any" and node.check(activity) is YES:
+        yield from _holding(policy, node, activity)
+    else:
+        for part in node.parts:
+            yield from _all_conditions(policy, part, activity)
