@@ -26,8 +26,9 @@ from casb.sidecar.bearer import Here
 from casb.sidecar.pages import page
 from casb.sidecar.passwords import hash_password, problem_with, verify_password
 from casb.sidecar.services import Services
+from casb.store.atomic import create_private
 from casb.store.portal_sqlite import ADMIN, PortalStore
-from casb.store.token import data_folder, write_secret
+from casb.store.token import data_folder
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ def first_run_code(settings: Settings, portal: PortalStore) -> str | None:
         return None
     path = data_folder(settings) / CODE_FILE
     if not path.exists():
-        write_secret(path, "-".join(secrets.token_hex(3) for _ in range(4)), replace=False)
+        create_private(path, "-".join(secrets.token_hex(3) for _ in range(4)).encode() + b"\n")
     return path.read_text(encoding="utf-8").strip()
 
 
@@ -213,7 +214,7 @@ async def callback(request: Request, services: Here) -> Response:
 
 
 async def sign_in_first(request: Request, error: Exception) -> Response:
-    """A page without a session. Led here from elsewhere, the strict cookie stayed behind; a reload from here finds it."""
+    """A page without a session. To somebody led here from elsewhere, one reload from here brings the strict cookie."""
     path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     if request.method != "GET":
         path = "/"
