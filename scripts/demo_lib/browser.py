@@ -55,6 +55,8 @@ def command_line(home: Path, address: str) -> str:
     return f"HOME={home} {find_browser()} --user-data-dir={home / 'person'} --no-first-run{root} {address}"
 
 
+
+
 class Browsers:
     """People at their machines: each context is a profile of its own, with its own cookies."""
 
