@@ -55,8 +55,6 @@ def command_line(home: Path, address: str) -> str:
     return f"HOME={home} {find_browser()} --user-data-dir={home / 'person'} --no-first-run{root} {address}"
 
 
-
-
 class Browsers:
     """People at their machines: each context is a profile of its own, with its own cookies."""
 
@@ -65,15 +63,15 @@ class Browsers:
         self._open: list[BrowserContext] = []
         self._count = 0
 
-    def person(self, name: str) -> BrowserContext:
-        """A fresh profile for somebody."""
+    def person(self, name: str, *extra: str) -> BrowserContext:
+        """A fresh profile for somebody; `extra` goes to the browser's command line."""
         self._count += 1
         folder = self._home / "profiles" / f"{self._count}-{name}"
         shutil.rmtree(folder, ignore_errors=True)
         context = self._playwright.chromium.launch_persistent_context(
             str(folder),
             executable_path=find_browser(),
-            args=[*QUIET, *(["--no-sandbox"] if os.geteuid() == 0 else [])],
+            args=[*QUIET, *extra, *(["--no-sandbox"] if os.geteuid() == 0 else [])],
             env={**os.environ, "HOME": str(self._home)},
             headless=True,
             accept_downloads=True,
