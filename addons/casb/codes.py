@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from casb.codes_deployment import ROWS
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Code:
@@ -268,5 +270,10 @@ def _table(*codes: Code) -> Mapping[str, Code]:
     return MappingProxyType(dict(sorted(table.items())))
 
 
-CODES: Mapping[str, Code] = _table(*_SHARED, *_POLICY)
+_DEPLOYMENT = tuple(
+    Code(code=code, meaning=meaning, cause=cause, cure=cure, example=example)
+    for code, meaning, cause, cure, example in ROWS
+)
+
+CODES: Mapping[str, Code] = _table(*_SHARED, *_POLICY, *_DEPLOYMENT)
 """Code to page, in order of the codes."""

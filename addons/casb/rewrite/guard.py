@@ -21,13 +21,17 @@ def _template() -> str:
     return text
 
 
-def guard_script(hosts: HostMap) -> bytes:
-    """What `/.casb/guard.js` answers, as `text/javascript; charset=utf-8`."""
+def guard_script(hosts: HostMap, login: str = "") -> bytes:
+    """What `/.casb/guard.js` answers, as `text/javascript; charset=utf-8`.
+
+    `login` is the sign-in authority (`host[:port]`) when it does not lie under the suffix.
+    """
     config = {
         "suffix": hosts.suffix,
         "port": hosts.port_tail.removeprefix(":"),
-        "exact": sorted(name for name in hosts.names if not name.startswith("*.")),
-        "parents": sorted(name.removeprefix("*.") for name in hosts.names if name.startswith("*.")),
+        "login": login,
+        "exact": sorted(hosts.exact),
+        "parents": sorted(hosts.parents),
     }
     text = json.dumps(config, separators=(",", ":"), ensure_ascii=True)
     return _template().replace(_PLACE, text).encode()

@@ -141,9 +141,9 @@ FORGED = frozenset(
     b"x-authenticated x-id-token x-userinfo x-client-dn x-client-verify front-end-https x-url-scheme".split()
 )
 FORGED_PREFIXES = tuple(
-    b"x-forwarded x-ms- x-casb- x-remote- x-auth-request- x-authenticated- x-auth-user x-auth-email "
-    b"x-webauth- x-goog-authenticated- x-goog-iap- x-amzn-oidc- x-pomerium- x-authentik- x-vouch- x-ssl- ssl-client- x-client-cert x-tls-client- "
-    b"cf-access- x-proxy-user x-iap- x-sso-".split()
+    b"x-forwarded x-ms- x-casb- x-remote- x-auth-request- x-authenticated- x-auth-user x-auth-email x-webauth- "
+    b"x-goog-authenticated- x-goog-iap- x-amzn-oidc- x-pomerium- x-authentik- x-vouch- x-ssl- ssl-client- "
+    b"x-client-cert x-tls-client- cf-access- x-proxy-user x-iap- x-sso-".split()
 )
 
 

@@ -198,6 +198,16 @@ class HostMap:
         return self._port_tail
 
     @property
+    def exact(self) -> frozenset[str]:
+        """The canonical names without a wildcard, each with its port when it has one of its own."""
+        return self._names.exact
+
+    @property
+    def parents(self) -> frozenset[str]:
+        """What stands behind the `*.` of the canonical wildcard names."""
+        return self._names.parents
+
+    @property
     def maps_anything(self) -> bool:
         """False in the modes without a suffix, and for an empty catalog."""
         return bool(self._names.exact or self._names.parents)
