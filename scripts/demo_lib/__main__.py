@@ -15,7 +15,7 @@ from demo_lib.browser import browsers, command_line, trust
 from demo_lib.idp import ROOT
 from demo_lib.processes import Child, StartError
 from demo_lib.relay import Relay
-from demo_lib.stack import RISKY, Ports, Stack
+from demo_lib.stack import RISKY, SUFFIX, Ports, Stack
 
 
 def main() -> int:
@@ -93,14 +93,8 @@ def follow(child: Child, log: Path) -> None:
 def introduction(stack: Stack, home: Path, relay_port: int) -> str:
     """Addresses, sign-ins, and what each of them shows."""
     files, flows = stack.url(stack.files), stack.url(stack.flows)
-    away = (
-        command_line(home, files)
-        .replace(str(home / "person"), str(home / "away"))
-        .replace(
-            " --no-first-run",
-            f" --no-first-run --host-resolver-rules='MAP *.casb.localhost:{stack.ports.reverse} 127.0.0.1:{relay_port}'",
-        )
-    )
+    mapping = f"MAP *.{SUFFIX}:{stack.ports.reverse} 127.0.0.1:{relay_port}"
+    away = command_line(home, files, profile="away", mapping=mapping)
     config = os.path.relpath(stack.config)
     first_admin = stack.data / "first-run-code"
     code = f" (first-run code: {first_admin.read_text().strip()})" if first_admin.exists() else ""

@@ -49,10 +49,14 @@ def trust(home: Path, authorities: Mapping[str, Path]) -> None:
         subprocess.run([certutil, *call[:1], *database, *call[1:]], check=True, capture_output=True)
 
 
-def command_line(home: Path, address: str) -> str:
-    """What a person types to open the demo in a browser of its own."""
-    root = " --no-sandbox" if os.geteuid() == 0 else ""
-    return f"HOME={home} {find_browser()} --user-data-dir={home / 'person'} --no-first-run{root} {address}"
+def command_line(home: Path, address: str, *, profile: str = "person", mapping: str = "") -> str:
+    """What a person types to open the demo in a browser of its own. `mapping` is a host resolver rule."""
+    options = [f"--user-data-dir={home / profile}", "--no-first-run"]
+    if mapping:
+        options.append(f"--host-resolver-rules='{mapping}'")
+    if os.geteuid() == 0:
+        options.append("--no-sandbox")
+    return f"HOME={home} {find_browser()} {' '.join(options)} {address}"
 
 
 class Browsers:

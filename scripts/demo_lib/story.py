@@ -15,7 +15,7 @@ from demo_lib.browser import Browsers
 from demo_lib.documents import PAYROLL_MARK, sha256
 from demo_lib.looking import NAVIGATION, Answer, ask, dialog_text, eventually
 from demo_lib.relay import Relay
-from demo_lib.stack import RISKY, Stack
+from demo_lib.stack import RISKY, SUFFIX, Stack
 
 
 class StoryFailed(AssertionError):
@@ -244,7 +244,7 @@ def risky_network(stage: Stage) -> None:
     """A sign-in from an address that `ranges.yaml` calls risky."""
     stack = stage.stack
     with Relay(stack.ports.reverse, RISKY) as relay:
-        mapping = f"--host-resolver-rules=MAP *.casb.localhost:{stack.ports.reverse} 127.0.0.1:{relay.port}"
+        mapping = f"--host-resolver-rules=MAP *.{SUFFIX}:{stack.ports.reverse} 127.0.0.1:{relay.port}"
         with stage.scene("Dan, unmanaged and on a risky network, is refused before any content of the application"):
             dan = stage.browsers.person("dan-away", mapping)
             before = len(stack.files.access_log())
