@@ -171,12 +171,14 @@ class Stack:
                     target.parent.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(source, target)
         (self.config / "apps").mkdir(parents=True, exist_ok=True)
-        _write_yaml(self.config / "casb.yaml", self._deployment())
-        _declare_risky(self.config / "ranges.yaml")
+        (self.config / "casb.yaml").write_text(
+            "# Written by scripts/demo for the ports in use.\n" + _yaml(self._deployment())
+        )
         for app in (self.files, self.flows):
             path = self.config / "apps" / f"{app.id}.yaml"
-            shipped = yaml.safe_load(path.read_text()) if path.exists() else {}
-            _write_yaml(path, {**shipped, **_app(app)})
+            shipped = SHIPPED / "apps" / path.name
+            text = shipped.read_text() if shipped.exists() else _yaml(_app(app))
+            path.write_text(f"{text}\n# Written by scripts/demo:\n{_yaml({'upstream': _upstream(app)})}")
 
     def _deployment(self) -> dict[str, Any]:
         address = "127.0.0.1:{}".format
@@ -220,30 +222,19 @@ class Stack:
 
 
 def _app(app: DemoApp) -> dict[str, Any]:
-    return {
-        "id": app.id,
-        "name": app.name,
-        "domains": [app.domain],
-        "category": app.category,
-        "tag": "sanctioned",
-        "upstream": {"connect": f"127.0.0.1:{app.port}", "ca": str(app.ca)},
-    }
+    return {"id": app.id, "name": app.name, "domains": [app.domain], "category": app.category, "tag": "sanctioned"}
 
 
-def _write_yaml(path: Path, value: dict[str, Any]) -> None:
-    path.write_text("# Written by scripts/demo for the ports in use.\n" + yaml.safe_dump(value, sort_keys=False))
+def _upstream(app: DemoApp) -> dict[str, Any]:
+    return {"connect": f"127.0.0.1:{app.port}", "ca": str(app.ca)}
 
 
-RISKY = "127.0.0.66"
-"""The loopback address that plays a risky network."""
+def _yaml(value: dict[str, Any]) -> str:
+    return str(yaml.safe_dump(value, sort_keys=False))
 
 
-def _declare_risky(path: Path) -> None:
-    """Adds the demo's risky address to whatever the ranges say."""
-    document = (yaml.safe_load(path.read_text()) if path.exists() else None) or {"version": 1}
-    entries = [each for each in document.get("ranges") or [] if RISKY not in str(each.get("ranges"))]
-    entries.append({"name": "Demo: a risky network", "ranges": [f"{RISKY}/32"], "category": "risky"})
-    _write_yaml(path, {**document, "ranges": entries})
+RISKY = "127.0.66.6"
+"""The loopback address that plays a network which the shipped `ranges.yaml` calls risky."""
 
 
 def casb(stack: Stack, *arguments: str) -> tuple[int, str, str]:
