@@ -200,6 +200,35 @@ class World:
             )
         wait_for(lambda: listens(self.port), "the worker to listen", 30, self.alive)
 
+    @contextlib.contextmanager
+    def inside(self) -> Iterator[None]:
+        """Run the worker in a thread of this process instead, so that a test can break what it wants broken."""
+        from casb.proxy import worker
+
+        (self.data / "workers").mkdir(parents=True, exist_ok=True)
+        masters: list[Any] = []
+        failed: list[BaseException] = []
+
+        def serve() -> None:
+            try:
+                asyncio.run(worker.run(self.config, masters.append))
+            except BaseException as error:
+                failed.append(error)
+
+        def check() -> None:
+            if failed:
+                raise failed[0]
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            wait_for(lambda: listens(self.port), "the worker to listen", 30, check)
+            yield
+        finally:
+            if masters:
+                masters[0].shutdown()
+            thread.join(15)
+
     def alive(self) -> None:
         """Raise with the worker's own words when it has died."""
         if self.process is not None and self.process.poll() is not None:
@@ -242,7 +271,7 @@ class World:
             id=key.hex()[:32],
             provider="test",
             user=User(id=f"tenant/{name}", name=name, domain=name.rpartition("@")[2], groups=frozenset(groups)),
-            device=Device(tags=frozenset(tags), sources={tag: "test" for tag in tags}),
+            device=Device(tags=frozenset(tags), sources={str(tag): "test" for tag in tags}),
             started=now,
             expires=now + timedelta(hours=8),
         )
@@ -355,7 +384,9 @@ def wait_for(
 
 
 @contextlib.contextmanager
-def world(folder: Path, *, environment: Mapping[str, str] | None = None, **casb: str) -> Iterator[World]:
+def world(
+    folder: Path, *, environment: Mapping[str, str] | None = None, start: bool = True, **casb: str
+) -> Iterator[World]:
     """A started worker in front of one origin; `casb` adds lines to casb.yaml."""
     port, forward, sidecar, health = (free_port() for _ in range(4))
     (folder / "origin").mkdir(parents=True)
@@ -393,7 +424,8 @@ upstream: {{connect: "127.0.0.1:{origin.port}", ca: {origin.ca}}}
     )
     made.environment = {"CASB_TEST_SECRET": "x" * 32, **made.environment}
     try:
-        made.start()
+        if start:
+            made.start()
         yield made
     finally:
         made.stop()

@@ -208,7 +208,7 @@ def load[R: (LoginRecord, ChildRecord, PendingRequest, Flow, HandOffCode, Resume
             members["contexts"] = tuple(members["contexts"])
         return kind(**members)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise StoreError("S002", f"a stored {kind.__name__} cannot be read") from error
+        raise StoreError("S042", f"a stored {kind.__name__} cannot be read") from error
 
 
 def _login_json(record: LoginRecord) -> dict[str, Any]:

@@ -246,6 +246,8 @@ def refuse(flow: http.HTTPFlow, phase: str, page: Page | None = None) -> None:
         page = failure_page(identifier, state.facts if state else None)
     if state is not None:
         state.page = page
+    else:
+        flow.casb_page = page  # type: ignore[attr-defined]
     if flow.response is not None and flow.response.stream and phase != "responseheaders":
         flow.kill()  # The head has left already.
         return
@@ -256,7 +258,7 @@ def hold_refusal(flow: http.HTTPFlow, phase: str, page: Page | None = None) -> N
     """Keep a refused exchange refused in each later phase."""
     if page is None:
         state = state_of(flow)
-        page = (state.page if state else None) or failure_page(ulid(), None)
+        page = (state.page if state else getattr(flow, "casb_page", None)) or failure_page(ulid(), None)
     if phase == "responseheaders":
         # A response set here would get the origin's body put back into it: it is set in `response`.
         if flow.response is not None:

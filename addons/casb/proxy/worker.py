@@ -14,8 +14,11 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from mitmproxy.master import Master
 
 from casb.connectors.oidc import OidcProvider
 from casb.connectors.signin import SignIn
@@ -130,27 +133,40 @@ class Status:
         draft.replace(self.path)
 
 
-async def run(folder: Path) -> None:
-    """Serve until told to stop."""
+async def run(folder: Path, ready: Callable[[Master], None] = lambda master: None) -> None:
+    """Serve until the master is shut down; `ready` gets it before it listens."""
     snapshot = read(folder)
     data = Path(snapshot.settings.data)
     runtime, spool = build_runtime(snapshot, data)
     status = Status(runtime, spool, data / "workers" / f"{os.getpid()}.json")
     server = mitm.build(runtime)
     server.addons.add(Reload(runtime, folder), status)
-    loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, server.shutdown)
-    watch = loop.create_task(_supervised(server))
+    ready(server)
     try:
         await server.run()
     finally:
-        watch.cancel()
         await runtime.scanner.close()
         spool.close()
 
 
-async def _supervised(server: Any) -> None:
+async def supervised(folder: Path) -> None:
+    """Serve until a signal says stop, or the supervisor is gone."""
+    watches = []
+
+    def ready(server: Master) -> None:
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, server.shutdown)
+        watches.append(loop.create_task(_watch_input(server)))
+
+    try:
+        await run(folder, ready)
+    finally:
+        for watch in watches:
+            watch.cancel()
+
+
+async def _watch_input(server: Master) -> None:
     """Stop when the supervisor is gone: our standard input is a pipe from it."""
     if sys.stdin is None or sys.stdin.isatty():
         return
@@ -175,7 +191,7 @@ def main() -> int:
         format=f"%(asctime)s level=%(levelname)s worker={os.getpid()} logger=%(name)s %(message)s",
     )
     logging.getLogger("mitmproxy").setLevel(logging.ERROR)
-    asyncio.run(run(arguments.config.resolve()))
+    asyncio.run(supervised(arguments.config.resolve()))
     return 0
 
 

@@ -9,11 +9,11 @@ import tarfile
 import zipfile
 from collections.abc import Mapping
 
-import msoffcrypto
+import msoffcrypto  # type: ignore[import-untyped]  # ships no types
 import openpyxl
 import pikepdf
 import pytest
-from msoffcrypto.format.ooxml import OOXMLFile
+from msoffcrypto.format.ooxml import OOXMLFile  # type: ignore[import-untyped]  # ships no types
 
 GUID = "2096f6a2-d2f7-48be-b329-b73aaa526e5d"
 TENANT = "cb46c030-1825-4e81-a295-151c039dbf02"
@@ -152,6 +152,9 @@ def built() -> dict[str, bytes]:
         "plain.docx": docx(),
         "labelled.docx": docx({"docProps/custom.xml": CUSTOM, "docMetadata/LabelInfo.xml": LABEL_INFO}),
         "custom.docx": docx({"docProps/custom.xml": CUSTOM}),
+        "laughs.docx": docx({"docProps/custom.xml": '<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>'}),
+        "broken.docx": docx({"docProps/custom.xml": "<Properties>"}),
+        "rights.docx": ole({"EncryptedPackage": b"", "LabelInfo": LABEL_INFO.encode().ljust(4096)}),
         "labelinfo.docx": docx({"docMetadata/LabelInfo.xml": LABEL_INFO}),
         "macro.docm": office("word/document.xml", macro),
         "book.xlsx": xlsx(),
