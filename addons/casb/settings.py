@@ -68,6 +68,7 @@ class Provider:
     scopes: tuple[str, ...] = ()
     algorithms: tuple[str, ...] = ("RS256",)
     ca: str | None = None  # PEM that alone is trusted for the provider; None: the system's roots
+    hosts: tuple[str, ...] = ()  # further hosts of the provider (keys, token endpoint); its authority's is always one
     domains: tuple[str, ...] = ()  # the organisation's own mail domains; others are guests
     groups_claim: str = "groups"
     device: DeviceRules = field(default_factory=DeviceRules)

@@ -123,8 +123,10 @@ class Report:
         self.add(number, message, Where(file=self.file, line=line, column=column), hint)
 
     def sorted(self) -> list[CasbError]:
-        """In the order of the file, without repetitions, at most `MAX_ERRORS`."""
-        unique = {str(error): error for error in self.errors}
+        """In the order of the file, without repetitions and what follows from a misread word, at most `MAX_ERRORS`."""
+        guessed = {(error.where, error.code[1:]) for error in self.errors if error.code[1:] == "011"}
+        kept = [each for each in self.errors if each.code[1:] == "011" or (each.where, "011") not in guessed]
+        unique = {str(error): error for error in kept}
         ordered = sorted(unique.values(), key=_order)
         if len(ordered) <= MAX_ERRORS:
             return ordered

@@ -181,13 +181,13 @@ def _field(each: Field, value: Any, path: Path, context: Context, frame: str) ->
     parts: list[Node] = []
     for name, operand in value.items():
         below = path if bare else (*path, name)
+        if bare and "any_of" not in OPERATORS_OF[each.kind]:
+            hint = f"write {each.name}: {{at_least: {flow(operand)}}}; known: {', '.join(OPERATORS_OF[each.kind])}"
+            _error(context, below, "016", f"'{each.name}' needs an operator", hint)
+            continue
         if name not in OPERATORS_OF[each.kind]:
             hint = did_you_mean(name, OPERATORS_OF[each.kind])
             _error(context, below, "013", f"'{each.name}' has no operator '{name}'", hint, key=True)
-            continue
-        if bare and not OPERATORS_OF[each.kind].count("any_of"):
-            hint = f"known: {', '.join(OPERATORS_OF[each.kind])}"
-            _error(context, below, "016", f"'{each.name}' needs an operator, as in {{at_least: …}}", hint)
             continue
         check = _operator(each, name, operand, below, context)
         if check:
@@ -452,6 +452,8 @@ def show(each: Field, fact: Any, activity: Activity) -> str:
 
 
 def _clean(text: str) -> str:
+    if len(text) <= 120 and text.isprintable():
+        return text
     printable = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text[:121])
     return printable if len(text) <= 120 else printable[:120] + "…"
 

@@ -1,0 +1,543 @@
+"""A sign-in from the first refused request to the session on every host, over a session store and the providers.
+
+The order of calls (host A is a controlled host, L the login host):
+
+    A  start_pending   no session: keep the request, send the browser to L with the pending id
+    L  login_for       somebody is signed in already and it suffices: hand_off; else:
+    L  begin           send the browser to the provider
+    L  callback        the browser is back: a login
+    L  hand_off        a one-time code for A
+    A  redeem          the code for a cookie, and the request that was asked for
+    A  keep_body, resume   a POST body on its way through one page of ours
+    A  cached, session_for   every request after that
+
+Pages, headers and routes belong to the caller. Refusals are `TokenError` (this cannot be right: start again),
+`ConnectorError` (the provider is away or said no) and `StoreError` (answer 503); nothing is ever let through instead.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Protocol
+
+from cachetools import TTLCache
+
+from casb.errors import ConfigError, ConnectorError, TokenError
+from casb.identity.claims import Claims, LogoutClaims, device_of, user_of
+from casb.identity.sessions import (
+    ChildRecord,
+    Flow,
+    HandOffCode,
+    LoginRecord,
+    PendingRequest,
+    Resume,
+    dump,
+    is_id,
+    key_of,
+    load,
+    remaining,
+    renewed,
+    same_secret,
+)
+from casb.model.identity import Session
+from casb.ports import Clock, NewId, SessionStore
+from casb.settings import Provider, SessionLimits
+
+CACHED: Final = 5.0  # seconds that a session is believed without asking the store
+TOUCHED: Final = 30.0  # seconds between two prolongations of one session
+CACHE_SIZE: Final = 10_000
+BODIES: Final = 64 * 1024 * 1024  # bytes of bodies kept for people who have not signed in, per process
+RESUME: Final = 60.0
+LOGOUT_REPLAY: Final = 1500.0  # a logout token is believed for less than this
+
+
+class IdentityProvider(Protocol):
+    """What `SignIn` asks of a provider; `connectors.oidc.OidcProvider` is one."""
+
+    @property
+    def settings(self) -> Provider:
+        """Its configuration."""
+
+    async def begin(
+        self,
+        *,
+        contexts: Collection[str] = (),
+        prompt: str | None = None,
+        login_hint: str | None = None,
+        domain_hint: str | None = None,
+        max_age: int | None = None,
+    ) -> tuple[str, dict[str, Any]]:
+        """Where to send the browser, and the state to keep."""
+
+    async def finish(
+        self,
+        flow: Mapping[str, Any],
+        params: Mapping[str, str],
+        *,
+        contexts: Collection[str] = (),
+        max_age: int | None = None,
+    ) -> Claims:
+        """Who came back."""
+
+    async def verify_logout(self, token: str) -> LogoutClaims:
+        """Whom the provider signs out."""
+
+    async def end_session_url(self, *, return_to: str, hint: str = "") -> str | None:
+        """Where to sign out at the provider."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """A request that waits. `id` goes into the address on the login host, `bind` into `__Host-casb_p`."""
+
+    id: str
+    bind: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """A sign-in under way. `url` is the provider's, `cookie` the value of `__Host-casb_f`."""
+
+    url: str
+    cookie: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Login:
+    """A live login. `key` is where it is stored; it is no secret and no cookie."""
+
+    key: bytes
+    record: LoginRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginResult:
+    """A login just made or renewed. `cookie` is for `__Host-casb_l`; `pending` names what waits, or is ''."""
+
+    cookie: str
+    login: Login
+    pending: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandOff:
+    """Send the browser to `https://{host}/.casb/session?code={code}`."""
+
+    host: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redeemed:
+    """A session on a host. `cookie` is the value of `__Host-casb_s`; go on with `pending`."""
+
+    cookie: str
+    session: Session
+    pending: PendingRequest
+
+
+class SignIn:
+    """All that happens to sessions. One per process and event loop; every process of a deployment shares the store.
+
+    `clock` gives the present, `monotonic` seconds for the local caches, `new_id` 256 random bits in 43 characters.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: SessionStore,
+        providers: Iterable[IdentityProvider],
+        login_host: str,
+        clock: Clock,
+        limits: SessionLimits | None = None,
+        new_id: NewId = lambda: secrets.token_urlsafe(32),
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.providers = {each.settings.id: each for each in providers}
+        self.login_host = login_host
+        self._store = store
+        self._clock = clock
+        self._limits = limits or SessionLimits()
+        self._new_id = new_id
+        self._monotonic = monotonic
+        self._epoch = store.epoch()
+        self._sessions: TTLCache[bytes, tuple[str, Session]] = TTLCache(CACHE_SIZE, CACHED, timer=monotonic)
+        self._touched: TTLCache[bytes, bool] = TTLCache(CACHE_SIZE, TOUCHED, timer=monotonic)
+        self._bodies: deque[tuple[float, int]] = deque()
+        self._bodies_size = 0
+
+    # --- sessions on a host -------------------------------------------------------------------------------------------
+
+    def cached(self, host: str, cookie: str) -> Session | None:
+        """The session, if it was looked up in the last seconds and nothing was revoked since; no I/O. Else ask
+        `session_for`."""
+        epoch = self._store.epoch()
+        if epoch != self._epoch:
+            self._sessions.clear()
+            self._epoch = epoch
+            return None
+        found = self._sessions.get(hashlib.sha256(cookie.encode("utf-8", "replace")).digest())
+        if found is None or found[0] != host or found[1].expires <= self._clock():
+            return None
+        return found[1]
+
+    async def session_for(self, host: str, cookie: str | None) -> Session | None:
+        """The session that a host's cookie stands for, or None: sign in. A use keeps it from idling out."""
+        if cookie is None or not is_id(cookie):
+            return None
+        session = self.cached(host, cookie)
+        if session is not None:
+            return session
+        epoch = self._store.epoch()
+        found = await self._child(host, cookie)
+        if found is None:
+            return None
+        child_key, login = found
+        await self._touch(child_key, login)
+        session = login.record.session()
+        # What was dropped while we read must not be remembered: then the counter has moved on.
+        if self._store.epoch() == epoch == self._epoch:
+            self._sessions[child_key] = (host, session)
+        return session
+
+    async def login_for(self, cookie: str | None) -> Login | None:
+        """The login behind `__Host-casb_l`, or None."""
+        if cookie is None or not is_id(cookie):
+            return None
+        found = await self._child(self.login_host, cookie)
+        if found is None:
+            return None
+        await self._touch(*found)
+        return found[1]
+
+    # --- before the sign-in -------------------------------------------------------------------------------------------
+
+    async def start_pending(
+        self,
+        *,
+        host: str,
+        path: str,
+        app: str = "",
+        provider: str = "",
+        method: str = "GET",
+        body: bytes | None = None,
+        content_type: str = "",
+        bind: str | None = None,
+        contexts: Collection[str] = (),
+    ) -> Started:
+        """Keep a request until somebody has signed in. `path` includes the query and must be safe (`TokenError`).
+
+        `bind` is the browser's `__Host-casb_p`, if it sent one: tabs that sign in at the same time share it. `contexts`
+        are what a step-up must meet. A body that is too large, or for which there is no room, is left out.
+        """
+        bind = bind if bind is not None and is_id(bind) else self._new_id()
+        kept = body if body and self._room_for(len(body)) else None
+        try:
+            pending = PendingRequest(
+                host=host,
+                path=path,
+                bind=key_of(bind).hex(),
+                app=app,
+                provider=provider,
+                method=method,
+                body=kept,
+                content_type=content_type,
+                body_lost=bool(body) and kept is None,
+                contexts=tuple(contexts),
+            )
+        except ValueError as error:
+            raise TokenError("I010", "the address cannot be returned to after a sign-in") from error
+        pending_id = self._new_id()
+        await self._store.put("pending", key_of(pending_id), dump(pending), ttl=self._limits.pending)
+        return Started(id=pending_id, bind=bind)
+
+    async def pending(self, pending_id: str) -> PendingRequest | None:
+        """A request that waits, or None when it is over or never was."""
+        return await self._get(PendingRequest, "pending", pending_id)
+
+    def suffices(self, login: Login, pending: PendingRequest) -> bool:
+        """Whether a login needs no further sign-in for what is asked."""
+        record = login.record
+        return record.contexts.issuperset(pending.contexts) and pending.provider in ("", record.provider)
+
+    async def begin(
+        self,
+        pending_id: str = "",
+        provider_id: str = "",
+        *,
+        flow_cookie: str | None = None,
+        prompt: str | None = None,
+        login_hint: str | None = None,
+        domain_hint: str | None = None,
+        max_age: int | None = None,
+    ) -> Begun:
+        """Begin a sign-in for a request that waits ('' for none) at a provider ('' for the request's, or the first).
+
+        `flow_cookie` is the browser's `__Host-casb_f`, if it sent one: tabs share it. A request that waits no longer
+        raises `TokenError`.
+        """
+        pending = await self.pending(pending_id) if pending_id else None
+        if pending_id and pending is None:
+            raise TokenError("I011", "the request that led here has been forgotten; open the app again")
+        contexts = pending.contexts if pending else ()
+        provider = self._provider(provider_id or (pending.provider if pending else ""))
+        url, state = await provider.begin(
+            contexts=contexts, prompt=prompt, login_hint=login_hint, domain_hint=domain_hint, max_age=max_age
+        )
+        cookie = flow_cookie if flow_cookie is not None and is_id(flow_cookie) else self._new_id()
+        flow = Flow(
+            provider=provider.settings.id,
+            bind=key_of(cookie).hex(),
+            state=state,
+            pending=pending_id,
+            contexts=tuple(contexts),
+            max_age=max_age,
+        )
+        await self._store.put("flow", key_of(str(state["state"])), dump(flow), ttl=self._limits.pending)
+        return Begun(url=url, cookie=cookie)
+
+    # --- the browser is back ------------------------------------------------------------------------------------------
+
+    async def callback(
+        self,
+        flow_cookie: str | None,
+        params: Mapping[str, str],
+        *,
+        login_cookie: str | None = None,
+        ip: str = "",
+        user_agent: str = "",
+    ) -> LoginResult:
+        """The login for what the provider sent the browser back with. A sign-in ends here, whatever comes of it.
+
+        A person who was signed in here already (`login_cookie`) keeps the login and its hosts, with everything that is
+        known about them replaced; another person ends it. The login cookie is a new one always.
+        """
+        data = await self._store.take("flow", key_of(params.get("state", "")))
+        if data is None:
+            raise TokenError("I012", "the sign-in was answered before, took too long, or was never begun here")
+        flow = load(Flow, data)
+        if not same_secret(flow_cookie, flow.bind):
+            raise TokenError("I013", "the sign-in was begun in another browser")
+        provider = self._provider(flow.provider)
+        claims = await provider.finish(flow.state, params, contexts=flow.contexts, max_age=flow.max_age)
+        login = await self._login(provider.settings, claims, await self.login_for(login_cookie), ip, user_agent)
+        cookie = await self._open(login, self.login_host)
+        if login_cookie is not None and is_id(login_cookie):
+            await self._store.drop("child", key_of(login_cookie))
+        return LoginResult(cookie=cookie, login=login, pending=flow.pending)
+
+    async def hand_off(self, login: Login, pending_id: str) -> HandOff:
+        """A one-time code with which the host of a waiting request gets its session; raises `TokenError` when the
+        request is over or the login does not suffice."""
+        pending = await self.pending(pending_id)
+        if pending is None:
+            raise TokenError("I011", "the request that led here has been forgotten; open the app again")
+        if not self.suffices(login, pending):
+            raise TokenError("T016", "the authentication context asked for was not met")
+        code = self._new_id()
+        record = HandOffCode(login=login.key.hex(), host=pending.host, bind=pending.bind, pending=pending_id)
+        await self._store.put("code", key_of(code), dump(record), ttl=self._limits.code)
+        return HandOff(host=pending.host, code=code)
+
+    async def redeem(self, host: str, code: str, bind: str | None) -> Redeemed:
+        """The session for a code, on the host and in the browser (`bind` is its `__Host-casb_p`) it was made for.
+
+        A code is worth one try. Leave `__Host-casb_p` in place: another tab may still need it, and it dies by itself.
+        """
+        data = await self._store.take("code", key_of(code)) if is_id(code) else None
+        if data is None:
+            raise TokenError("I014", "the code was used before, is too old, or was never given out")
+        record = load(HandOffCode, data)
+        if record.host != host or not same_secret(bind, record.bind):
+            raise TokenError("I015", "the code was made for another host or browser")
+        login = await self._login_at(bytes.fromhex(record.login))
+        waiting = await self._store.take("pending", key_of(record.pending))
+        if login is None or waiting is None:
+            raise TokenError("I011", "the request that led here has been forgotten; open the app again")
+        pending = load(PendingRequest, waiting)
+        cookie = await self._open(login, host, pending.app)
+        return Redeemed(cookie=cookie, session=login.record.session(), pending=pending)
+
+    async def keep_body(self, session: Session, pending: PendingRequest) -> str | None:
+        """A token, good once within a minute, for a form that brings the browser back with the same method, or None
+        when the request had no body."""
+        if pending.body is None:
+            return None
+        token = self._new_id()
+        record = Resume(
+            session=session.id,
+            host=pending.host,
+            path=pending.path,
+            method=pending.method,
+            content_type=pending.content_type,
+            body=pending.body,
+        )
+        await self._store.put("resume", key_of(token), dump(record), ttl=RESUME)
+        return token
+
+    async def resume(self, session: Session, host: str, path: str, token: str) -> Resume:
+        """What to send to the app in place of our form; raises `TokenError` for another session, host or path."""
+        data = await self._store.take("resume", key_of(token)) if is_id(token) else None
+        record = load(Resume, data) if data is not None else None
+        if record is None or (record.session, record.host, record.path) != (session.id, host, path):
+            raise TokenError("I016", "what was to be sent has been forgotten; send it again")
+        return record
+
+    # --- the end ------------------------------------------------------------------------------------------------------
+
+    async def sign_out(self, host: str, cookie: str | None) -> LoginRecord | None:
+        """End the login behind a host's cookie, on every host; what it was, or None when there was none."""
+        found = await self._child(host, cookie) if cookie is not None and is_id(cookie) else None
+        if found is None:
+            return None
+        await self._store.drop_index(_login_index(found[1].key))
+        return found[1].record
+
+    async def revoke_session(self, session_id: str) -> int:
+        """End the login that a logged session id names; the number of records removed."""
+        return await self._store.drop_index(f"session:{session_id}")
+
+    async def revoke_user(self, user_id: str) -> int:
+        """End every login of a person (`User.id`); the number of records removed."""
+        return await self._store.drop_index(f"user:{user_id}")
+
+    async def revoke_sid(self, provider_id: str, sid: str) -> int:
+        """End the logins that came of one of the provider's own sessions (front-channel logout)."""
+        return await self._store.drop_index(f"sid:{provider_id}:{sid}") if sid else 0
+
+    async def backchannel_logout(self, provider_id: str, token: str) -> int:
+        """Do what a provider's logout token says; the number of records removed. Raises `TokenError` on a replay."""
+        claims = await self._provider(provider_id).verify_logout(token)
+        jti = hashlib.sha256(f"{provider_id}|{claims.issuer}|{claims.token_id}".encode()).digest()
+        if not await self._store.add("jti", jti, b"1", ttl=LOGOUT_REPLAY):
+            raise TokenError("T018", "the logout token was used before")
+        if claims.session:
+            return await self.revoke_sid(provider_id, claims.session)
+        return await self._store.drop_index(_subject_index(provider_id, claims.issuer, claims.subject))
+
+    async def end_session_url(self, record: LoginRecord, return_to: str) -> str | None:
+        """Where to send the browser to sign out at the provider too; None when there is no such place or it is away."""
+        try:
+            return await self._provider(record.provider).end_session_url(return_to=return_to, hint=record.user.name)
+        except ConnectorError:
+            return None
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _provider(self, provider_id: str) -> IdentityProvider:
+        if not self.providers:
+            raise ConfigError("I007", "no identity provider is configured", hint="add one under `providers`")
+        if not provider_id:
+            return next(iter(self.providers.values()))
+        if provider_id not in self.providers:
+            raise TokenError("I017", "there is no such identity provider")
+        return self.providers[provider_id]
+
+    async def _login(self, provider: Provider, claims: Claims, old: Login | None, ip: str, user_agent: str) -> Login:
+        now = self._clock()
+        key = key_of(self._new_id())
+        record = LoginRecord(
+            id=key.hex()[:32],
+            provider=provider.id,
+            user=user_of(claims, provider),
+            device=device_of(claims, provider.device),
+            started=now,
+            expires=now + timedelta(seconds=self._limits.absolute),
+            contexts=claims.contexts,
+            auth_time=None if claims.auth_time is None else datetime.fromtimestamp(claims.auth_time, UTC),
+            idp_session=claims.session,
+            issuer=claims.issuer,
+            subject=claims.subject,
+            ip=ip,
+            agent=hashlib.sha256(user_agent.encode("utf-8", "replace")).hexdigest(),
+            key=claims.key,
+        )
+        if old is not None:
+            if (old.record.provider, old.record.user.id) == (provider.id, record.user.id):
+                key, record = old.key, renewed(old.record, record)
+            else:
+                await self._store.drop_index(_login_index(old.key))
+        login = Login(key=key, record=record)
+        await self._store.put("login", key, dump(record), ttl=self._ttl(record), indexes=_indexes(login))
+        return login
+
+    async def _open(self, login: Login, host: str, app: str = "") -> str:
+        """A new cookie value for a host's share in a login."""
+        cookie = self._new_id()
+        child = ChildRecord(login=login.key.hex(), host=host, app=app)
+        await self._store.put(
+            "child", key_of(cookie), dump(child), ttl=self._ttl(login.record), indexes=_indexes(login)
+        )
+        return cookie
+
+    async def _child(self, host: str, cookie: str) -> tuple[bytes, Login] | None:
+        key = key_of(cookie)
+        data = await self._store.get("child", key)
+        if data is None:
+            return None
+        child = load(ChildRecord, data)
+        if child.host != host:
+            return None
+        login = await self._login_at(bytes.fromhex(child.login))
+        return None if login is None else (key, login)
+
+    async def _login_at(self, key: bytes) -> Login | None:
+        data = await self._store.get("login", key)
+        if data is None:
+            return None
+        record = load(LoginRecord, data)
+        return Login(key=key, record=record) if record.expires > self._clock() else None
+
+    async def _touch(self, child_key: bytes, login: Login) -> None:
+        if child_key in self._touched:
+            return
+        ttl = self._ttl(login.record)
+        await self._store.touch("child", child_key, ttl=ttl)
+        await self._store.touch("login", login.key, ttl=ttl)
+        self._touched[child_key] = True
+
+    async def _get[R: (PendingRequest, Flow)](self, record: type[R], kind: str, value: str) -> R | None:
+        data = await self._store.get(kind, key_of(value)) if is_id(value) else None
+        return None if data is None else load(record, data)
+
+    def _ttl(self, record: LoginRecord) -> float:
+        return remaining(self._clock(), record.expires, self._limits.idle)
+
+    def _room_for(self, size: int) -> bool:
+        """Whether one more body of people unknown may be kept, and if so, counts it."""
+        now = self._monotonic()
+        while self._bodies and self._bodies[0][0] <= now:
+            self._bodies_size -= self._bodies.popleft()[1]
+        if size > self._limits.resume_body or self._bodies_size + size > BODIES:
+            return False
+        self._bodies.append((now + self._limits.pending, size))
+        self._bodies_size += size
+        return True
+
+
+def _login_index(key: bytes) -> str:
+    return f"login:{key.hex()}"
+
+
+def _subject_index(provider: str, issuer: str, subject: str) -> str:
+    return f"sub:{provider}:{issuer}:{subject}"
+
+
+def _indexes(login: Login) -> tuple[str, ...]:
+    """The names under which a login and its hosts' shares are found to be ended."""
+    record = login.record
+    names = [
+        _login_index(login.key),
+        f"session:{record.id}",
+        f"user:{record.user.id}",
+        _subject_index(record.provider, record.issuer, record.subject),
+    ]
+    if record.idp_session:
+        names.append(f"sid:{record.provider}:{record.idp_session}")
+    return tuple(names)

@@ -1,0 +1,57 @@
+"""Opening a protected file again: its bytes in, plain text out, if the person asking is entitled to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from casb.errors import ContentError
+from casb.protection.container import Reader, Stanza
+from casb.protection.encrypt import HandOver, Unwrap, unwrap_stanza
+from casb.protection.entitlement import Answer
+
+type Decide = Callable[[HandOver], Answer]
+"""Whether the person asking may open a file with these facts; usually a partial of `may_open`."""
+
+
+class Opener:
+    """Push style. `facts` and `answer` are set as soon as the header has been read, before any plain text is given.
+
+    `update` and `finish` raise `ContentError`: F007 when the answer is no, else what is wrong with the file. When
+    `finish` raises, what was given out before it is authentic but not all of the file: break the transfer off.
+    """
+
+    def __init__(self, unwrap: Unwrap, decide: Decide) -> None:
+        self._unwrap = unwrap
+        self._decide = decide
+        self._reader = Reader(self._file_key)
+        self.facts: HandOver | None = None
+        self.answer: Answer | None = None
+        self.update = self._reader.update
+        self.finish = self._reader.finish
+
+    def _file_key(self, stanzas: Sequence[Stanza]) -> bytes:
+        file_key, facts = unwrap_stanza(stanzas, self._unwrap)
+        answer = self._decide(facts)
+        self.facts, self.answer = facts, answer
+        if not answer.allowed:
+            raise ContentError("F007", answer.reason)
+        return file_key
+
+
+def read_facts(start: bytes, unwrap: Unwrap) -> HandOver:
+    """To whom a file was handed over, from its first bytes (the header at least). Decides nothing, gives no content.
+
+    Raises `ContentError`, or what the key ring raises.
+    """
+    opener = Opener(unwrap, lambda _: Answer(True, "open.only-looked", "Nothing is opened."))
+    opener.update(start)
+    if opener.facts is None:
+        raise ContentError("F006", "the container ends inside its header")
+    return opener.facts
+
+
+def plain_name(name: str) -> str:
+    """A file name for this machine from the one in a file's facts: no folder, no control character, never empty."""
+    base = name.replace("\\", "/").rpartition("/")[2]
+    kept = "".join(each for each in base if each.isprintable()).strip().lstrip(".")
+    return kept or "opened"

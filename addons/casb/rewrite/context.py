@@ -1,0 +1,44 @@
+"""What rewriting needs to know about one exchange, and about a page's own security policy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from casb.rewrite.hosts import HostMap
+
+GUARD_PATH = "/.casb/guard.js"
+RESERVED_PATH = "/.casb/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RewriteContext:
+    """One exchange: the map in force, the origin authority (`app.example[:port]`) and what the browser says it is for.
+
+    `destination` and `mode` are `Sec-Fetch-Dest` and `Sec-Fetch-Mode` ("" when absent). `inject_guard` is the app's
+    setting; `guard_digest` the `sha256-…` of the script as served, used only where a page's policy admits nothing else.
+    """
+
+    hosts: HostMap
+    host: str
+    destination: str = ""
+    mode: str = ""
+    inject_guard: bool = True
+    guard_digest: str = ""
+
+    @property
+    def page_host(self) -> str:
+        """The authority under which the browser knows this origin."""
+        return self.hosts.to_suffix(self.host) or self.host
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PagePolicy:
+    """What the origin's Content-Security-Policy means for the guard's tag and for inline code.
+
+    `nonce` goes on our tag. `digest` goes on it as `integrity` (only `strict-dynamic` without a nonce asks for it).
+    `hashed` says that inline code is pinned by hashes: it stays byte-exact.
+    """
+
+    nonce: str = ""
+    digest: str = ""
+    hashed: bool = False

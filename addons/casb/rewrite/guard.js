@@ -1,0 +1,375 @@
+/* Runs first in every page of a controlled application. Explains what a policy did to a download or a request, leads
+ * back to sign-in, and maps host names that scripts put together at run time. It decides nothing: the proxy does.
+ *
+ * Plain script, no build step. Adds nothing enumerable to any global; wrapped functions stay what they were, native
+ * look included, and hand the page exactly what it would have got. */
+(() => {
+  "use strict";
+
+  const config = /*CASB_CONFIG*/ null;
+  const KEY = Symbol.for("casb.guard");
+  document.currentScript?.remove();
+  if (window[KEY]) return; // a page may come to carry the tag twice
+
+  const nativeFetch = window.fetch.bind(window);
+  const BASE = "/.casb/";
+  const WATCH_MS = 10_000;
+  const POLL_MS = 250;
+  const NOTICE = /(?:^|; *)casb_notice=([A-Za-z0-9._-]{1,128})(?=;|$)/;
+
+  // --- host names -------------------------------------------------------------------------------------------------
+
+  const exact = new Set(config.exact);
+  const parents = new Set(config.parents);
+  const tail = "." + config.suffix;
+  const PORTED = /--p[1-9][0-9]{0,4}$/;
+  const SECURE = { "http:": "https:", "https:": "https:", "ws:": "wss:", "wss:": "wss:" };
+
+  const knows = (host, port) => {
+    const end = port ? ":" + port : "";
+    if (exact.has(host + end)) return true;
+    for (let dot = host.indexOf("."); dot >= 0; dot = host.indexOf(".", dot + 1)) {
+      if (parents.has(host.slice(dot + 1) + end)) return true;
+    }
+    return false;
+  };
+
+  const suffixed = (host) => {
+    if (!host.endsWith(tail)) return false;
+    const name = host.slice(0, -tail.length);
+    const ported = PORTED.exec(name);
+    return ported ? knows(name.slice(0, ported.index), ported[0].slice(3)) : knows(name, "");
+  };
+
+  /** A URL as the browser must ask for it; the very same value when there is nothing to map. */
+  const mapped = (input) => {
+    if (!config.suffix || input === undefined || input === null) return input;
+    const text = String(input);
+    if (text === "" || /^(?:[?#.]|\/(?![/\\])|blob:|data:|javascript:|about:)/i.test(text)) return input;
+    let url;
+    try {
+      url = new URL(text, document.baseURI);
+    } catch {
+      return input;
+    }
+    const secure = SECURE[url.protocol];
+    if (!secure) return input;
+    const host = url.hostname.replace(/\.$/, "");
+    const defaultPort = url.port === "" || url.port === "80" || url.port === "443";
+    if (knows(host, defaultPort ? "" : url.port)) {
+      const label = defaultPort ? host : `${host}--p${url.port}`;
+      const authority = label + tail + (config.port ? ":" + config.port : "");
+      const user = url.username ? url.username + (url.password ? ":" + url.password : "") + "@" : "";
+      return `${secure}//${user}${authority}${url.pathname}${url.search}${url.hash}`;
+    }
+    // "https://" + hostname, put together without our port.
+    if (config.port && url.port === "" && suffixed(host)) {
+      url.protocol = secure;
+      url.port = config.port;
+      return url.href;
+    }
+    return input;
+  };
+
+  // --- the dialog -------------------------------------------------------------------------------------------------
+
+  const STYLE = `
+    :host { all: initial }
+    dialog {
+      box-sizing: border-box; width: min(30rem, calc(100vw - 2rem)); max-height: calc(100vh - 2rem); overflow: auto;
+      padding: 0; border: 1px solid #c5cbd3; border-radius: 10px; background: #fff; color: #1b1f24;
+      font: 15px/1.5 system-ui, "Segoe UI", Roboto, sans-serif; box-shadow: 0 12px 40px rgb(0 0 0 / .28);
+    }
+    dialog::backdrop { background: rgb(15 20 28 / .5) }
+    .bar { height: 6px; background: #b3261e }
+    .protect .bar { background: #8a5a00 } .sign-in .bar, .step-up .bar { background: #0b57d0 }
+    .body { padding: 1.1rem 1.4rem 1.3rem }
+    h2 { margin: 0 0 .5rem; font-size: 1.2rem; line-height: 1.3 }
+    p { margin: 0 0 .9rem; white-space: pre-line; overflow-wrap: anywhere }
+    dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; margin: 0 0 1rem; font-size: .87rem }
+    dt { color: #57606a } dd { margin: 0; overflow-wrap: anywhere }
+    .actions { display: flex; flex-wrap: wrap; gap: .7rem; justify-content: flex-end; align-items: center }
+    a { color: #0b57d0; margin-inline-end: auto }
+    button {
+      font: inherit; padding: .4rem 1.1rem; border-radius: 6px; border: 1px solid #57606a; background: #fff;
+      color: #1b1f24; cursor: pointer; min-height: 2.2rem
+    }
+    button.primary { background: #0b57d0; border-color: #0b57d0; color: #fff }
+    :focus-visible { outline: 3px solid #0b57d0; outline-offset: 2px }
+    @media (prefers-color-scheme: dark) {
+      dialog { background: #1f242b; color: #e8eaed; border-color: #4a525c }
+      dt { color: #aab2bb } a { color: #a8c7fa }
+      button { background: #1f242b; color: #e8eaed; border-color: #8d96a0 }
+      :focus-visible { outline-color: #a8c7fa }
+    }
+    @media (forced-colors: active) { .bar { background: CanvasText } }`;
+
+  const make = (name, text, properties = {}) => {
+    const element = document.createElement(name);
+    if (text) element.textContent = text;
+    return Object.assign(element, properties);
+  };
+
+  const word = (value) => (typeof value === "string" || typeof value === "number" ? String(value).slice(0, 2000) : "");
+
+  const web = (value) => {
+    try {
+      const url = new URL(word(value), location.origin);
+      return url.protocol === "https:" || url.protocol === "http:" ? url : null;
+    } catch {
+      return null;
+    }
+  };
+
+  let open = null;
+  const waiting = [];
+
+  const rows = (notice) => {
+    const list = make("dl");
+    for (const [label, value] of [
+      ["File", notice.file],
+      ["Policy", notice.policy],
+      ["Activity", notice.activity],
+    ]) {
+      if (word(value)) list.append(make("dt", label), make("dd", word(value)));
+    }
+    return list;
+  };
+
+  const buttons = (notice, close) => {
+    const actions = make("div", "", { className: "actions" });
+    const help = notice.help_url && web(notice.help_url);
+    if (help) actions.append(make("a", "Get help", { href: help.href, target: "_blank", rel: "noopener noreferrer" }));
+    const dismiss = make("button", notice.go ? "Not now" : "Close", { type: "button", onclick: close });
+    actions.append(dismiss);
+    if (notice.go) {
+      const go = make("button", notice.go.label, { type: "button", className: "primary" });
+      go.addEventListener("click", () => notice.go.run());
+      actions.append(go);
+      return [actions, go];
+    }
+    dismiss.className = "primary";
+    return [actions, dismiss];
+  };
+
+  /** Show one notice; a second waits for the first to be closed, the same one is shown once. */
+  const show = (notice) => {
+    const same = (other) => other && other.key === notice.key;
+    if (same(open) || waiting.some(same)) return;
+    if (open) {
+      if (waiting.length < 5) waiting.push(notice);
+      return;
+    }
+    if (!document.documentElement) return;
+    open = notice;
+    const before = document.activeElement;
+    const host = document.createElement("casb-notice");
+    const root = host.attachShadow({ mode: "closed" });
+    const sheet = new CSSStyleSheet(); // a page's style-src does not concern it
+    sheet.replaceSync(STYLE);
+    root.adoptedStyleSheets = [sheet];
+    const dialog = make("dialog", "", { className: word(notice.kind).replace(/[^a-z-]/g, "") });
+    dialog.setAttribute("aria-labelledby", "title");
+    dialog.setAttribute("aria-describedby", "message");
+    const body = make("div", "", { className: "body" });
+    const [actions, first] = buttons(notice, () => dialog.close());
+    body.append(make("h2", word(notice.title), { id: "title" }));
+    body.append(make("p", word(notice.message), { id: "message" }), rows(notice), actions);
+    dialog.append(make("div", "", { className: "bar" }), body);
+    root.append(dialog);
+    for (const type of ["keydown", "keyup", "keypress", "click", "mousedown"]) {
+      host.addEventListener(type, (event) => event.stopPropagation()); // the application's shortcuts stay out of it
+    }
+    dialog.addEventListener("close", () => {
+      host.remove();
+      open = null;
+      if (before && before.isConnected && before !== document.body) before.focus?.({ preventScroll: true });
+      if (waiting.length) show(waiting.shift());
+    });
+    document.documentElement.append(host);
+    dialog.showModal();
+    first.focus();
+  };
+
+  /** The outermost window of the same origin: a frame may be too small for a dialog. */
+  const shower = () => {
+    let best = show;
+    try {
+      for (let frame = window; frame !== frame.parent; ) {
+        frame = frame.parent;
+        best = frame[KEY]?.show ?? best; // throws for another origin
+      }
+    } catch {
+      /* as far as we may go */
+    }
+    return best;
+  };
+
+  const TITLES = { protect: "This file was protected", block: "Blocked by your organisation" };
+
+  const explain = (notice, activity) => {
+    const kind = word(notice.kind) || "block";
+    shower()({
+      key: activity,
+      kind,
+      title: word(notice.title) || TITLES[kind] || TITLES.block,
+      message: word(notice.message) || "A security policy of your organisation applies to what you just did.",
+      file: word(notice.file),
+      policy: word(notice.policy),
+      activity,
+      help_url: word(notice.help_url),
+    });
+  };
+
+  // --- downloads --------------------------------------------------------------------------------------------------
+
+  /** The cookie that the proxy leaves on the answer which took a download's place. */
+  const take = () => {
+    if (document.visibilityState !== "visible") return;
+    let found = null;
+    try {
+      found = NOTICE.exec(document.cookie);
+    } catch {
+      return; // a sandboxed document has no cookies
+    }
+    if (!found) return;
+    document.cookie = "casb_notice=; Max-Age=0; Path=/; Secure; SameSite=Lax";
+    const id = found[1];
+    nativeFetch(`${location.origin}${BASE}notice/${id}`, {
+      credentials: "same-origin",
+      cache: "no-store",
+      headers: { Accept: "application/json" },
+    })
+      .then((response) => (response.ok ? response.json() : {}))
+      .catch(() => ({}))
+      .then((notice) => explain(notice && typeof notice === "object" ? notice : {}, id));
+  };
+
+  let until = 0;
+  let timer = 0;
+  const tick = () => {
+    take();
+    if (performance.now() >= until) {
+      clearInterval(timer);
+      timer = 0;
+    }
+  };
+  const watch = () => {
+    until = performance.now() + WATCH_MS;
+    timer ||= setInterval(tick, POLL_MS);
+  };
+  const passive = { capture: true, passive: true };
+  for (const type of ["click", "auxclick", "submit"]) window.addEventListener(type, watch, passive);
+  window.addEventListener("keydown", (event) => event.key === "Enter" && watch(), passive);
+  for (const type of ["beforeunload", "pageshow"]) window.addEventListener(type, watch, passive);
+  document.addEventListener("visibilitychange", watch, passive);
+  window.cookieStore?.addEventListener?.("change", (event) => {
+    if (event.changed.some((cookie) => cookie.name === "casb_notice")) take();
+  });
+
+  // --- answers of ours to requests of the page ----------------------------------------------------------------------
+
+  const ours = (url) =>
+    url !== null &&
+    (url.origin === location.origin ||
+      (url.protocol === "https:" &&
+        ((config.suffix && url.hostname.endsWith(tail)) || (config.login && url.host === config.login))));
+
+  const GO = {
+    "sign-in": ["Your session has ended", "Sign in again to go on. What you have not saved in this page may be lost.", "Sign in"],
+    "step-up": ["One more check is needed", "Your organisation asks you to confirm who you are before this step.", "Continue"],
+  };
+
+  const answered = (status, body) => {
+    if (!body || typeof body !== "object") return;
+    if (status === 403 && body.casb === "blocked") {
+      explain({ kind: "block", ...body }, word(body.activity));
+      return;
+    }
+    const go = status === 401 && Object.hasOwn(GO, body.casb) && GO[body.casb];
+    const url = go && typeof body.url === "string" ? web(body.url) : null;
+    if (!go || !ours(url)) return;
+    const [title, message, label] = go;
+    const run = () => {
+      try {
+        window.top.location.assign(url.href);
+      } catch {
+        location.assign(url.href);
+      }
+    };
+    shower()({ key: body.casb, kind: body.casb, title, message: word(body.message) || message, go: { label, run } });
+  };
+
+  const isJson = (type) => typeof type === "string" && /^application\/json\b/i.test(type);
+
+  const seen = (response) => {
+    try {
+      if ((response.status === 401 || response.status === 403) && isJson(response.headers.get("content-type"))) {
+        const status = response.status;
+        response.clone().json().then((body) => answered(status, body), () => {});
+      }
+    } catch {
+      /* the page gets its response whatever happens here */
+    }
+    return response;
+  };
+
+  const heard = (event) => {
+    const request = event.currentTarget;
+    try {
+      if ((request.status !== 401 && request.status !== 403) || !isJson(request.getResponseHeader("content-type"))) return;
+      const status = request.status;
+      if (request.responseType === "" || request.responseType === "text") answered(status, JSON.parse(request.responseText));
+      else if (request.responseType === "json") answered(status, request.response);
+      else new Response(request.response).json().then((body) => answered(status, body), () => {});
+    } catch {
+      /* the page gets its response whatever happens here */
+    }
+  };
+
+  // --- wrapping ---------------------------------------------------------------------------------------------------
+
+  /** Put a Proxy in the place of a function: name, length, prototype and statics stay, and it still looks native. */
+  const wrap = (owner, name, handler) => {
+    const descriptor = owner && Object.getOwnPropertyDescriptor(owner, name);
+    if (!descriptor || typeof descriptor.value !== "function" || !descriptor.configurable) return;
+    const proxy = new Proxy(descriptor.value, handler);
+    Object.defineProperty(owner, name, { ...descriptor, value: proxy });
+    if (handler.construct && descriptor.value.prototype?.constructor === descriptor.value) {
+      Object.defineProperty(descriptor.value.prototype, "constructor", { value: proxy, writable: true, enumerable: false, configurable: true });
+    }
+  };
+
+  const withUrl = (args, index) => {
+    if (args.length <= index) return args;
+    const url = mapped(args[index]);
+    return url === args[index] ? args : Object.assign([...args], { [index]: url });
+  };
+
+  wrap(window, "fetch", {
+    apply: (target, self, args) =>
+      Reflect.apply(target, self, args[0] instanceof Request ? args : withUrl(args, 0)).then(seen),
+  });
+  wrap(window, "Request", {
+    construct: (target, args, self) =>
+      Reflect.construct(target, args[0] instanceof target ? args : withUrl(args, 0), self),
+  });
+  wrap(window, "WebSocket", { construct: (target, args, self) => Reflect.construct(target, withUrl(args, 0), self) });
+  wrap(window, "EventSource", { construct: (target, args, self) => Reflect.construct(target, withUrl(args, 0), self) });
+  wrap(window, "open", { apply: (target, self, args) => Reflect.apply(target, self, withUrl(args, 0)) });
+  wrap(Navigator.prototype, "sendBeacon", { apply: (target, self, args) => Reflect.apply(target, self, withUrl(args, 0)) });
+
+  const listened = new WeakSet();
+  wrap(XMLHttpRequest.prototype, "open", {
+    apply: (target, self, args) => {
+      if (self instanceof XMLHttpRequest && !listened.has(self)) {
+        listened.add(self);
+        self.addEventListener("load", heard);
+      }
+      return Reflect.apply(target, self, withUrl(args, 1));
+    },
+  });
+
+  Object.defineProperty(window, KEY, { value: Object.freeze({ show }) });
+  watch();
+})();

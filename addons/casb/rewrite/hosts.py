@@ -1,0 +1,297 @@
+"""Which host names live under the suffix, and their two forms, exactly.
+
+    origin form   app.example            app.example:8444                what the application knows of itself
+    suffix form   app.example.<suffix>   app.example--p8444.<suffix>     what the browser sees (plus our public port)
+
+Only names of the map are ever changed, and a name of the map never lies under the suffix, so nothing can be mapped
+twice. Ports other than 80 and 443 belong to the name (`app.example:8444` must be listed, or it is left alone: a suffix
+host must not reach any port of a machine) and travel in the last label, for the browser's port is ours.
+
+Knows nothing of headers or bodies.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+from urllib.parse import unquote
+
+from ahocorasick_rs import BytesAhoCorasick, MatchKind
+
+_LABELS = re.compile(
+    r"(?=.{1,253}\Z)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*\Z"
+)
+_PORT_LABEL = re.compile(r"(?P<host>.+)--p(?P<port>[1-9][0-9]{0,4})\Z")
+_DEFAULT_PORTS = frozenset({"", "80", "443"})
+_SCHEME_PORTS = {"https": "443", "wss": "443", "http": "80", "ws": "80"}
+_SAFE = {"http": "https", "https": "https", "ws": "wss", "wss": "wss"}
+_PLAIN = {"http": "http", "https": "http", "ws": "ws", "wss": "ws"}
+
+# WHATWG URL, "special" schemes: leading C0 controls and spaces are trimmed, a backslash is a slash, extra slashes are
+# skipped, the last @ ends the user information.
+_URL = re.compile(
+    r"(?P<lead>[\x00-\x20]*)(?:(?P<scheme>https?|wss?):)?(?P<slashes>[/\\]{2,})(?P<user>[^/\\?#]*@)?"
+    r"(?P<host>[^/\\?#@:\[\]]+)(?::(?P<port>[0-9]{0,5}))?(?P<rest>(?:[/\\?#].*)?)\Z",
+    re.IGNORECASE | re.DOTALL,
+)
+MARKUP_WORDS = (b"integrity", b"content-security-policy")  # what else makes an HTML tag worth a look
+_REMOVED = str.maketrans("", "", "\t\r\n")  # dropped anywhere in a URL by browsers
+
+
+def canonical(host: str) -> str | None:
+    """A host name as lower-case A-labels without the final dot, or None when it is no host name."""
+    if "%" in host:
+        host = unquote(host)
+    host = host.lower()
+    if not host.isascii():
+        try:
+            host = host.encode("idna").decode("ascii").lower()
+        except UnicodeError:
+            return None
+    host = host.removesuffix(".")
+    return host if _LABELS.match(host) else None
+
+
+def split_port(authority: str) -> tuple[str, str]:
+    """`host:port` as its two halves; the port is "" when absent."""
+    host, colon, port = authority.rpartition(":")
+    return (host, port) if colon else (authority, "")
+
+
+def canonical_port(port: str) -> str | None:
+    """A port without leading zeros ("" stays), or None when it is none."""
+    if not port:
+        return ""
+    if not (port.isascii() and port.isdigit()) or len(port) > 5 or not 0 < int(port) < 65536:
+        return None
+    return str(int(port))
+
+
+class _Names(NamedTuple):
+    """Listed names: `host` or `host:port`, and the parents of `*.parent`, likewise."""
+
+    exact: frozenset[str]
+    parents: frozenset[str]
+
+    def has(self, host: str, port: str) -> bool:
+        tail = f":{port}" if port else ""
+        if host + tail in self.exact:
+            return True
+        if not self.parents:
+            return False
+        dot = host.find(".")
+        while dot >= 0:
+            if host[dot + 1 :] + tail in self.parents:
+                return True
+            dot = host.find(".", dot + 1)
+        return False
+
+
+def _read(names: Iterable[str], suffix: str) -> _Names:
+    exact: set[str] = set()
+    parents: set[str] = set()
+    for name in names:
+        authority, port_text = split_port(name)
+        host, port = canonical(authority.removeprefix("*.")), canonical_port(port_text)
+        if host is None or port is None:
+            raise ValueError(f"not a host name: {name!r}")
+        if suffix and (host == suffix or host.endswith(f".{suffix}")):
+            raise ValueError(f"{name!r} lies under the suffix {suffix!r}")
+        if _PORT_LABEL.match(host):
+            raise ValueError(f"{name!r} ends like a port of ours (--p<digits>)")
+        if len(_joined(host, port, suffix)) > 253:
+            raise ValueError(f"{name!r} is too long for the suffix {suffix!r}")
+        key = host if port in _DEFAULT_PORTS else f"{host}:{port}"
+        (parents if authority.startswith("*.") else exact).add(key)
+    return _Names(frozenset(exact), frozenset(parents))
+
+
+def _joined(host: str, port: str, suffix: str) -> str:
+    return f"{host}--p{port}.{suffix}" if port not in _DEFAULT_PORTS else f"{host}.{suffix}"
+
+
+class Finder:
+    """Says where, in a buffer, some host of a set may be: one pass, whatever the number of hosts."""
+
+    __slots__ = ("_automaton",)
+
+    def __init__(self, patterns: Iterable[bytes]) -> None:
+        listed = sorted(set(patterns))
+        self._automaton = BytesAhoCorasick(listed, matchkind=MatchKind.LeftmostLongest) if listed else None
+
+    def starts(self, data: bytes) -> list[int]:
+        """Ascending offsets at which a pattern begins, in any case; never overlapping."""
+        if self._automaton is None:
+            return []
+        return [start for _, start, _ in self._automaton.find_matches_as_indexes(data.lower())]
+
+
+def _patterns(names: _Names) -> Iterable[bytes]:
+    """Byte strings one of which is in every text form of every name: U-labels too, the shortest tails only."""
+    hosts = {split_port(name)[0] for name in names.exact | names.parents}
+    for host in hosts:
+        labels = host.split(".")
+        if any(".".join(labels[at:]) in hosts for at in range(1, len(labels))):
+            continue
+        yield host.encode()
+        if "xn--" in host:
+            try:
+                yield host.encode().decode("idna").encode()
+            except UnicodeError:
+                continue
+
+
+def _ancestors(names: _Names) -> Iterable[str]:
+    for name in names.exact | {f"*.{parent}" for parent in names.parents}:
+        labels = split_port(name)[0].split(".")
+        yield from (".".join(labels[at:]) for at in range(1, len(labels)))
+
+
+@dataclass(frozen=True, slots=True)
+class HostMap:
+    """All names that the proxy stands in for. Built once per snapshot; every look-up is a few set probes.
+
+    `suffix` is a host name (""  maps nothing: the modes without a suffix), `port` the public port that browsers use on
+    suffix hosts, `names` are `app.example`, `app.example:8444` or `*.app.example` (any depth below, not itself).
+    `plain` lists, in the same form, the names whose application believes itself on http: URLs of theirs go back as
+    http. Raises ValueError for a name that cannot be mapped both ways.
+    """
+
+    suffix: str
+    port: int
+    names: Iterable[str]
+    plain: Iterable[str] = ()
+    finder: Finder = field(init=False, compare=False, repr=False)
+    markup_finder: Finder = field(init=False, compare=False, repr=False)
+    back_finder: Finder = field(init=False, compare=False, repr=False)
+    _names: _Names = field(init=False, compare=False, repr=False)
+    _plain: _Names = field(init=False, compare=False, repr=False)
+    _tail: str = field(init=False, compare=False, repr=False)
+    _port_tail: str = field(init=False, compare=False, repr=False)
+    _ancestors: frozenset[str] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        suffix = canonical(self.suffix) if self.suffix else ""
+        if suffix is None or (suffix and not 0 < self.port < 65536):
+            raise ValueError(f"not a suffix and port: {self.suffix!r} {self.port}")
+        names = _read(self.names if suffix else (), suffix)
+        for name, value in {
+            "suffix": suffix,
+            "names": frozenset(self.names),
+            "plain": frozenset(self.plain),
+            "finder": Finder(_patterns(names)),
+            "markup_finder": Finder([*_patterns(names), *MARKUP_WORDS]),
+            "back_finder": Finder([f".{suffix}".encode()] if suffix and (names.exact or names.parents) else []),
+            "_names": names,
+            "_plain": _read(self.plain, suffix),
+            "_ancestors": frozenset(_ancestors(names)),
+            "_tail": f".{suffix}",
+            "_port_tail": "" if self.port == 443 else f":{self.port}",
+        }.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def port_tail(self) -> str:
+        """What follows a suffix host in a URL: "" on 443, else `:port`."""
+        return self._port_tail
+
+    @property
+    def exact(self) -> frozenset[str]:
+        """The canonical names without a wildcard, each with its port when it has one of its own."""
+        return self._names.exact
+
+    @property
+    def parents(self) -> frozenset[str]:
+        """What stands behind the `*.` of the canonical wildcard names."""
+        return self._names.parents
+
+    @property
+    def maps_anything(self) -> bool:
+        """False in the modes without a suffix, and for an empty catalog."""
+        return bool(self._names.exact or self._names.parents)
+
+    def knows(self, host: str, port: str = "") -> bool:
+        """Is this canonical host, on this canonical port, one of ours?"""
+        return self._names.has(host, "" if port in _DEFAULT_PORTS else port)
+
+    def wild(self, parent: str) -> bool:
+        """Are all names below `parent` (canonical) ours?"""
+        return self._names.has(f"_.{parent}", "")
+
+    def any_below(self, parent: str) -> bool:
+        """Is any name of ours below `parent` (canonical)?"""
+        return parent in self._ancestors
+
+    def suffix_host(self, host: str, port: str = "") -> str | None:
+        """The suffix form without the public port, or None when the host is none of ours. Takes any spelling."""
+        known, number = canonical(host), canonical_port(port)
+        if known is None or number is None or not self.knows(known, number):
+            return None
+        mapped = _joined(known, number, self.suffix)
+        return mapped if _LABELS.match(mapped) else None
+
+    def origin_host(self, host: str) -> str | None:
+        """`app.example` or `app.example:8444` for a suffix host without a port; None when it is none of ours."""
+        known = canonical(host)
+        if known is None or not self.suffix or not known.endswith(self._tail):
+            return None
+        name, port = known[: -len(self._tail)], ""
+        if ported := _PORT_LABEL.match(name):
+            name, port = ported["host"], ported["port"]
+            if port in _DEFAULT_PORTS:
+                return None
+        if not self.knows(name, port):
+            return None
+        return f"{name}:{port}" if port else name
+
+    def to_suffix(self, authority: str) -> str | None:
+        """`app.example[:port]` to `app.example.<suffix>[:public port]`, or None when it is none of ours."""
+        mapped = self.suffix_host(*split_port(authority))
+        return mapped and mapped + self._port_tail
+
+    def to_origin(self, authority: str) -> str | None:
+        """The reverse of `to_suffix`; the public port may be left out. None when it is none of ours."""
+        host, port = split_port(authority)
+        if port and port != str(self.port):
+            return None
+        return self.origin_host(host)
+
+    def is_plain(self, origin: str) -> bool:
+        """Does the application behind this origin authority believe itself on http?"""
+        host, port = split_port(origin)
+        return self._plain.has(host, "" if port in _DEFAULT_PORTS else port)
+
+    def url_to_suffix(self, url: str) -> str:
+        """An absolute or scheme-relative URL with its authority mapped; anything else as it is.
+
+        http becomes https and ws wss: there is nothing else under the suffix.
+        """
+        found = _URL.match(url) or (_URL.match(url.translate(_REMOVED)) if _touched(url) else None)
+        if found is None:
+            return url
+        scheme = (found["scheme"] or "").lower()
+        port = found["port"] or ""
+        mapped = self.suffix_host(found["host"], "" if port == _SCHEME_PORTS.get(scheme) else port)
+        if mapped is None:
+            return url
+        head = f"{_SAFE[scheme]}://" if scheme else "//"
+        return f"{head}{found['user'] or ''}{mapped}{self._port_tail}{found['rest']}"
+
+    def url_to_origin(self, url: str) -> str:
+        """The reverse of `url_to_suffix`; anything that is not one of our suffix hosts stays as it is."""
+        found = _URL.match(url) or (_URL.match(url.translate(_REMOVED)) if _touched(url) else None)
+        if found is None:
+            return url
+        port = found["port"]
+        origin = self.to_origin(f"{found['host']}:{port}" if port else found["host"])
+        if origin is None:
+            return url
+        scheme = (found["scheme"] or "").lower()
+        head = f"{(_PLAIN if self.is_plain(origin) else _SAFE)[scheme]}://" if scheme else "//"
+        return f"{head}{found['user'] or ''}{origin}{found['rest']}"
+
+
+def _touched(url: str) -> bool:
+    return "\t" in url or "\n" in url or "\r" in url

@@ -1,0 +1,34 @@
+"""What every endpoint works with, in one value; made once by `build_app`'s caller."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from casb.ports import Clock
+from casb.settings import Secret, Settings
+from casb.sidecar.deployment import Deployment
+from casb.store.portal_sqlite import PortalStore
+from casb.store.records_sqlite import SqliteRecords
+
+
+@dataclass(slots=True, kw_only=True)
+class Counters:
+    """What the sidecar has done since it started, for `/metrics`."""
+
+    accepted: int = 0
+    duplicates: int = 0
+    rejected: int = 0
+    refused: int = 0  # requests without a valid token or session
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """The stores, the deployment, the token of the proxy, and the clock."""
+
+    settings: Settings
+    records: SqliteRecords
+    portal: PortalStore
+    deployment: Deployment
+    ingest_token: Secret
+    clock: Clock
+    counters: Counters = field(default_factory=Counters)

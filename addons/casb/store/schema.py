@@ -1,0 +1,142 @@
+"""The tables of the sidecar's SQLite database, their versions, and how a connection to it is opened.
+
+One file holds the activity log, the audit log and the portal's own small tables, so that a backup is one file.
+`PRAGMA user_version` is the schema's version; `MIGRATIONS[n]` leads from version n to n + 1 and is never edited.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from casb.errors import StoreError
+
+# The activity log is append-only. A row cannot be changed, and it can be deleted only while `purge` has written down
+# up to which time; its own triggers say so, whatever code or hand is at work.
+_FIRST = """
+CREATE TABLE activities (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    time INTEGER NOT NULL,
+    activity TEXT NOT NULL,
+    source TEXT NOT NULL,
+    app TEXT,
+    user_id TEXT,
+    user_name TEXT NOT NULL,
+    ip TEXT NOT NULL,
+    action TEXT NOT NULL,
+    policy TEXT,
+    severity TEXT,
+    device_tags TEXT NOT NULL,
+    session TEXT,
+    country TEXT,
+    file_name TEXT NOT NULL,
+    words TEXT NOT NULL,
+    record TEXT NOT NULL
+);
+CREATE INDEX activities_time ON activities (time, id);
+CREATE INDEX activities_activity ON activities (activity, time);
+CREATE INDEX activities_app ON activities (app, time) WHERE app IS NOT NULL;
+CREATE INDEX activities_user ON activities (user_id, time) WHERE user_id IS NOT NULL;
+CREATE INDEX activities_ip ON activities (ip, time);
+CREATE INDEX activities_action ON activities (action, time);
+CREATE INDEX activities_session ON activities (session, time) WHERE session IS NOT NULL;
+CREATE VIRTUAL TABLE activity_text USING fts5 (
+    user_name, file_name, words, content='activities', content_rowid='seq', tokenize='trigram'
+);
+CREATE TABLE matches (policy TEXT NOT NULL, time INTEGER NOT NULL, seq INTEGER NOT NULL,
+    PRIMARY KEY (policy, time, seq)) WITHOUT ROWID;
+CREATE TABLE hourly (hour INTEGER NOT NULL, app TEXT NOT NULL, activity TEXT NOT NULL, action TEXT NOT NULL,
+    count INTEGER NOT NULL, PRIMARY KEY (hour, app, activity, action)) WITHOUT ROWID;
+CREATE TABLE apps_seen (app TEXT PRIMARY KEY, name TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+    count INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE purging (before INTEGER NOT NULL);
+CREATE TRIGGER activities_stay BEFORE UPDATE ON activities BEGIN
+    SELECT RAISE(ABORT, 'the activity log is append-only');
+END;
+CREATE TRIGGER activities_purge BEFORE DELETE ON activities
+WHEN NOT EXISTS (SELECT 1 FROM purging WHERE OLD.time < before) BEGIN
+    SELECT RAISE(ABORT, 'the activity log is append-only');
+END;
+
+CREATE TABLE audit (seq INTEGER PRIMARY KEY AUTOINCREMENT, time INTEGER NOT NULL, who TEXT NOT NULL, ip TEXT NOT NULL,
+    what TEXT NOT NULL, detail TEXT NOT NULL);
+CREATE TRIGGER audit_stays BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
+CREATE TRIGGER audit_remains BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
+CREATE TABLE admins (name TEXT PRIMARY KEY, password TEXT NOT NULL, role TEXT NOT NULL, created INTEGER NOT NULL)
+    WITHOUT ROWID;
+CREATE TABLE admin_sessions (key BLOB PRIMARY KEY, name TEXT NOT NULL, role TEXT NOT NULL, provider TEXT NOT NULL,
+    created INTEGER NOT NULL, seen INTEGER NOT NULL, expires INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE admin_flows (key BLOB PRIMARY KEY, value TEXT NOT NULL, expires INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE tokens (id TEXT PRIMARY KEY, key BLOB NOT NULL UNIQUE, label TEXT NOT NULL, made_by TEXT NOT NULL,
+    created INTEGER NOT NULL, used INTEGER) WITHOUT ROWID;
+CREATE TABLE attempts (key TEXT PRIMARY KEY, count INTEGER NOT NULL, until INTEGER NOT NULL, last INTEGER NOT NULL)
+    WITHOUT ROWID;
+CREATE TABLE proxies (name TEXT PRIMARY KEY, time INTEGER NOT NULL, facts TEXT NOT NULL) WITHOUT ROWID;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST,)
+
+
+def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """Open the database; transactions are begun and ended by hand. Raises `StoreError` (S020).
+
+    Every commit is on the disk when it returns (synchronous=FULL); readers never wait for the writer (WAL).
+    """
+    try:
+        if read_only:
+            connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False)
+        else:
+            connection = sqlite3.connect(path, check_same_thread=False)
+    except sqlite3.Error as error:
+        raise StoreError("S020", f"{path} cannot be opened ({error})") from error
+    try:
+        connection.isolation_level = None
+        connection.execute("PRAGMA busy_timeout=10000")
+        if read_only:
+            connection.execute("PRAGMA query_only=ON")
+        else:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA recursive_triggers=ON")  # so that not even REPLACE gets past the triggers
+            connection.execute("PRAGMA cache_size=-16000")
+            connection.execute("PRAGMA trusted_schema=OFF")
+    except sqlite3.Error as error:
+        connection.close()
+        raise StoreError("S020", f"{path} is no database of ours ({error})") from error
+    return connection
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the database to the present version, all or nothing. Raises `StoreError`: S021 newer, S022 failed."""
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+            if version > len(MIGRATIONS):
+                raise StoreError(
+                    "S021",
+                    f"the database has version {version}, this casb knows {len(MIGRATIONS)}",
+                    hint="start the newer casb that made it",
+                )
+            for script in MIGRATIONS[version:]:
+                for statement in _statements(script):
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA user_version={len(MIGRATIONS)}")
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+    except sqlite3.Error as error:
+        raise StoreError("S022", f"the database cannot be brought to version {len(MIGRATIONS)} ({error})") from error
+
+
+def _statements(script: str) -> list[str]:
+    """The statements of a script one by one: `executescript` would commit what must stay one transaction."""
+    statements, text = [], ""
+    for line in script.splitlines(keepends=True):
+        text += line
+        if sqlite3.complete_statement(text):
+            statements.append(text)
+            text = ""
+    return statements

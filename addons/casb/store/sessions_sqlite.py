@@ -1,0 +1,305 @@
+"""Sessions shared by the proxy processes of one machine: one SQLite file, values encrypted, and a shared counter.
+
+Three files in the data folder: `sessions.db`; `sessions.keys` (the key ring, mode 0600, newest key first, one
+`<id> <hex>` a line); `sessions.epoch` (eight bytes, mapped into every process). Keys and index names are digests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import mmap
+import os
+import secrets
+import sqlite3
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from casb.errors import StoreError
+
+try:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
+except ImportError:  # pragma: no cover - cryptography before 42
+    AESGCMSIV = None  # type: ignore[assignment,misc]
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS entry (
+  kind TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, ends REAL NOT NULL, PRIMARY KEY (kind, key)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS entry_ends ON entry (ends);
+CREATE TABLE IF NOT EXISTS named (
+  name BLOB NOT NULL, kind TEXT NOT NULL, key BLOB NOT NULL, PRIMARY KEY (name, kind, key)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS named_entry ON named (kind, key);
+"""
+_COUNTER: Final = struct.Struct("<Q")
+_NONCE: Final = 12
+
+
+def _cipher(key: bytes) -> tuple[str, AESGCM | AESGCMSIV]:
+    """The cipher's tag in the file and the cipher. GCM-SIV forgives a nonce used twice (RFC 8452)."""
+    if AESGCMSIV is not None:
+        with contextlib.suppress(UnsupportedAlgorithm):
+            return "s", AESGCMSIV(key)
+    return "g", AESGCM(key)
+
+
+class KeyRing:
+    """Encrypts values for one purpose and record. New values use the first key; the others still decrypt."""
+
+    def __init__(self, keys: Sequence[tuple[str, bytes]]) -> None:
+        if not keys:
+            raise StoreError("S043", "the key ring of the session store is empty")
+        self._first = keys[0][0]
+        self._siv = {kid: _cipher(key) for kid, key in keys}
+        self._gcm = {kid: AESGCM(key) for kid, key in keys}
+
+    def seal(self, value: bytes, aad: bytes) -> bytes:
+        """`v1.<key id>.<cipher><nonce><ciphertext>`."""
+        tag, cipher = self._siv[self._first]
+        nonce = secrets.token_bytes(_NONCE)
+        return b"v1.%b.%b" % (self._first.encode(), tag.encode()) + nonce + cipher.encrypt(nonce, value, aad)
+
+    def open(self, sealed: bytes, aad: bytes) -> bytes:
+        """The value; raises `StoreError` when it was not sealed with this ring for this place."""
+        version, _, rest = sealed.partition(b".")
+        kid, _, body = rest.partition(b".")
+        name = kid.decode("ascii", "replace")
+        if version != b"v1" or name not in self._siv:
+            raise StoreError("S043", "a stored session was encrypted with a key that is not in the ring")
+        tag, cipher = self._siv[name]
+        chosen = cipher if body[:1] == tag.encode() else self._gcm[name]
+        try:
+            return chosen.decrypt(body[1 : 1 + _NONCE], body[1 + _NONCE :], aad)
+        except (InvalidTag, ValueError) as error:
+            raise StoreError("S043", "a stored session cannot be decrypted") from error
+
+
+def load_keys(path: Path) -> KeyRing:
+    """The ring in a file, made with one fresh key when there is none yet; raises `StoreError` if others may read it."""
+    with _locked(path.with_suffix(".lock")):
+        if not path.exists():
+            fresh = path.with_suffix(".new")
+            with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
+                file.write(f"k{secrets.token_hex(4)} {secrets.token_hex(32)}\n")
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.rename(path)
+    if path.stat().st_mode & 0o077:
+        raise StoreError("S043", f"{path} may be read by others", hint="chmod 600")
+    try:
+        rows = [line.split() for line in path.read_text("ascii").splitlines() if line.strip()]
+        keys = [(kid, bytes.fromhex(key)) for kid, key in rows]
+        if any(len(key) != 32 or not kid.isalnum() for kid, key in keys):
+            raise ValueError
+    except ValueError as error:
+        raise StoreError("S043", f"{path} is not a key ring") from error
+    return KeyRing(keys)
+
+
+class Epoch:
+    """A counter that all processes see. Reading is a memory access; adding takes a lock on the file."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        self._lock = threading.Lock()
+        with self._held():
+            if os.fstat(self._file).st_size < _COUNTER.size:
+                os.pwrite(self._file, _COUNTER.pack(1), 0)
+        self._map = mmap.mmap(self._file, _COUNTER.size)
+
+    def read(self) -> int:
+        """The counter."""
+        return int(_COUNTER.unpack_from(self._map)[0])
+
+    def bump(self) -> None:
+        """Add one."""
+        with self._held():
+            _COUNTER.pack_into(self._map, 0, self.read() + 1)
+
+    def close(self) -> None:
+        """Let the file go."""
+        self._map.close()
+        os.close(self._file)
+
+    @contextlib.contextmanager
+    def _held(self) -> Iterator[None]:
+        with self._lock:  # flock is per open file, so threads need their own lock
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                fcntl.flock(self._file, fcntl.LOCK_UN)
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(file)
+
+
+class SqliteSessions:
+    """A `SessionStore` in `<folder>/sessions.db`. `clock` gives seconds since 1970, alike in all processes.
+
+    One connection with a thread of its own, so that no other slow work delays a look-up; a process that forks opens its
+    own store.
+    """
+
+    def __init__(self, folder: str | Path, *, clock: Callable[[], float] = time.time, busy: float = 5.0) -> None:
+        self._folder = Path(folder)
+        self._clock = clock
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sessions")
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._keys = load_keys(self._folder / "sessions.keys")
+            self._epoch = Epoch(self._folder / "sessions.epoch")
+            database = self._folder / "sessions.db"
+            os.close(os.open(database, os.O_RDWR | os.O_CREAT, 0o600))
+            self._db = sqlite3.connect(database, timeout=busy, isolation_level=None, check_same_thread=False)
+            # Losing the newest sessions in a power cut costs a sign-in; a sync on every write would cost all of them.
+            for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "secure_delete=ON"):
+                self._db.execute(f"PRAGMA {pragma}").close()
+            self._db.executescript(_SCHEMA).close()
+        except (OSError, sqlite3.Error) as error:
+            raise StoreError("S041", f"the session store in {self._folder} cannot be opened: {error}") from error
+
+    async def put(self, kind: str, key: bytes, value: bytes, *, ttl: float, indexes: Sequence[str] = ()) -> None:
+        """Keep `value` for `ttl` seconds."""
+        row = (kind, key, self._keys.seal(value, _aad(kind, key)), self._clock() + ttl)
+        names = [(_name(index), kind, key) for index in indexes]
+
+        def write(db: sqlite3.Connection) -> None:
+            db.execute("INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?)", row)
+            db.execute("DELETE FROM named WHERE kind = ? AND key = ?", (kind, key))
+            db.executemany("INSERT INTO named VALUES (?, ?, ?)", names)
+
+        await self._run(write)
+
+    async def add(self, kind: str, key: bytes, value: bytes, *, ttl: float) -> bool:
+        """As `put`, but only when nothing is there."""
+        now = self._clock()
+        row = (kind, key, self._keys.seal(value, _aad(kind, key)), now + ttl)
+
+        def write(db: sqlite3.Connection) -> bool:
+            db.execute("DELETE FROM entry WHERE kind = ? AND key = ? AND ends <= ?", (kind, key, now))
+            return db.execute("INSERT OR IGNORE INTO entry VALUES (?, ?, ?, ?)", row).rowcount == 1
+
+        return await self._run(write)
+
+    async def get(self, kind: str, key: bytes) -> bytes | None:
+        """The value, or None."""
+        query, values = "SELECT value FROM entry WHERE kind = ? AND key = ? AND ends > ?", (kind, key, self._clock())
+        row = await self._run(lambda db: db.execute(query, values).fetchone(), writes=False)
+        return None if row is None else self._keys.open(row[0], _aad(kind, key))
+
+    async def take(self, kind: str, key: bytes) -> bytes | None:
+        """The value, removed in the same step."""
+
+        def write(db: sqlite3.Connection) -> tuple[bytes, float] | None:
+            rows = db.execute("DELETE FROM entry WHERE kind = ? AND key = ? RETURNING value, ends", (kind, key))
+            row: tuple[bytes, float] | None = next(iter(rows.fetchall()), None)
+            db.execute("DELETE FROM named WHERE kind = ? AND key = ?", (kind, key))
+            return row
+
+        row = await self._run(write)
+        return None if row is None or row[1] <= self._clock() else self._keys.open(row[0], _aad(kind, key))
+
+    async def touch(self, kind: str, key: bytes, *, ttl: float) -> None:
+        """Prolong, when still there."""
+        now = self._clock()
+        query = "UPDATE entry SET ends = ? WHERE kind = ? AND key = ? AND ends > ?"
+        await self._run(lambda db: db.execute(query, (now + ttl, kind, key, now)).close())
+
+    async def drop(self, kind: str, key: bytes) -> None:
+        """Remove, if there."""
+
+        def write(db: sqlite3.Connection) -> int:
+            db.execute("DELETE FROM named WHERE kind = ? AND key = ?", (kind, key))
+            return db.execute("DELETE FROM entry WHERE kind = ? AND key = ?", (kind, key)).rowcount
+
+        if await self._run(write):
+            self._epoch.bump()
+
+    async def drop_index(self, index: str) -> int:
+        """Remove everything kept under an index."""
+        name, now = _name(index), self._clock()
+
+        def write(db: sqlite3.Connection) -> tuple[int, int]:
+            places = db.execute("SELECT kind, key FROM named WHERE name = ?", (name,)).fetchall()
+            rows = [
+                row
+                for place in places
+                for row in db.execute("DELETE FROM entry WHERE kind = ? AND key = ? RETURNING ends", place).fetchall()
+            ]
+            db.executemany("DELETE FROM named WHERE kind = ? AND key = ?", places)
+            return len(rows), sum(ends > now for (ends,) in rows)
+
+        touched, alive = await self._run(write)
+        if touched:
+            self._epoch.bump()
+        return alive
+
+    def epoch(self) -> int:
+        """Grows with every drop, in any process."""
+        return self._epoch.read()
+
+    async def purge(self) -> int:
+        """Remove what has expired."""
+        now = self._clock()
+
+        def write(db: sqlite3.Connection) -> int:
+            gone = db.execute("DELETE FROM entry WHERE ends <= ?", (now,)).rowcount
+            db.execute(
+                "DELETE FROM named WHERE NOT EXISTS "
+                "(SELECT 1 FROM entry WHERE entry.kind = named.kind AND entry.key = named.key)"
+            )
+            return gone
+
+        return await self._run(write)
+
+    def close(self) -> None:
+        """Let the files go."""
+        self._thread.shutdown()
+        self._db.close()
+        self._epoch.close()
+
+    async def _run[T](self, work: Callable[[sqlite3.Connection], T], *, writes: bool = True) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._transact, work, writes)
+
+    def _transact[T](self, work: Callable[[sqlite3.Connection], T], writes: bool) -> T:
+        try:
+            if not writes:
+                return work(self._db)
+            # IMMEDIATE waits for other writers up front; a read that becomes a write would fail at once instead.
+            self._db.execute("BEGIN IMMEDIATE").close()
+            try:
+                result = work(self._db)
+            except BaseException:
+                self._db.execute("ROLLBACK").close()
+                raise
+            self._db.execute("COMMIT").close()
+            return result
+        except sqlite3.Error as error:
+            raise StoreError("S041", f"the session store does not answer: {error}") from error
+
+
+def _aad(kind: str, key: bytes) -> bytes:
+    return kind.encode("ascii") + b"|" + key
+
+
+def _name(index: str) -> bytes:
+    return hashlib.sha256(index.encode("utf-8")).digest()

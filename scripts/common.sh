@@ -1,0 +1,74 @@
+# What the scripts share. Sourced by them, run by nobody. The working folder is the project's root afterwards.
+
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+unset PYTHONHOME PYTHONPATH VIRTUAL_ENV
+
+say() { printf '%s\n' "$*" >&2; }
+fail() { say "$*"; exit 1; }
+
+# The folder may have been copied from elsewhere, where another Python is current: only one that answers counts.
+python_answers() { "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 12))' >/dev/null 2>&1; }
+
+# Prints the first Python that is 3.12 or newer: by name, then pyenv's, then uv's.
+find_python() {
+  local candidate name
+  for name in "${CASB_PYTHON:-}" python3.13 python3.12 python3.14 python3 python; do
+    [ -n "$name" ] || continue
+    candidate=$(command -v "$name" 2>/dev/null) || continue
+    if python_answers "$candidate"; then printf '%s\n' "$candidate"; return; fi
+  done
+  for candidate in "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.13*/bin/python "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.1[2-9]*/bin/python; do
+    if [ -x "$candidate" ] && python_answers "$candidate"; then printf '%s\n' "$candidate"; return; fi
+  done
+  if command -v uv >/dev/null 2>&1; then
+    candidate=$(uv python find '>=3.12' 2>/dev/null) || candidate=
+    if [ -n "$candidate" ] && python_answers "$candidate"; then printf '%s\n' "$candidate"; return; fi
+  fi
+  return 1
+}
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"
+  elif command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then sudo "$@"
+  else return 1
+  fi
+}
+
+# need COMMAND[,COMMAND…] PACKAGE WHAT-FOR: installs the Debian package when none of the commands is there.
+need() {
+  local command
+  for command in ${1//,/ }; do
+    if command -v "$command" >/dev/null 2>&1 || [ -x "/usr/sbin/$command" ]; then return 0; fi
+  done
+  if command -v apt-get >/dev/null 2>&1; then
+    say "installing $2 ($3)"
+    if [ -z "${apt_updated:-}" ]; then
+      as_root apt-get update -qq >&2 && apt_updated=yes || true
+    fi
+    if as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$2" >/dev/null; then return 0; fi
+  fi
+  fail "$3 needs ${1//,/ or }: install the package $2 (as root: apt-get install $2) and run this again"
+}
+
+need_node() {
+  need node nodejs "the emulated identity provider"
+  need npm npm "the emulated identity provider"
+  node -e 'const [major, minor] = process.versions.node.split("."); process.exit(major > 20 || (major == 20 && minor >= 12) ? 0 : 1)' \
+    || fail "Node.js $(node --version) is too old: the emulated identity provider needs 20.12 or newer"
+}
+
+need_browser() {
+  need chromium,chromium-browser,google-chrome chromium "a real browser"
+  need certutil libnss3-tools "the browser's certificate store"
+}
+
+# npm_install FOLDER: what its lock names, when that changed since the last time.
+npm_install() {
+  local stamp="$1/node_modules/.casb-stamp" wanted
+  wanted=$(sha256sum <"$1/package-lock.json")
+  [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && return 0
+  say "installing the packages of $1"
+  npm ci --prefix "$1" --silent --no-audit --no-fund --loglevel=error >&2
+  printf '%s\n' "$wanted" >"$stamp"
+}
