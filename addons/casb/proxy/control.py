@@ -20,6 +20,7 @@ from casb.model.file import FileFacts
 from casb.model.identity import Session
 from casb.model.record import Record
 from casb.proxy import forms, protect, translate
+from casb.proxy.faults import log_fault
 from casb.proxy.ids import ulid
 from casb.proxy.notices import Notices
 from casb.proxy.runtime import Runtime, Visitor, now
@@ -255,7 +256,7 @@ class Control:
             state.held = False
             self._decided(flow, state, f"larger than {limit} bytes", phase)
         except Exception:
-            logger.exception("overflow failed, exchange refused flow=%s", flow.id)
+            log_fault(logger, "overflow failed, exchange refused", flow=flow.id)
             translate.refuse(flow, phase)
         return not translate.is_refused(flow)
 
