@@ -99,11 +99,15 @@ class LoginRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildRecord:
-    """What a host's cookie stands for: that host's share in a login. `login` is the login's store key in hex."""
+    """What a host's cookie stands for: that host's share in a login. `login` is the login's store key in hex.
+
+    `retired` ones were replaced: they serve requests still under way for a moment and are never prolonged.
+    """
 
     login: str
     host: str
     app: str = ""
+    retired: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

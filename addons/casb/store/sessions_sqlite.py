@@ -42,6 +42,11 @@ CREATE TABLE IF NOT EXISTS named (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS named_entry ON named (kind, key);
 """
+CODES: Final = {
+    "S041": "the session store is away, full, or cannot be opened",
+    "S042": "a stored session record cannot be read",
+    "S043": "the key ring of the session store cannot be used, or does not fit what is stored",
+}
 _COUNTER: Final = struct.Struct("<Q")
 _NONCE: Final = 12
 
