@@ -106,7 +106,7 @@ class LiveSessions:
         found = await self._child(host, cookie) if cookie is not None and is_id(cookie) else None
         if found is None:
             return None
-        await self._end(found[2])
+        await self.end(found[2])
         return found[2].record
 
     async def revoke_session(self, session_id: str) -> int:
@@ -119,20 +119,22 @@ class LiveSessions:
 
     async def revoke_sid(self, provider_id: str, sid: str) -> int:
         """End the logins that came of one of the provider's own sessions (front-channel logout)."""
-        return await self._store.drop_index(f"sid:{provider_id}:{sid}") if sid else 0
+        return await self._store.drop_index(_sid_index(provider_id, sid)) if sid else 0
 
     async def revoke_subject(self, provider_id: str, issuer: str, subject: str) -> int:
         """End the logins of a person as the provider names them (back-channel logout)."""
         return await self._store.drop_index(_subject_index(provider_id, issuer, subject))
 
-    async def _save(self, login: Login) -> None:
+    async def save(self, login: Login) -> None:
+        """Keep a login, new or changed, until it idles out."""
         record = login.record
         await self._store.put("login", login.key, dump(record), ttl=self._ttl(record), indexes=_indexes(login))
 
-    async def _end(self, login: Login) -> None:
+    async def end(self, login: Login) -> None:
+        """End a login and every host's share in it."""
         await self._store.drop_index(_login_index(login.key))
 
-    async def _open(self, login: Login, host: str, app: str = "") -> str:
+    async def open(self, login: Login, host: str, app: str = "") -> str:
         """A new cookie value for a host's share in a login."""
         cookie = self._new_id()
         child = ChildRecord(login=login.key.hex(), host=host, app=app)
@@ -161,7 +163,7 @@ class LiveSessions:
         child = load(ChildRecord, data)
         if child.host != host:
             return None
-        login = await self._login_at(bytes.fromhex(child.login))
+        login = await self._login_at(child.login_key)
         return None if login is None else (key, child, login)
 
     async def _login_at(self, key: bytes) -> Login | None:
@@ -188,7 +190,11 @@ def _login_index(key: bytes) -> str:
 
 
 def _subject_index(provider: str, issuer: str, subject: str) -> str:
-    return f"sub:{provider}:{issuer}:{subject}"
+    return f"sub:{provider}\0{issuer}\0{subject}"  # No claim we accept has a control character.
+
+
+def _sid_index(provider: str, sid: str) -> str:
+    return f"sid:{provider}\0{sid}"
 
 
 def _indexes(login: Login) -> tuple[str, ...]:
@@ -201,5 +207,5 @@ def _indexes(login: Login) -> tuple[str, ...]:
         _subject_index(record.provider, record.issuer, record.subject),
     ]
     if record.idp_session:
-        names.append(f"sid:{record.provider}:{record.idp_session}")
+        names.append(_sid_index(record.provider, record.idp_session))
     return tuple(names)

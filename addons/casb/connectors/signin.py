@@ -307,7 +307,7 @@ class SignIn(LiveSessions):
         provider = self._provider(flow.provider)
         claims = await provider.finish(flow.state, params, contexts=flow.contexts, max_age=flow.max_age)
         login = await self._login(provider.settings, claims, await self.login_for(login_cookie), ip, user_agent)
-        cookie = await self._open(login, self.login_host)
+        cookie = await self.open(login, self.login_host)
         if login_cookie is not None and is_id(login_cookie):
             await self._store.drop("child", key_of(login_cookie))
         return LoginResult(cookie=cookie, login=login, pending=flow.pending)
@@ -337,12 +337,12 @@ class SignIn(LiveSessions):
         record = load(HandOffCode, data)
         if record.host != host or not same_secret(bind, record.bind):
             raise TokenError("I015", "the code was made for another host or browser")
-        login = await self._login_at(bytes.fromhex(record.login))
+        login = await self._login_at(record.login_key)
         waiting = await self._store.take("pending", key_of(record.pending))
         if login is None or waiting is None:
             raise TokenError("I011", "the request that led here has been forgotten; open the app again")
         pending = load(PendingRequest, waiting)
-        cookie = await self._open(login, host, pending.app)
+        cookie = await self.open(login, host, pending.app)
         await self._retire(host, previous, login)
         return Redeemed(cookie=cookie, session=login.record.session(), pending=pending)
 
@@ -428,9 +428,9 @@ class SignIn(LiveSessions):
             if (old.record.provider, old.record.user.id) == (provider.id, record.user.id):
                 key, record = old.key, renewed(old.record, record)
             else:
-                await self._end(old)
+                await self.end(old)
         login = Login(key=key, record=record)
-        await self._save(login)
+        await self.save(login)
         return login
 
     async def _get[R: (PendingRequest, Flow)](self, record: type[R], kind: str, value: str) -> R | None:

@@ -48,6 +48,13 @@ def same_secret(value: str | None, digest: str) -> bool:
     return is_id(value) and hmac.compare_digest(key_of(value or "").hex(), digest)
 
 
+def _digest(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except (ValueError, TypeError) as error:
+        raise StoreError("S042", "a stored record names its login wrongly") from error
+
+
 def is_safe_path(path: str) -> bool:
     """Whether a path, with its query, stays on the host it is sent to as a relative `Location`.
 
@@ -109,6 +116,11 @@ class ChildRecord:
     app: str = ""
     retired: bool = False
 
+    @property
+    def login_key(self) -> bytes:
+        """The login's store key."""
+        return _digest(self.login)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingRequest:
@@ -163,6 +175,11 @@ class HandOffCode:
     host: str
     bind: str
     pending: str = field(repr=False)
+
+    @property
+    def login_key(self) -> bytes:
+        """The login's store key."""
+        return _digest(self.login)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
