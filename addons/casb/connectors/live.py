@@ -5,11 +5,11 @@ Knows logins and the hosts' shares in them, and nothing of how somebody signs in
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from hashlib import sha256 as _sha256
 from typing import Final
 
 from cachetools import TTLCache
@@ -56,7 +56,8 @@ class LiveSessions:
         self._new_id = new_id
         self._monotonic = monotonic
         self._epoch = store.epoch()
-        self._sessions: TTLCache[bytes, tuple[str, Session]] = TTLCache(CACHE_SIZE, CACHED, timer=monotonic)
+        # A plain dict: this is read for every request, and a TTLCache would cost more than all the rest of it.
+        self._sessions: dict[bytes, tuple[str, Session, float]] = {}
         self._touched: TTLCache[bytes, bool] = TTLCache(CACHE_SIZE, TOUCHED, timer=monotonic)
 
     def cached(self, host: str, cookie: str) -> Session | None:
@@ -67,10 +68,13 @@ class LiveSessions:
             self._sessions.clear()
             self._epoch = epoch
             return None
-        found = self._sessions.get(hashlib.sha256(cookie.encode("utf-8", "replace")).digest())
-        if found is None or found[0] != host or found[1].expires <= self._clock():
+        found = self._sessions.get(_sha256(cookie.encode("utf-8", "replace")).digest())
+        if found is None:
             return None
-        return found[1]
+        owner, session, until = found
+        if owner != host or until <= self._monotonic() or session.expires <= self._clock():
+            return None
+        return session
 
     async def session_for(self, host: str, cookie: str | None) -> Session | None:
         """The session that a host's cookie stands for, or None: sign in. A use keeps it from idling out."""
@@ -88,7 +92,7 @@ class LiveSessions:
         session = login.record.session()
         # What was dropped while we read must not be remembered: then the counter has moved on.
         if self._store.epoch() == epoch == self._epoch:
-            self._sessions[child_key] = (host, session)
+            self._remember(child_key, host, session)
         return session
 
     async def login_for(self, cookie: str | None) -> Login | None:
@@ -154,6 +158,14 @@ class LiveSessions:
             await self._store.put("child", key, value, ttl=RETIRED, indexes=_indexes(login))
         else:
             await self._store.drop("child", key)
+
+    def _remember(self, key: bytes, host: str, session: Session) -> None:
+        now = self._monotonic()
+        if len(self._sessions) >= CACHE_SIZE:
+            self._sessions = {key: found for key, found in self._sessions.items() if found[2] > now}
+            if len(self._sessions) >= CACHE_SIZE:
+                self._sessions.clear()
+        self._sessions[key] = (host, session, now + CACHED)
 
     async def _child(self, host: str, cookie: str) -> tuple[bytes, ChildRecord, Login] | None:
         key = key_of(cookie)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from casb.connectors.live import CACHE_SIZE, LiveSessions, Login
+from casb.connectors.live import CACHE_SIZE, CACHED, LiveSessions, Login
 from casb.errors import StoreError
 from casb.identity.sessions import ChildRecord, LoginRecord, dump, key_of
 from casb.model.identity import Device, User
@@ -128,10 +128,20 @@ async def test_ends_by_name(live: LiveSessions, login: Login) -> None:
     assert await live.revoke_session("log-id") == 0
 
 
-async def test_the_local_cache_is_bounded(live: LiveSessions, login: Login, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert live._sessions.maxsize == live._touched.maxsize == CACHE_SIZE
+async def test_the_local_cache_is_bounded(
+    live: LiveSessions, login: Login, now: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert live._touched.maxsize == CACHE_SIZE
+    monkeypatch.setattr("casb.connectors.live.CACHE_SIZE", 5)
     await live.save(login)
-    monkeypatch.setattr(live._sessions, "_Cache__maxsize", 5)
-    for _ in range(20):
+    for _ in range(3):
         assert await live.session_for(HOST, await live.open(login, HOST))
-    assert len(live._sessions) <= 5
+    now.forward(CACHED - 1)
+    for _ in range(2):
+        assert await live.session_for(HOST, await live.open(login, HOST))
+    now.forward(1)
+    for size in (3, 4, 5, 1):
+        cookie = await live.open(login, HOST)
+        assert await live.session_for(HOST, cookie)
+        assert len(live._sessions) == size, "first what is over goes, then all"
+        assert live.cached(HOST, cookie)
