@@ -452,6 +452,8 @@ def show(each: Field, fact: Any, activity: Activity) -> str:
 
 
 def _clean(text: str) -> str:
+    if len(text) <= 120 and text.isprintable():
+        return text
     printable = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text[:121])
     return printable if len(text) <= 120 else printable[:120] + "…"
 
