@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from casb.codes_deployment import ROWS
+from casb import codes_content, codes_deployment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,10 +270,10 @@ def _table(*codes: Code) -> Mapping[str, Code]:
     return MappingProxyType(dict(sorted(table.items())))
 
 
-_DEPLOYMENT = tuple(
+_MORE = tuple(
     Code(code=code, meaning=meaning, cause=cause, cure=cure, example=example)
-    for code, meaning, cause, cure, example in ROWS
+    for code, meaning, cause, cure, example in (*codes_deployment.ROWS, *codes_content.ROWS)
 )
 
-CODES: Mapping[str, Code] = _table(*_SHARED, *_POLICY, *_DEPLOYMENT)
+CODES: Mapping[str, Code] = _table(*_SHARED, *_POLICY, *_MORE)
 """Code to page, in order of the codes."""

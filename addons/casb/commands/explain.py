@@ -22,7 +22,6 @@ from casb import codes
 from casb.commands._log import HttpLog, add_source_arguments, settings_of, token_of
 from casb.commands.activity import clean
 from casb.errors import CasbError
-from casb.protection import codes as protection_codes
 from casb.settings import Settings
 from casb.sidecar.story import story_of
 from casb.store import codes as store_codes
@@ -160,7 +159,7 @@ def explained(record: dict[str, Any], place: str) -> dict[str, Any]:
 
 def _explain_code(code: str, *, as_json: bool) -> int:
     page = codes.CODES.get(code)
-    sentence = page.meaning if page else protection_codes.CODES.get(code) or store_codes.CODES.get(code)
+    sentence = page.meaning if page else store_codes.CODES.get(code)
     if sentence is None:
         print(f"there is no error code {code}", file=sys.stderr)
         return 1

@@ -9,11 +9,11 @@ import tarfile
 import zipfile
 from collections.abc import Mapping
 
-import msoffcrypto  # type: ignore[import-untyped]  # ships no types
+import msoffcrypto
 import openpyxl
 import pikepdf
 import pytest
-from msoffcrypto.format.ooxml import OOXMLFile  # type: ignore[import-untyped]  # ships no types
+from msoffcrypto.format.ooxml import OOXMLFile
 
 GUID = "2096f6a2-d2f7-48be-b329-b73aaa526e5d"
 TENANT = "cb46c030-1825-4e81-a295-151c039dbf02"
