@@ -52,8 +52,10 @@ def recognise_request(app: App | None, request: RequestFacts) -> Recognised | No
         activity = _BY_NAME.get(signature.activity)
         if activity is None:
             return None
-        if activity not in _AT_RESPONSE:
-            return activity, _named_upload(request) if activity is ActivityType.UPLOAD else file_in_path(request)
+        if activity is ActivityType.UPLOAD:
+            return None if request.upload_name == "" else (activity, _named_upload(request))
+        if activity not in _AT_RESPONSE and not hides_upload(signature, request):
+            return activity, file_in_path(request)
     if request.mode is RequestMode.WEBSOCKET or request.method in _BODYLESS:
         return None
     activity = _DAV.get(request.method)
@@ -108,6 +110,16 @@ def signature_of(app: App | None, request: RequestFacts) -> Signature | None:
     return None
 
 
+def hides_upload(signature: Signature, request: RequestFacts) -> bool:
+    """Whether the signature would give an upload another name without having asked for the type of its body.
+
+    `POST /x?delete` may be a deletion; with a file in its body the same address may well be an upload to the app, and
+    whoever wants to pass a policy by can add what a signature asks for. `none` is exempt: that is what it is for.
+    """
+    other = signature.activity not in (NOTHING, ActivityType.UPLOAD)
+    return other and not signature.content_types and _is_upload(request)
+
+
 def file_in_path(request: RequestFacts) -> FileFacts | None:
     """The file that the path names; None when its last segment does not look like one."""
     name = name_in_path(request.path)
@@ -124,17 +136,15 @@ def _is_upload(request: RequestFacts) -> bool:
     if media_type.startswith("multipart/"):
         return media_type != "multipart/mixed"  # Batches of API calls (OData, Google).
     kind = kind_of(media_type)
-    if kind in (Kind.FILE, Kind.PICTURE):
+    if kind in (Kind.FILE, Kind.PICTURE, Kind.PAGE, Kind.ASSET):
         return True
     extension = extension_of(name_in_path(request.path))
     if request.method == "PUT":
         if kind is Kind.DATA:
             return extension in DATA_EXTENSIONS
         return extension != "" or (kind is not Kind.TEXT and request.content_length != 0)
-    if kind is Kind.UNSAID:
-        return request.content_length != 0
-    # WebDAV clients and scripts PUT; a POST of text, markup or data to an address is an API call.
-    return False
+    # WebDAV clients and scripts PUT; a POST of text or data is a call of the app's API.
+    return kind is Kind.UNSAID and request.content_length != 0
 
 
 def _named_upload(request: RequestFacts) -> FileFacts:

@@ -13,6 +13,7 @@ from mitmproxy import http
 
 from casb.control.routes import Kind
 from casb.proxy import translate
+from casb.proxy.notices import cookie as notice_cookie
 from casb.proxy.runtime import Runtime
 from casb.proxy.sealed import sealed
 from casb.proxy.translate import State
@@ -64,6 +65,17 @@ def context_of(state: State) -> RewriteContext:
         mode=state.fields.get(b"sec-fetch-mode", b"").decode("latin-1"),
         inject_guard=bool(route.app and route.app.rewrite.inject_guard),
     )
+
+
+def _is_ours(field: tuple[bytes, bytes], state: State) -> bool:
+    """True for what the protector has put in: from an origin the same names are dropped."""
+    if state.exchange is None or not state.exchange.records:
+        return False
+    identifier = state.exchange.records[-1].activity.id
+    name, value = field[0].lower(), field[1]
+    if name == b"x-casb-activity":
+        return value == identifier.encode()
+    return name == b"set-cookie" and value == notice_cookie(identifier).encode()
 
 
 class Inward:
@@ -123,7 +135,8 @@ class Outward:
         context = context_of(state)
         fields = list(response.headers.fields)
         page = page_policy_of(fields, context)
-        translate.set_response_fields(flow, response_headers(fields, context, page))
+        ours = [field for field in fields if _is_ours(field, state)] if state.protected else []
+        translate.set_response_fields(flow, [*response_headers(fields, context, page), *ours])
         if state.protected or response.status_code == 101:
             return
         rewriter = self._rewriter(flow, state, context, page)

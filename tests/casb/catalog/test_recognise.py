@@ -59,6 +59,7 @@ def word(found: tuple[ActivityType, FileFacts | None] | None) -> str | None:
         (ask("POST", "/x", FETCH, content_length=9), "upload", "a Blob without a type"),
         (ask("POST", "/x", FETCH, content_length=0), None, "an empty body"),
         (ask("POST", "/x", FETCH, content_type="application/json", upload_name="a.json"), "upload a.json", "named"),
+        (ask("POST", "/x", FETCH, content_type="text/html"), "upload", "a page as the body"),
         (ask("PATCH", "/x", FETCH, content_type="application/offset+octet-stream"), "upload", "tus"),
         (ask("PATCH", "/x", FETCH, content_type="application/json-patch+json"), None, "an API call"),
         (ask("PUT", "/d/a.xlsx", OTHER), "upload a.xlsx", "WebDAV"),
@@ -193,17 +194,40 @@ SIGNED = replace(
 @pytest.mark.parametrize(
     ("request_", "expected", "why"),
     [
-        (ask("POST", "/api/items/7/share", FETCH), "share", "path"),
-        (ask("POST", "/api/items/7%2F8/share", FETCH), "share", "percents undone, as the origin does"),
-        (ask("POST", "//api//items/7/share", FETCH), "share", "empty segments dropped, as the origin does"),
+        (ask("POST", "/api/items/7/share", FETCH, content_length=0), "share", "path"),
+        (
+            ask("POST", "/api/items/7%2F8/share", FETCH, content_length=0),
+            "share",
+            "percents undone, as the origin does",
+        ),
+        (
+            ask("POST", "//api//items/7/share", FETCH, content_length=0),
+            "share",
+            "empty segments dropped, as the origin does",
+        ),
         (ask("GET", "/api/items/7/share", FETCH), None, "another method"),
         (ask("POST", "/api/items/7/shared", FETCH, content_length=0), None, "the whole path"),
-        (ask("POST", "/d/a.xlsx", FETCH, query_names=frozenset({"delete", "x"})), "delete a.xlsx", "query name"),
+        (
+            ask("POST", "/d/a.xlsx", FETCH, content_length=0, query_names=frozenset({"delete", "x"})),
+            "delete a.xlsx",
+            "query name",
+        ),
         (ask("POST", "/d/a.xlsx", FETCH, content_type="application/json"), None, "no such query name"),
         (ask("POST", "/telemetry/blob", FETCH, content_type="application/octet-stream"), None, "none"),
         (ask("POST", "/up/x", FETCH, content_type="text/plain"), "upload", "content type"),
         (ask("POST", "/up/x", FETCH, content_type="text/plain", upload_name="a.doc"), "upload a.doc", "name read"),
+        (ask("POST", "/up/x", FETCH, content_type="text/plain", upload_name=""), None, "read, and no name in it"),
         (ask("GET", "/api/contents/a.xlsx", FETCH), None, "downloads show in the response"),
+        (
+            ask("POST", "/d/", FETCH, content_type="multipart/form-data", query_names=frozenset({"delete"})),
+            "upload",
+            "a signature that did not ask for the body's type does not hide a file",
+        ),
+        (
+            ask("POST", "/d/a.zip", FETCH, content_type="application/zip", query_names=frozenset({"delete"})),
+            "upload",
+            "nor a raw one",
+        ),
     ],
 )
 def test_signatures_of_requests(request_: RequestFacts, expected: str | None, why: str) -> None:
@@ -216,7 +240,9 @@ def test_signatures_of_responses() -> None:
     assert recognise_response(SIGNED, contents, told("application/json", 500)) is None
     telemetry = ask(path="/telemetry/a.zip")
     assert recognise_response(SIGNED, telemetry, told("application/zip", attachment=True)) is None
-    shared = recognise_response(SIGNED, ask("POST", "/api/items/7/share", FETCH), told("application/zip"))
+    shared = recognise_response(
+        SIGNED, ask("POST", "/api/items/7/share", FETCH, content_length=0), told("application/zip")
+    )
     assert word(shared) == "download share", "what an action answers with is judged too"
 
 

@@ -25,7 +25,8 @@ SECRET = b"salary,name\n" + b"90000,ada\n" * 20_000
 
 def attachment(proxy: World, path: str, body: bytes, name: str, **headers: str) -> None:
     disposition = f'attachment; filename="{name}"'
-    proxy.origin.page(path, body, content_type="application/octet-stream", content_disposition=disposition, **headers)
+    kind = {"content_type": "application/octet-stream", "content_disposition": disposition}
+    proxy.origin.routes[path] = lambda handler, _body: reply(handler, 200, body, **(kind | headers))
 
 
 def test_the_origin_sees_its_own_name_and_the_browser_never_leaves_the_suffix(proxy: World) -> None:
