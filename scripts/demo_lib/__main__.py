@@ -44,7 +44,7 @@ def main() -> int:
 def check(folder: Path, pictures: Path | None) -> int:
     """Walks the story; prints each scene as it succeeds."""
     from demo_lib.programme import play
-    from demo_lib.story import StoryFailed
+    from demo_lib.story import PlaywrightError, StoryFailed
 
     begun = time.monotonic()
     with Stack(folder, Ports.free()) as stack:
@@ -52,7 +52,7 @@ def check(folder: Path, pictures: Path | None) -> int:
         with browsers(folder / "browser", authorities) as crowd:
             try:
                 play(stack, crowd, pictures, say)
-            except StoryFailed as failure:
+            except (StoryFailed, PlaywrightError) as failure:
                 say(f"✗ {failure}")
                 say(f"the service log ends with:\n{stack.casb.last_words(25)}")
                 return 1

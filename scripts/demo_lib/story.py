@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from playwright.sync_api import BrowserContext, Download, Page
+from playwright.sync_api import Error as PlaywrightError
 
 from demo_lib.browser import Browsers
 from demo_lib.documents import PAYROLL_MARK, sha256

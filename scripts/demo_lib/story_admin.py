@@ -59,7 +59,7 @@ def policy_changes(stage: Stage, activity: str) -> None:
 
 def _policy_behind(stage: Stage, activity: str) -> tuple[str, Path]:
     """Id and file of the policy that decided an activity, as the log says."""
-    found = eventually(lambda: [each for each in records(stage.stack) if each["id"] == activity], 10)
+    found = eventually(lambda: records(stage.stack, id=activity), 10)
     must(found, f"the log has no activity {activity}")
     policy = found[0]["policy"]
     reason = next(each for each in found[0]["reasons"] if each["policy"] == policy)
@@ -97,10 +97,10 @@ def explanation(stage: Stage, activity: str) -> None:
         page = admin.new_page()
         page.goto(stack.portal + "/")
         stage.picture(page, "portal-sign-in")
-        page.get_by_role("link", name=re.compile("organisation|entra|single sign-on", re.IGNORECASE)).first.click()
+        page.get_by_role("link", name="Sign in with your organisation").click()
         page.locator('button[value="admin@contoso.example"]').click()
         page.wait_for_url(lambda url: url.startswith(stack.portal))
-        page.goto(f"{stack.portal}/activities?q={activity}")
+        page.goto(f"{stack.portal}/activities?id={activity}")
         page.get_by_text(activity).first.wait_for()
         stage.picture(page, "portal-activity-log")
         page.goto(f"{stack.portal}/activities/{activity}")
