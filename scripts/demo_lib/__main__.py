@@ -43,6 +43,8 @@ def main() -> int:
 
 def check(folder: Path, pictures: Path | None) -> int:
     """Walks the story; prints each scene as it succeeds."""
+    from playwright.sync_api import Error as PlaywrightError
+
     from demo_lib.programme import play
     from demo_lib.story import StoryFailed
 
@@ -52,7 +54,7 @@ def check(folder: Path, pictures: Path | None) -> int:
         with browsers(folder / "browser", authorities) as crowd:
             try:
                 play(stack, crowd, pictures, say)
-            except StoryFailed as failure:
+            except (StoryFailed, PlaywrightError) as failure:
                 say(f"✗ {failure}")
                 say(f"the service log ends with:\n{stack.casb.last_words(25)}")
                 return 1
@@ -96,8 +98,6 @@ def introduction(stack: Stack, home: Path, relay_port: int) -> str:
     mapping = f"MAP *.{SUFFIX}:{stack.ports.reverse} 127.0.0.1:{relay_port}"
     away = command_line(home, files, profile="away", mapping=mapping)
     config = os.path.relpath(stack.config)
-    first_admin = stack.data / "first-run-code"
-    code = f" (first-run code: {first_admin.read_text().strip()})" if first_admin.exists() else ""
     return f"""
 casb runs. Open a browser of its own, which trusts the demo's certificates:
 
@@ -105,7 +105,7 @@ casb runs. Open a browser of its own, which trusts the demo's certificates:
 
 Applications, through the proxy     {files}  files (copyparty)
                                     {flows}  flows (Node-RED, WebSocket)
-Portal                              {stack.portal}/  sign in as admin@contoso.example{code}
+Portal                              {stack.portal}/  sign in as admin@contoso.example
 Your session                        {stack.login}/
 Forward proxy                       127.0.0.1:{stack.ports.forward}, PAC file {stack.portal}/proxy.pac
 

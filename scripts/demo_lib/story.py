@@ -17,6 +17,9 @@ from demo_lib.looking import NAVIGATION, Answer, ask, dialog_text, eventually
 from demo_lib.relay import Relay
 from demo_lib.stack import RISKY, SUFFIX, Stack
 
+SEALED = b"age-encryption.org/v1"
+"""How every file begins that was handed over encrypted."""
+
 
 class StoryFailed(AssertionError):
     """Something was not as promised. The text is a sentence."""
@@ -208,12 +211,13 @@ def must_be_blocked(answer: Answer, original: bytes) -> None:
     """The wire shows a refusal with its activity id, and nothing of the file."""
     must(not leaks(answer.body, original), "bytes of the file were on the wire")
     must(answer.headers.get("x-casb-activity"), "the answer carries no X-Casb-Activity")
+    must("blocked.txt" in answer.headers.get("content-disposition", ""), "no text stands in place of the file")
 
 
 def _protected_download(stage: Stage, context: BrowserContext, page: Page) -> None:
     original = (stage.stack.files.folder / "quarterly-report.docx").read_bytes()
     download, sealed = stage.click_download(page, "quarterly-report.docx")
-    must(sealed.read_bytes().startswith(b"age-encryption.org/v1"), f"{download.suggested_filename} is not encrypted")
+    must(sealed.read_bytes().startswith(SEALED), f"{download.suggested_filename} is not encrypted")
     must(not leaks(sealed.read_bytes(), original), "the encrypted file shows its content")
     page.locator("casb-notice").wait_for(state="attached")
     words = eventually(lambda: dialog_text(page), 5)
