@@ -48,25 +48,6 @@ from casb.model.identity import Session
 from casb.ports import Clock, NewId, SessionStore
 from casb.settings import Provider, SessionLimits
 
-CODES: Final[Mapping[str, str]] = {
-    "I001": "an identity provider cannot be reached, or not in time",
-    "I002": "an identity provider's answer cannot be used",
-    "I003": "an identity provider names an address that is not https on a configured host",
-    "I004": "an identity provider refused a sign-in",
-    "I005": "an identity provider's signing keys cannot be had",
-    "I006": "an identity provider is not configured completely",
-    "I007": "no identity provider is configured",
-    "I010": "an address cannot be returned to after a sign-in",
-    "I011": "what was asked for before a sign-in has been forgotten",
-    "I012": "a sign-in was answered before, took too long, or was never begun here",
-    "I013": "a sign-in was begun in another browser",
-    "I014": "a hand-off code was used before, is too old, or was never given out",
-    "I015": "a hand-off code was made for another host or browser",
-    "I016": "what was to be sent after a sign-in has been forgotten",
-    "I017": "there is no such identity provider",
-    "I018": "an identity provider's answer is malformed",
-}
-
 BODIES: Final = 64 * 1024 * 1024  # bytes of bodies kept for people who have not signed in, per process
 ANSWER: Final = 16 * 1024  # characters of a provider's answer
 RESUME: Final = 60.0  # seconds that a body waits for our form

@@ -670,7 +670,7 @@ class Away:
 
     def __getattr__(self, name: str) -> Any:
         async def fail(*_: Any, **__: Any) -> None:
-            raise StoreError("S041", "away")
+            raise StoreError("S051", "away")
 
         return fail
 
