@@ -28,7 +28,7 @@ from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl
 
 from casb.connectors.live import LiveSessions, Login
-from casb.errors import ConfigError, ConnectorError, TokenError
+from casb.errors import CasbError, ConfigError, ConnectorError, TokenError
 from casb.identity.claims import Claims, LogoutClaims, device_of, user_of
 from casb.identity.sessions import (
     Flow,
@@ -355,8 +355,11 @@ class SignIn(LiveSessions):
     # --- the end ------------------------------------------------------------------------------------------------------
 
     async def backchannel_logout(self, provider_id: str, token: str) -> int:
-        """Do what a provider's logout token says; the number of records removed. Raises `TokenError` on a replay."""
-        claims = await self._provider(provider_id).verify_logout(token)
+        """Do what a provider's logout token says; the number of records removed. Raises `TokenError` on a replay.
+
+        '' leaves it to the token's signature and issuer which provider it is.
+        """
+        provider_id, claims = await self._logout_claims([provider_id] if provider_id else list(self.providers), token)
         jti = hashlib.sha256(f"{provider_id}|{claims.issuer}|{claims.token_id}".encode()).digest()
         if await self._store.get("jti", jti) is not None:
             raise TokenError("T018", "the logout token was used before")
@@ -385,6 +388,15 @@ class SignIn(LiveSessions):
         if provider_id not in self.providers:
             raise TokenError("I017", "there is no such identity provider")
         return self.providers[provider_id]
+
+    async def _logout_claims(self, candidates: list[str], token: str) -> tuple[str, LogoutClaims]:
+        refused: CasbError = TokenError("I017", "there is no such identity provider")
+        for provider_id in candidates:
+            try:
+                return provider_id, await self._provider(provider_id).verify_logout(token)
+            except (TokenError, ConnectorError) as error:
+                refused = error
+        raise refused
 
     async def _login(self, provider: Provider, claims: Claims, old: Login | None, ip: str, user_agent: str) -> Login:
         now = self._clock()

@@ -44,6 +44,7 @@ CREATE INDEX IF NOT EXISTS named_entry ON named (kind, key);
 """
 _COUNTER: Final = struct.Struct("@Q")  # native: copied as one word, so that readers see no half of it
 _NONCE: Final = 12
+_PURGED: Final = 60.0  # seconds between two removals of what has expired, beside those that are asked for
 
 
 def _cipher(key: bytes) -> tuple[str, AESGCM | AESGCMSIV]:
@@ -164,6 +165,7 @@ class SqliteSessions:
     def __init__(self, folder: str | Path, *, clock: Callable[[], float] = time.time, busy: float = 5.0) -> None:
         self._folder = Path(folder)
         self._clock = clock
+        self._purged = clock()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sessions")
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -177,8 +179,11 @@ class SqliteSessions:
 
     async def put(self, kind: str, key: bytes, value: bytes, *, ttl: float, indexes: Sequence[str] = ()) -> None:
         """Keep `value` for `ttl` seconds."""
-        row = (kind, key, self._keys.seal(value, _aad(kind, key)), self._clock() + ttl)
+        now = self._clock()
+        row = (kind, key, self._keys.seal(value, _aad(kind, key)), now + ttl)
         names = [(_name(index), kind, key) for index in indexes]
+        if abs(now - self._purged) >= _PURGED:
+            await self.purge()
 
         def write(db: sqlite3.Connection) -> None:
             db.execute("INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?)", row)
@@ -257,7 +262,7 @@ class SqliteSessions:
 
     async def purge(self) -> int:
         """Remove what has expired."""
-        now = self._clock()
+        now = self._purged = self._clock()
 
         def write(db: sqlite3.Connection) -> int:
             gone = db.execute("DELETE FROM entry WHERE ends <= ?", (now,)).rowcount

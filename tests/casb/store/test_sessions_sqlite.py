@@ -18,6 +18,8 @@ from casb.store.sessions_sqlite import Epoch, KeyRing, SqliteSessions, load_keys
 KEY = b"k" * 32
 OLD, NEW = ("old", b"o" * 32), ("new", b"n" * 32)
 
+COUNTS = ("SELECT count(*) FROM entry", "SELECT count(*) FROM named")
+
 type Open = Callable[[], SqliteSessions]
 
 
@@ -42,6 +44,22 @@ async def test_nothing_readable_is_on_the_disk(open_store: Open, tmp_path: Path)
     for each in files:
         assert b"ada" not in each.read_bytes(), each.name
         assert each.stat().st_mode & 0o077 == 0, f"{each.name} is ours alone"
+
+
+async def test_it_cleans_up_by_itself(tmp_path: Path) -> None:
+    seconds = [1000.0]
+    store = SqliteSessions(tmp_path, clock=lambda: seconds[0])
+    for number in range(5):
+        await store.put("pending", bytes([number]), b"x", ttl=10 + 50 * (number == 4), indexes=["a"])
+    counts = []
+    for later in (59, 1, 1):
+        seconds[0] += later
+        await store.put("pending", KEY, b"x", ttl=600)
+        with sqlite3.connect(tmp_path / "sessions.db") as database:
+            counts.append([database.execute(count).fetchone()[0] for count in COUNTS])
+        database.close()
+    assert counts == [[6, 5], [1, 0], [1, 0]]
+    store.close()
 
 
 async def test_sessions_outlive_the_process(open_store: Open) -> None:
