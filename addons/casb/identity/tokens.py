@@ -77,13 +77,14 @@ def verify_token(
     """The checked claims of an ID token; raises `TokenError`.
 
     `keys` is the provider's JWK set, `now` aware. An `issuer` with `{tenantid}` is Entra's template: the token's tenant
-    must be one of `tenants`, and is put in only then. `nonce` is the exact value expected, None when none was sent.
-    `max_age` (seconds) and `contexts` are what the sign-in asked for. `keep` names further claims to keep.
+    must be one of `tenants`, and is put in only then. `tid` and `oid` are believed from Entra alone. `nonce` is the
+    exact value expected, None when none was sent. `max_age` (seconds) and `contexts` are what the sign-in asked for.
+    `keep` names further claims to keep.
     """
     verified = verify_jws(token, keys, algorithms=algorithms, types=ID_TOKEN_TYPES)
     members = read_json_object(verified.payload)
     entra = TENANT_TEMPLATE in issuer or bool(tenants)
-    tenant = _tenant(members, tenants) if entra else _text(members, "tid", required=False)
+    tenant = _tenant(members, tenants) if entra else ""
     iss = _issuer(members, issuer, tenant)
     _audience(members, client_id, one_only=entra)
     issued, expires = _times(members, now)
@@ -101,7 +102,7 @@ def verify_token(
         issued=issued,
         expires=expires,
         tenant=tenant,
-        object_id=_text(members, "oid", required=entra),
+        object_id=_text(members, "oid") if entra else "",
         username=_first_text(members, "preferred_username", "upn", "email"),
         name=_shown(members, "name"),
         groups=groups,
@@ -205,6 +206,8 @@ def _issuer(members: Mapping[str, Any], issuer: str, tenant: str) -> str:
     value = _text(members, "iss")
     if not issuer or value != issuer.replace(TENANT_TEMPLATE, tenant):
         raise TokenError("T012", "the token comes from another issuer")
+    if tenant and any(named != tenant for named in _GUID.findall(value)):
+        raise TokenError("T012", "the token's issuer and tenant disagree")
     return value
 
 

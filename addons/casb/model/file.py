@@ -46,5 +46,6 @@ class FileFacts:
     inspected: bool = False
     detected_type: str | None = None  # media type by content
     sha256: str | None = None
-    label: str | None = None
+    label: str | None = None  # its name, or its id when the file does not tell the name
+    label_id: str | None = None  # GUID, lower case
     verdict: Verdict | None = None

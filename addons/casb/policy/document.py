@@ -125,7 +125,7 @@ class PolicyDocument:
         metadata=_doc(
             "What the person reads when refused: plain text. {user}, {app}, {file} and {policy} are filled in; {{ and "
             "}} are braces.",
-            "{file} may only be downloaded on a managed device.",
+            "'{file} may only be downloaded on a managed device.'",
         ),
     )
     alert: bool | AlertDetails = field(

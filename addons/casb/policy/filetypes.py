@@ -18,6 +18,11 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "application/vnd.oasis.opendocument.text",
         "application/vnd.apple.pages",
         "application/epub+zip",
+        "application/vnd.visio",
+        "application/vnd.ms-visio.",
+        "application/vnd.ms-outlook",
+        "application/vnd.google-apps.document",
+        "application/encrypted",  # an Office file with a password, whose kind cannot be told
         "application/vnd.ms-xpsdocument",
     ),
     "spreadsheet": (
@@ -25,6 +30,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "application/vnd.openxmlformats-officedocument.spreadsheetml.",
         "application/vnd.oasis.opendocument.spreadsheet",
         "application/vnd.apple.numbers",
+        "application/vnd.google-apps.spreadsheet",
         "text/csv",
         "text/tab-separated-values",
     ),
@@ -33,6 +39,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "application/vnd.openxmlformats-officedocument.presentationml.",
         "application/vnd.oasis.opendocument.presentation",
         "application/vnd.apple.keynote",
+        "application/vnd.google-apps.presentation",
     ),
     "archive": (
         "application/zip",
@@ -45,13 +52,17 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "application/x-bzip2",
         "application/x-xz",
         "application/zstd",
-        "application/java-archive",
         "application/x-iso9660-image",
         "application/vnd.ms-cab-compressed",
     ),
     "executable": (
         "application/vnd.microsoft.portable-executable",
         "application/x-msdownload",
+        "application/x-msdos-program",
+        "application/java-archive",
+        "application/java-vm",
+        "application/vnd.android.dex",
+        "application/wasm",
         "application/x-dosexec",
         "application/x-executable",
         "application/x-elf",
@@ -71,8 +82,16 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "application/x-rpm",
         "application/x-apple-diskimage",
     ),
-    "image": ("image/",),
-    "text": ("text/", "application/json", "application/xml", "application/yaml", "application/javascript"),
+    "image": ("image/", "application/vnd.oasis.opendocument.graphics"),
+    "text": (
+        "text/",
+        "application/json",
+        "application/xml",
+        "application/yaml",
+        "application/javascript",
+        "application/sql",
+        "message/rfc822",
+    ),
 }
 """A group and the beginnings of the media types in it; the first group that fits is the one."""
 

@@ -14,7 +14,7 @@ from casb.model.activity import ActivityType
 from casb.policy import conditions
 from casb.policy.document import Kind, PolicyDocument, PolicyFile, Protect, SimpleAction, StepUp, Unscannable
 from casb.policy.message import PLACEHOLDERS, wrong_placeholder
-from casb.yamlfile import MAX_BYTES, Marks, Path, Report, did_you_mean, read_located
+from casb.yamlfile import MAX_BYTES, Marks, Path, Report, did_you_mean, examine
 
 _ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
 _CONTEXT = re.compile(r"c[1-9][0-9]?")
@@ -97,13 +97,27 @@ def _duplicates(loaded: list[LoadedPolicy]) -> list[CasbError]:
 def _load_file(
     file: str, text: bytes, known_apps: Collection[str] | None, ip_tags: Collection[str] | None, limit: int
 ) -> tuple[list[LoadedPolicy], list[CasbError]]:
-    document, marks = read_located(PolicyFile, text, file, limit=limit)
-    errors, warnings = Report(file, "P"), Report(file, "P")
+    document, marks, errors = examine(PolicyFile, text, file, limit=limit)
+    if marks is None:
+        raise Problems(errors.sorted())
+    warnings = Report(file, "P")
     context = conditions.Context(marks=marks, errors=errors, warnings=warnings, known_apps=known_apps, ip_tags=ip_tags)
+    if document is None:
+        _check_conditions(context)
+        raise Problems(errors.sorted())
     loaded = [_load_policy(each, ("policies", index), context) for index, each in enumerate(document.policies)]
     if errors.errors:
         raise Problems(errors.sorted())
     return loaded, warnings.sorted()
+
+
+def _check_conditions(context: conditions.Context) -> None:
+    """In a file whose shape is wrong elsewhere, tell the errors under `when` all the same."""
+    data = context.marks.data()
+    policies = data.get("policies") if isinstance(data, dict) else None
+    for index, each in enumerate(policies if isinstance(policies, list) else []):
+        if isinstance(each, dict) and each.get("when") is not None:
+            conditions.parse(each["when"], ("policies", index, "when"), context)
 
 
 def _load_policy(document: PolicyDocument, path: Path, context: conditions.Context) -> LoadedPolicy:

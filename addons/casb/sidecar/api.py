@@ -1,50 +1,28 @@
-"""`/v1` and the operators' endpoints: what programs call. Every answer is JSON unless its name says otherwise."""
+"""`/v1`: what programs call. Every answer is JSON unless its name says otherwise."""
 
 from __future__ import annotations
 
-import hmac
-from typing import Annotated, Any
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Annotated, Any, Literal
 
 import orjson
-from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from fastapi.concurrency import run_in_threadpool
+from starlette.responses import StreamingResponse
 
-from casb.settings import Secret
-from casb.sidecar.ingest import TooMany, take
-from casb.sidecar.services import Services
+from casb.sidecar import auth
+from casb.sidecar.auth import Reader
+from casb.sidecar.bearer import Here, from_proxy
+from casb.sidecar.export import FORMATS
+from casb.sidecar.ingest import MOST_RECORDS, TooMany, take
+from casb.sidecar.views import app_lines, policy_lines
+from casb.store.filters import FILTERS
 
-UNAUTHORISED = {"WWW-Authenticate": 'Bearer realm="casb"'}
-
-
-def services_of(request: Request) -> Services:
-    """The services given to `build_app`."""
-    services: Services = request.app.state.services
-    return services
-
-
-Here = Annotated[Services, Depends(services_of)]
-
-
-def bearer(request: Request) -> str | None:
-    """The bearer token of a request (RFC 6750), if there is one."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" and token.strip() else None
-
-
-def same(given: str, expected: Secret) -> bool:
-    """Compares in a time that does not tell how much of it is right."""
-    return hmac.compare_digest(given.encode(), expected.reveal().encode())
-
-
-def from_proxy(request: Request, services: Here) -> None:
-    """Lets the proxy pass, and nobody else: its token is good for handing over records and for nothing more."""
-    token = bearer(request)
-    if token is None or not same(token, services.ingest_token):
-        services.counters.refused += 1
-        raise HTTPException(401, "the proxy's token is needed", UNAUTHORISED)
-
+EXPORT_LIMIT = 100_000  # records, as in Microsoft's export
 
 proxy_api = APIRouter(prefix="/v1", dependencies=[Depends(from_proxy)], tags=["proxy"])
+read_api = APIRouter(prefix="/v1", tags=["read"])
 
 
 @proxy_api.post("/records", summary="Hand over activity records")
@@ -56,7 +34,7 @@ async def post_records(request: Request, services: Here) -> dict[str, Any]:
     try:
         receipt = await run_in_threadpool(take, await request.body(), services.records)
     except TooMany as error:
-        raise HTTPException(413, "more than 5000 records in one batch") from error
+        raise HTTPException(413, f"more than {MOST_RECORDS} records in one batch") from error
     services.counters.accepted += receipt.accepted
     services.counters.duplicates += receipt.duplicates
     services.counters.rejected += len(receipt.rejected)
@@ -80,3 +58,91 @@ async def post_status(request: Request, services: Here) -> dict[str, Any]:
         raise HTTPException(400, "a proxy's status is an object with its name")
     await run_in_threadpool(services.portal.put_status, name, facts, services.clock())
     return {"ok": True}
+
+
+def filters_of(request: Request) -> dict[str, list[str]]:
+    """The filters in a query; a filter given several times means any of its values. Raises 400 for unknown ones."""
+    known = {*FILTERS, "cursor", "limit", "format"}
+    unknown = sorted({name for name in request.query_params if name not in known})
+    if unknown:
+        raise HTTPException(400, f"there is no filter '{unknown[0]}'; filters: {', '.join(FILTERS)}")
+    return {name: values for name in FILTERS if (values := request.query_params.getlist(name))}
+
+
+Filters = Annotated[dict[str, list[str]], Depends(filters_of)]
+
+
+@read_api.get("/activities", summary="Search the activity log")
+def get_activities(
+    services: Here,
+    who: Reader,
+    filters: Filters,
+    cursor: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> dict[str, Any]:
+    """Newest first; go on with `cursor`. Filters, each of which may be given several times: id, activity, app,
+    user (contains), user_id, ip, action, policy, severity, device (a tag or `unmanaged`), file (contains), session,
+    source, country, text (contains), from, to (RFC 3339).
+    """
+    page = services.records.query(filters, cursor=cursor, limit=limit)
+    return {"ok": True, "records": page.records, "cursor": page.cursor}
+
+
+@read_api.get("/activities/export", summary="Export the activity log")
+async def export_activities(
+    request: Request,
+    services: Here,
+    who: Reader,
+    filters: Filters,
+    format: Literal["csv", "json", "ndjson"] = "csv",
+) -> StreamingResponse:
+    """The same filters, the newest 100 000 records at most, as a file. Exports are audited."""
+    await run_in_threadpool(services.records.query, filters, limit=1)  # wrong filters are told before the head has gone
+    await auth.note(request, services, who.name, "exported activities", format=format, filters=len(filters))
+    media_type, writer = FORMATS[format]
+    name = f"activities-{services.clock():%Y%m%d-%H%M%S}.{format}"
+
+    def chunks() -> Iterator[bytes]:
+        yield from writer(services.records.stream(filters, limit=EXPORT_LIMIT))
+
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return StreamingResponse(chunks(), media_type=media_type, headers=headers)
+
+
+@read_api.get("/activities/{record_id}", summary="One activity")
+def get_activity(services: Here, who: Reader, record_id: str) -> dict[str, Any]:
+    """A record by its activity id, as the block page and `X-Casb-Activity` name it."""
+    record = services.records.get(record_id)
+    if record is None:
+        raise HTTPException(404, "there is no activity with this id")
+    return {"ok": True, "record": record}
+
+
+@read_api.get("/apps", summary="The configured apps")
+def get_apps(services: Here, who: Reader) -> dict[str, Any]:
+    """Each with its domains, its addresses under the suffix, and what was seen of it."""
+    return {"ok": True, "apps": [line.as_json() for line in app_lines(services)]}
+
+
+@read_api.get("/policies", summary="The policies and whether they are valid")
+def get_policies(services: Here, who: Reader) -> dict[str, Any]:
+    """What is on the disk, its errors with their places, and which version each proxy has in force."""
+    view = services.deployment.view()
+    return {
+        "ok": True,
+        "valid": not view.errors,
+        "version": view.version,
+        "in_force": {each.name: each.facts.get("policy_version") for each in services.portal.statuses()},
+        "policies": [line.as_json() for line in policy_lines(services, view, timedelta(days=7))],
+        "errors": [
+            {
+                "code": error.code,
+                "message": error.message,
+                "hint": error.hint,
+                "file": error.where.file if error.where else None,
+                "line": error.where.line if error.where else None,
+                "column": error.where.column if error.where else None,
+            }
+            for error in view.errors
+        ],
+    }

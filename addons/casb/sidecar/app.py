@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
+
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.staticfiles import StaticFiles
 
 from casb import __version__
 from casb.errors import StoreError
-from casb.sidecar import api, errors
+from casb.sidecar import access, api, errors, operate, portal, signin
+from casb.sidecar.auth import SignInFirst, is_https
 from casb.sidecar.guards import Application, BodyGuard, HeaderGuard, HostGuard, allowed_hosts
 from casb.sidecar.services import Services
 
@@ -16,8 +20,20 @@ FORM = 64 * 1024  # bytes: the largest form the portal has, many times over
 BATCH = 8 * 1024 * 1024  # bytes: eight times what the shipper sends
 
 
-def build_app(services: Services) -> Application:
-    """The application, guarded: serve it with any ASGI server."""
+def build_app(services: Services, provider: signin.AdminProvider | None = None) -> Application:
+    """The application, guarded: serve it with any ASGI server. `provider` lets admins sign in with it.
+
+    | path | who | what |
+    |---|---|---|
+    | `/healthz` `/readyz` `/metrics` `/proxy.pac` | anybody | operate.py |
+    | `/v1/records` `/v1/proxy-status` (POST) | the proxy's token | api.py |
+    | `/v1/activities[/export][/ID]` `/v1/apps` `/v1/policies` | a session or a read token | api.py |
+    | `/v1/openapi.json` | anybody | generated |
+    | `/sign-in` `/set-up` `/sign-out` `/auth/start` `/auth/callback` | people | signin.py |
+    | `/` `/activities[/ID]` `/apps` `/policies` `/audit` | a session | portal.py |
+    | `/access…` | a session; changes: an admin's | access.py |
+    | `/static/…` | anybody | style, script, icon |
+    """
     app = FastAPI(
         title="casb sidecar",
         version=__version__,
@@ -26,13 +42,23 @@ def build_app(services: Services) -> Application:
         redoc_url=None,
     )
     app.state.services = services
-    app.include_router(api.proxy_api)
+    app.state.provider = provider
+    app.state.turnstile = signin.Turnstile()
+    for router in (
+        operate.router,
+        api.proxy_api,
+        api.read_api,
+        signin.router,
+        portal.router,
+        access.router,
+    ):
+        app.include_router(router)
+    app.mount("/static", StaticFiles(directory=str(files("casb.sidecar") / "static")))
+    app.add_exception_handler(SignInFirst, signin.sign_in_first)
     app.add_exception_handler(HTTPException, errors.on_http)
     app.add_exception_handler(RequestValidationError, errors.on_validation)
     app.add_exception_handler(StoreError, errors.on_store)
     app.add_exception_handler(Exception, errors.on_bug)
 
-    settings = services.settings
-    https = (settings.sidecar.public_url or "").startswith("https:")
     bodies = BodyGuard(app, most=FORM, exceptions={"/v1/records": BATCH})
-    return HeaderGuard(HostGuard(bodies, allowed_hosts(settings)), https=https)
+    return HeaderGuard(HostGuard(bodies, allowed_hosts(services.settings)), https=is_https(services.settings))

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
-from casb.errors import CasbError
+from casb.config import Configuration, Draft
+from casb.errors import CasbError, Problems, Where
 from casb.model.app import App
+from casb.policy.document import Protect, StepUp
+from casb.policy.loader import LoadedPolicy, load
+from casb.ports import Clock
+from casb.store.folder import Fingerprint, fingerprint, load_draft
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,3 +65,93 @@ class Deployment(Protocol):
 
     def view(self) -> View:
         """The present state; cheap to ask for again and again. Never raises for what is written in the files."""
+
+
+class FolderDeployment:
+    """A configuration folder, read again when a file of it has changed.
+
+    `first` is what it was at the start. While a later edit is wrong the apps stay as they were: with the PAC file made
+    from them, an app that is missing for a moment would be reached around the proxy.
+    """
+
+    def __init__(self, folder: Path | str, first: Configuration, clock: Clock) -> None:
+        self._folder = Path(folder)
+        self._clock = clock
+        self._apps = first.apps
+        self._lock = threading.Lock()
+        self._seen: Fingerprint | None = None
+        self._view: View | None = None
+
+    def view(self) -> View:
+        with self._lock:
+            now = fingerprint(self._folder)
+            if self._view is None or now != self._seen:
+                self._view, self._seen = self._read(now), now
+            return self._view
+
+    def _read(self, listing: Fingerprint) -> View:
+        try:
+            draft = load_draft(self._folder)
+        except CasbError as error:
+            file = FileView(name=str(self._folder), errors=(error,))
+            return View(version=None, apps=self._apps, policies=(), files=(file,), read=self._clock())
+        policies, errors = _policies(draft)
+        errors = [*draft.errors, *errors]
+        if not draft.errors:
+            self._apps = draft.apps
+        names = [name for name, *_ in listing if not name.startswith("tests/")]
+        return View(
+            version=None if errors else draft.version,
+            apps=self._apps,
+            policies=tuple(sorted((_line(each) for each in policies), key=lambda line: line.id)),
+            files=_files(self._folder, names, errors),
+            read=self._clock(),
+        )
+
+
+def _policies(draft: Draft) -> tuple[list[LoadedPolicy], list[CasbError]]:
+    """The policies of every file that can be used, and what is wrong with the others."""
+    apps = [app.id for app in draft.apps] if draft.complete else None
+    tags = sorted({tag for each in draft.ranges for tag in each.tags}) if draft.complete else None
+    try:
+        return list(load(draft.policy_texts, known_apps=apps, ip_tags=tags).policies), []
+    except Problems as problems:
+        errors = problems.errors
+    found: list[LoadedPolicy] = []
+    for name, text in draft.policy_texts.items():
+        try:
+            found += load({name: text}, known_apps=apps, ip_tags=tags).policies
+        except Problems:
+            continue  # its errors are among those of the whole
+    return found, errors
+
+
+def _line(loaded: LoadedPolicy) -> PolicyView:
+    document = loaded.document
+    match document.action:
+        case Protect():
+            action = "protect"
+        case StepUp():
+            action = "step_up"
+        case simple:
+            action = str(simple)
+    return PolicyView(
+        id=document.id,
+        name=document.name or document.id,
+        kind=document.kind.value,
+        action=action,
+        severity=document.severity.value,
+        file=loaded.origins.policy.file,
+        line=loaded.origins.policy.line,
+        enabled=document.enabled,
+        apps=loaded.apps,
+    )
+
+
+def _files(folder: Path, names: Iterable[str], errors: Iterable[CasbError]) -> tuple[FileView, ...]:
+    """Every file with its errors; an error of no file in the list stands under the name that it carries."""
+    by_file: dict[str, list[CasbError]] = {f"{folder.as_posix()}/{name}": [] for name in names}
+    for error in errors:
+        where = error.where or Where(file=str(folder))
+        by_file.setdefault(where.file, []).append(error)
+    return tuple(FileView(name=name, errors=tuple(found)) for name, found in by_file.items())

@@ -87,7 +87,8 @@ class HeaderGuard:
             if message["type"] == "http.response.start":
                 headers = list(message.get("headers", ()))
                 if not any(name.lower() == b"cache-control" for name, _ in headers):
-                    headers.append((b"cache-control", b"no-store"))
+                    static = scope["path"].startswith("/static/")
+                    headers.append((b"cache-control", b"public, max-age=300" if static else b"no-store"))
                 message["headers"] = [*headers, *self._headers]
             await send(message)
 

@@ -20,6 +20,6 @@ TEMPLATES = Environment(
 def page(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
     """A page. `who` is the session of whoever is signed in, set by `sidecar.auth`; None shows no navigation."""
     who = getattr(request.state, "who", None)
-    csrf = getattr(request.state, "csrf", "")
+    csrf = who.csrf if who else getattr(request.state, "csrf", "")
     text = TEMPLATES.get_template(template).render(who=who, csrf=csrf, path=request.url.path, status=status, **values)
     return HTMLResponse(text, status)

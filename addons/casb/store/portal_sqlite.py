@@ -260,6 +260,11 @@ class PortalStore:
             for row in rows
         ]
 
+    def probe(self, now: datetime) -> None:
+        """Raises `StoreError` (S023) when nothing can be written."""
+        with self._database.writing() as writer:
+            writer.execute("DELETE FROM admin_flows WHERE expires <= ?", (_millis(now),))
+
     # Proxies
 
     def put_status(self, name: str, facts: Mapping[str, Any], now: datetime) -> None:

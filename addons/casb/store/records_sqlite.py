@@ -20,6 +20,7 @@ from typing import Any
 import orjson
 
 from casb.errors import StoreError
+from casb.settings import Settings
 from casb.store.filters import condition_of, decode_cursor, encode_cursor
 from casb.store.row import Row, matched, to_row
 from casb.store.schema import connect, migrate
@@ -57,6 +58,11 @@ class SeenApp:
     first: datetime
     last: datetime
     count: int
+
+
+def database_path(settings: Settings) -> Path:
+    """Where a deployment's log is kept."""
+    return Path(settings.data) / "casb.db"
 
 
 class Database:

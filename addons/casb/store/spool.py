@@ -20,10 +20,16 @@ from pathlib import Path
 from typing import Any
 
 from casb.errors import StoreError
+from casb.settings import Settings
 
 SUFFIX = ".ndjson"
 DRAFT = ".draft"  # a segment before its writer holds the lock; never read
 SEGMENT = re.compile(r"^\d{20}-[\w-]+\.ndjson$")
+
+
+def spool_folder(settings: Settings) -> Path:
+    """Where a deployment's proxies put their records until the sidecar has them."""
+    return Path(settings.data) / "spool"
 
 
 class Spool:

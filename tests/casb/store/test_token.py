@@ -56,11 +56,11 @@ def test_all_who_come_at_once_get_the_same(tmp_path: Path) -> None:
 )
 def test_what_is_no_token_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "sidecar.token").write_bytes(content)
-    with pytest.raises(StoreError, match="S002"):
+    with pytest.raises(StoreError, match="S042"):
         sidecar_token(Settings(suffix="x.example", data=str(tmp_path)))
 
 
 def test_a_data_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="S001"):
+    with pytest.raises(StoreError, match="S041"):
         data_folder(Settings(suffix="x.example", data=str(tmp_path / "file/var")))

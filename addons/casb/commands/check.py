@@ -1,0 +1,147 @@
+"""Every error of every policy, test and configuration file, with file, line, column, code and hint.
+
+Example:
+    casb check policies
+    casb check policies/finance.yaml --format json
+
+Exit status: 0 all files can be used (warnings aside), 1 there are errors, 2 the call is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from casb.commands import _policy_files as files
+from casb.errors import CasbError, PolicyError, Problems
+from casb.policy.cases import Suite, check_suite, read_suite
+from casb.policy.compile import Policies, compile_policies
+from casb.policy.loader import LoadedPolicy, load
+from casb.store.folder import load_draft
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("paths", nargs="*", metavar="PATH", help="folders or files (default: policies)")
+    parser.add_argument("--format", choices=("text", "json"), default="text", help="how stdout is written")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    found = files.find(arguments.paths or ["policies"])
+    errors, warnings = list(found.errors), list[CasbError]()
+    known_apps: Collection[str] | None = None
+    ip_tags: Collection[str] | None = None
+    for folder in found.folders:
+        known_apps, ip_tags = _deployment(folder, errors)
+    loaded = _policies(found, errors, warnings, known_apps, ip_tags)
+    suites = _suites(found, errors)
+    if not errors:
+        warnings += _without_test(loaded, suites)
+    count = len(found.policies) + len(found.tests)
+    _print(arguments.format, errors, warnings, f"{count} files, {len(loaded)} policies")
+    return 1 if errors else 0
+
+
+def _policies(
+    found: files.Found,
+    errors: list[CasbError],
+    warnings: list[CasbError],
+    known_apps: Collection[str] | None,
+    ip_tags: Collection[str] | None,
+) -> tuple[LoadedPolicy, ...]:
+    try:
+        loaded = load(files.read(found.policies, errors), known_apps=known_apps, ip_tags=ip_tags)
+    except Problems as problems:
+        errors += problems.errors
+        return ()
+    warnings += loaded.warnings
+    return loaded.policies
+
+
+def _suites(found: files.Found, errors: list[CasbError]) -> list[Suite]:
+    """The test files that can be read; what is wrong with them and with what they refer to is added to `errors`."""
+    suites: list[Suite] = []
+    for name, text in files.read(found.tests, errors).items():
+        try:
+            suite = read_suite(text, name)
+            errors += check_suite(suite, policies_of(suite, found.tests[name]))
+        except Problems as problems:
+            errors += [each for each in problems.errors if str(each) not in {str(known) for known in errors}]
+        else:
+            suites.append(suite)
+    return suites
+
+
+def policies_of(suite: Suite, path: Path) -> Policies:
+    """The policies that a test file names, from its own place. Raises `Problems`."""
+    errors: list[CasbError] = []
+    texts: dict[str, bytes] = {}
+    for index, name in enumerate(suite.policies):
+        below = path.parent / name
+        place = files.shown(below)
+        if below.is_file():
+            texts |= files.read({place: below}, errors)
+        else:
+            where = suite.policy_place(index)
+            errors.append(PolicyError("P060", f"no policy file '{name}'", where, f"it would be {place}"))
+    if errors:
+        raise Problems(errors)
+    return compile_policies(load(texts).policies)
+
+
+def _deployment(folder: Path, errors: list[CasbError]) -> tuple[Collection[str] | None, Collection[str] | None]:
+    """Check casb.yaml, apps/ and ranges.yaml; the app ids and address tags there are, None where that is not known.
+
+    A folder with none of them holds policies only, and that is well.
+    """
+    if not any((folder / name).exists() for name in ("casb.yaml", "apps", "ranges.yaml")):
+        return None, None
+    try:
+        draft = load_draft(folder)
+    except CasbError as error:
+        errors.append(error)
+        return None, None
+    errors += draft.errors
+    if not draft.complete:
+        return None, None
+    tags = {tag for each in draft.ranges for tag in each.tags}
+    return [app.id for app in draft.apps], sorted(tags)
+
+
+def _without_test(loaded: tuple[LoadedPolicy, ...], suites: list[Suite]) -> list[CasbError]:
+    tested = {case.expect.policy for suite in suites for case in suite.cases}
+    return [
+        PolicyError(
+            "P052", f"policy '{each.document.id}' has no test", each.origins.policy, "add a case to tests/*_test.yaml"
+        )
+        for each in loaded
+        if each.document.id not in tested and suites
+    ]
+
+
+def _print(form: str, errors: list[CasbError], warnings: list[CasbError], summary: str) -> None:
+    if form == "json":
+        document = {"errors": [_json(each) for each in errors], "warnings": [_json(each) for each in warnings]}
+        print(json.dumps(document, ensure_ascii=False, indent=2))
+        return
+    for each in errors:
+        print(each)
+    for each in warnings:
+        print(f"warning: {each}")
+    told = f"{len(errors)} errors, {len(warnings)} warnings" if errors or warnings else "all well"
+    print(f"{summary}: {told}", file=sys.stderr)
+
+
+def _json(error: CasbError) -> dict[str, Any]:
+    where = error.where
+    return {
+        "file": where.file if where else None,
+        "line": where.line if where else None,
+        "column": where.column if where else None,
+        "code": error.code,
+        "message": error.message,
+        "hint": error.hint,
+    }

@@ -1,1 +1,0 @@
-"""The configuration folder: casb.yaml, apps/*.yaml, ranges.yaml to values; located errors."""

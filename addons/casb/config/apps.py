@@ -1,0 +1,143 @@
+"""One app of `apps/*.yaml` to `App`."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+from casb.config.deployment import check_id, check_provider, endpoint
+from casb.config.notes import Notes
+from casb.config.shape import AppShape, SignatureShape
+from casb.hostname import domain_pattern
+from casb.model.app import App, AppTag, Rewrite, Signature, Upstream
+from casb.settings import Settings
+from casb.yamlfile import Path
+
+RESERVED = frozenset({"login", "device"})
+"""Names that would appear as hosts of ours under the suffix (contracts: `login.<suffix>`, `device.<suffix>`)."""
+
+_METHOD = re.compile(r"[A-Z]{1,20}\Z")
+_LONGEST_SUFFIXED = 253
+
+
+def read_app(shape: AppShape, path: Path, settings: Settings | None, notes: Notes) -> App:
+    """The app at `path` of its file. What is wrong is in `notes.errors`.
+
+    `settings` is None while `casb.yaml` itself is wrong: then nothing is compared with it.
+    """
+    check_id(shape.id, (*path, "id"), notes)
+    if not shape.domains:
+        notes.wrong("C112", "an app needs a domain", (*path, "domains"))
+    if shape.risk_score is not None and not 0 <= shape.risk_score <= 10:
+        notes.wrong("C120", "a risk score is 0 to 10", (*path, "risk_score"))
+    if not shape.start.startswith("/"):
+        notes.wrong("C124", f"{shape.start!r} is not a path", (*path, "start"), "start it with /")
+    _globs(shape.logout, (*path, "logout"), notes)
+    rewrite = Rewrite()
+    if shape.rewrite is not None:
+        _globs(shape.rewrite.exclude, (*path, "rewrite", "exclude"), notes)
+        rewrite = Rewrite(exclude=shape.rewrite.exclude, inject_guard=shape.rewrite.inject_guard)
+    if settings is not None:
+        check_provider(shape.provider, settings.providers, (*path, "provider"), notes)
+    suffix = settings.suffix if settings else ""
+    domains = tuple(_domain(text, (*path, "domains", at), suffix, notes) for at, text in enumerate(shape.domains))
+    unsanctioned = shape.tag == "unsanctioned"
+    return App(
+        id=shape.id,
+        name=shape.name,
+        domains=tuple(dict.fromkeys(each for each in domains if each)),
+        category=shape.category,
+        tag=AppTag(shape.tag),
+        risk_score=shape.risk_score,
+        controlled=not unsanctioned if shape.controlled is None else shape.controlled,
+        upstream=_upstream(shape, path, notes),
+        signatures=tuple(
+            _signature(each, (*path, "signatures", at), notes) for at, each in enumerate(shape.signatures)
+        ),
+        rewrite=rewrite,
+        start=shape.start,
+        logout=shape.logout,
+        provider=shape.provider,
+        always_proxied=shape.always_proxied,
+        on_failure=shape.on_failure or (settings.on_failure if settings else "block"),
+    )
+
+
+def _domain(text: str, path: Path, suffix: str, notes: Notes) -> str | None:
+    domain = notes.parsed("C112", domain_pattern, text, path, "write app.example.com or *.example.com")
+    if domain is None:
+        return None
+    host = domain.removeprefix("*.")
+    if ":" in host:
+        notes.wrong("C123", f"{text!r}: an IPv6 address cannot appear under a suffix", path, "give the app a name")
+    elif domain in RESERVED:
+        notes.wrong("C123", f"{text!r}: {domain}.{suffix or '<suffix>'} is a host of ours", path)
+    elif re.search(r"--p[1-9][0-9]{0,4}\Z", host):
+        notes.wrong("C123", f"{text!r} ends like a port of ours (--p<digits>)", path)
+    elif suffix and (host == suffix or host.endswith(f".{suffix}")):
+        notes.wrong("C108", f"{text!r} lies under the suffix {suffix!r}", path, "name the app as it is without us")
+    elif suffix and domain != host and suffix.endswith(f".{host}"):
+        hint = "list the app's names one by one, or choose another suffix"
+        notes.wrong("C108", f"{text!r} covers the suffix {suffix!r}", path, hint)
+    elif suffix and len(host) + 1 + len(suffix) > _LONGEST_SUFFIXED:
+        notes.wrong("C123", f"{text!r} is too long for the suffix {suffix!r}", path)
+    return domain
+
+
+def _upstream(shape: AppShape, path: Path, notes: Notes) -> Upstream:
+    if shape.upstream is None:
+        return Upstream()
+    connect = shape.upstream.connect
+    return Upstream(
+        connect=connect and notes.parsed("C114", parse_connect, connect, (*path, "upstream", "connect")),
+        ca=notes.file(shape.upstream.ca, (*path, "upstream", "ca")),
+    )
+
+
+def parse_connect(text: str) -> str:
+    """`host:port`, `https://host:port` or `http://host:port`, in one form: `https://` and the last slash left out.
+
+    Raises `ValueError` with a sentence. The port may be left out after a scheme.
+    """
+    scheme, found, rest = text.partition("://")
+    if not found:
+        scheme, rest = "https", text
+    elif scheme not in ("http", "https"):
+        raise ValueError(f"{text!r} is neither http nor https")
+    rest = rest.removesuffix("/")
+    parts = urlsplit(f"//{rest}")
+    if parts.path or parts.query or parts.fragment or "@" in rest:
+        raise ValueError(f"{text!r} is more than a host and port: requests keep their own path")
+    if found and not re.search(r":[0-9]+\Z", rest):
+        rest = f"{rest}:{443 if scheme == 'https' else 80}"
+    host, port = endpoint(rest)
+    authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return authority if scheme == "https" else f"http://{authority}"
+
+
+def _signature(shape: SignatureShape, path: Path, notes: Notes) -> Signature:
+    for at, method in enumerate(shape.methods):
+        if not _METHOD.match(method):
+            notes.wrong("C124", f"{method!r} is not a method", (*path, "methods", at), "write it in capitals")
+    for at, each in enumerate(shape.content_types):
+        if not re.match(r"[a-z0-9.+-]+/[a-z0-9.+-]+\Z", each):
+            hint = "lower case, without parameters, such as application/json"
+            notes.wrong("C124", f"{each!r} is not a content type", (*path, "content_types", at), hint)
+    if not shape.path.startswith(("/", "*")):
+        notes.wrong("C124", f"{shape.path!r} cannot match: paths start with /", (*path, "path"))
+    if shape.name_field and shape.activity != "upload":
+        notes.wrong("C124", "'name_field' is for uploads", (*path, "name_field"))
+    return Signature(
+        activity=shape.activity,
+        methods=frozenset(shape.methods),
+        path=shape.path,
+        content_types=frozenset(shape.content_types),
+        query=frozenset(shape.query),
+        name_field=shape.name_field,
+    )
+
+
+def _globs(patterns: tuple[str, ...], path: Path, notes: Notes) -> None:
+    for at, each in enumerate(patterns):
+        if not each.startswith(("/", "*")):
+            notes.wrong("C124", f"{each!r} cannot match: paths start with /", (*path, at))

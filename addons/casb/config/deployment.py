@@ -1,0 +1,251 @@
+"""`casb.yaml` to `Settings`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from casb.config.notes import Notes
+from casb.config.shape import AdminsShape, CasbFile, DeviceShape, ListenersShape, ProviderShape, SidecarShape
+from casb.hostname import is_address, normal_host
+from casb.model.network import parse_network
+from casb.settings import (
+    Admins,
+    DeviceRules,
+    Limits,
+    Listeners,
+    Provider,
+    SessionLimits,
+    Settings,
+    Sidecar,
+)
+from casb.yamlfile import Path, did_you_mean
+
+_ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
+_EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - recognised here, not bound.
+
+
+def read_settings(shape: CasbFile, notes: Notes) -> Settings:
+    """The deployment. What is wrong is in `notes.errors`; the value then holds defaults in its place."""
+    listeners = _listeners(shape.listeners or ListenersShape(), notes)
+    providers = tuple(_provider(each, ("providers", at), notes) for at, each in enumerate(shape.providers))
+    _distinct([each.id for each in providers], "provider", lambda at: ("providers", at, "id"), notes)
+    for at, text in enumerate(shape.trusted_proxies):
+        notes.parsed("C117", parse_network, text, ("trusted_proxies", at))
+    if shape.public_port is not None and not 0 < shape.public_port < 65536:
+        notes.wrong("C120", f"{shape.public_port} is not a port", ("public_port",))
+    recipient = shape.recovery_recipient
+    if recipient is not None and not re.match(r"age1[02-9ac-hj-np-z]{58}\Z", recipient):
+        notes.wrong("C126", "this is not an age recipient", ("recovery_recipient",), "it starts with age1")
+    return Settings(
+        suffix=_suffix(shape.suffix, notes),
+        version=shape.version,
+        public_port=shape.public_port,
+        data=notes.path(shape.data),
+        authority=notes.path(shape.authority),
+        listeners=listeners,
+        providers=providers,
+        session=_session(shape, notes),
+        limits=_limits(shape, notes),
+        sidecar=_sidecar(shape.sidecar or SidecarShape(), providers, notes),
+        trusted_proxies=shape.trusted_proxies,
+        on_failure=shape.on_failure,
+        geo_database=notes.file(shape.geo_database, ("geo_database",)),
+        recovery_recipient=recipient,
+        record_flows=shape.record_flows and notes.path(shape.record_flows),
+        folder=notes.folder,
+    )
+
+
+def check_id(text: str, path: Path, notes: Notes) -> None:
+    """An id that can stand in an address, a file name and a policy."""
+    if not _ID.match(text):
+        notes.wrong("C111", f"'{text}' is not an id", path, "use lower-case letters, digits and hyphens")
+
+
+def check_provider(text: str | None, known: tuple[Provider, ...], path: Path, notes: Notes) -> None:
+    """A reference to an identity provider."""
+    ids = [each.id for each in known]
+    if text is not None and text not in ids:
+        notes.wrong("C110", f"there is no provider '{text}'", path, did_you_mean(text, ids))
+
+
+def endpoint(text: str) -> tuple[str, int]:
+    """`address:port`, `[v6]:port` or `name:port` to its parts; ValueError with a sentence when it is none."""
+    host, colon, port = text.rpartition(":")
+    name = normal_host(host)
+    if not colon or name is None or (":" in host and not host.startswith("[")):
+        raise ValueError(f"{text!r} is not an address and port such as 127.0.0.1:8443 or [::1]:8443")
+    if not re.match(r"[0-9]{1,5}\Z", port) or not 0 < int(port) < 65536:
+        raise ValueError(f"{text!r} does not end in a port between 1 and 65535")
+    return name, int(port)
+
+
+def _suffix(text: str, notes: Notes) -> str:
+    name = normal_host(text)
+    if name is None or is_address(name):
+        hint = "write a host name alone, without scheme, port, wildcard or leading dot"
+        notes.wrong("C107", f"the suffix {text!r} is not a host name", ("suffix",), hint)
+        return "invalid"
+    return name
+
+
+def _distinct(ids: list[str], noun: str, path: Callable[[int], Path], notes: Notes) -> None:
+    for at, each in enumerate(ids):
+        if ids.index(each) < at:
+            first = notes.where(*path(ids.index(each)))
+            notes.wrong("C109", f"two {noun}s have the id '{each}'", path(at), f"the first is at {first}")
+
+
+def _listeners(shape: ListenersShape, notes: Notes) -> Listeners:
+    default = Listeners()
+    texts: dict[str, str | None] = {
+        "reverse": shape.reverse or default.reverse,
+        "forward": shape.forward,
+        "sidecar": shape.sidecar or default.sidecar,
+        "health": shape.health,
+    }
+    taken: dict[str, tuple[str, int]] = {}
+    for name, text in texts.items():
+        found = text and notes.parsed("C105", _address, text, ("listeners", name))
+        if not found:
+            continue
+        for other, there in taken.items():
+            if found[1] == there[1] and (found[0] == there[0] or {found[0], there[0]} & set(_EVERY_ADDRESS)):
+                notes.wrong("C106", f"'{name}' and '{other}' listen on the same port {found[1]}", ("listeners", name))
+                break
+        taken[name] = found
+    return Listeners(
+        reverse=texts["reverse"] or default.reverse,
+        forward=texts["forward"],
+        sidecar=texts["sidecar"] or default.sidecar,
+        health=texts["health"],
+    )
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, port = endpoint(text)
+    if not is_address(host) and host != "localhost":
+        raise ValueError(f"{text!r} names a host: listeners need one of this machine's addresses")
+    return host, port
+
+
+def _provider(shape: ProviderShape, path: Path, notes: Notes) -> Provider:
+    check_id(shape.id, (*path, "id"), notes)
+    check_url(shape.authority, (*path, "authority"), notes)
+    if not shape.client_id:
+        notes.wrong("C125", "'client_id' is empty", (*path, "client_id"))
+    if not shape.algorithms:
+        notes.wrong("C125", "'algorithms' is empty: no token could be accepted", (*path, "algorithms"))
+    domains = []
+    for at, text in enumerate(shape.domains):
+        name = normal_host(text)
+        if name is None:
+            notes.wrong("C112", f"{text!r} is not a mail domain", (*path, "domains", at))
+        domains.append(name or text)
+    return Provider(
+        id=shape.id,
+        kind=shape.kind,
+        authority=shape.authority,
+        client_id=shape.client_id,
+        client_secret=notes.secret(shape.client_secret, (*path, "client_secret")),
+        client_certificate=notes.file(shape.client_certificate, (*path, "client_certificate")),
+        tenants=shape.tenants,
+        scopes=shape.scopes,
+        algorithms=shape.algorithms,
+        ca=notes.file(shape.ca, (*path, "ca")),
+        domains=tuple(domains),
+        groups_claim=shape.groups_claim,
+        device=_device(shape.device or DeviceShape()),
+    )
+
+
+def _device(shape: DeviceShape) -> DeviceRules:
+    return DeviceRules(
+        compliant=shape.compliant,
+        hybrid_joined=shape.hybrid_joined,
+        signin_state=shape.signin_state,
+        claims={tag: dict(claims) for tag, claims in (shape.claims or {}).items()},
+    )
+
+
+def check_url(text: str, path: Path, notes: Notes, *, plain: bool = False) -> None:
+    """An `https` address. `http` is for loopback, or for anywhere with `plain`: what passes there can be changed."""
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        host, port, parts = "", None, urlsplit("")
+    if parts.scheme not in ("https", "http") or normal_host(host) is None or port == 0 or parts.username is not None:
+        notes.wrong("C116", f"{text!r} is not an https address", path)
+    elif parts.query or parts.fragment:
+        notes.wrong("C116", f"{text!r} has a query or fragment", path)
+    elif parts.scheme == "http" and not plain and not _on_loopback(host):
+        notes.wrong("C116", f"{text!r} is not encrypted", path, "use https; http is for loopback addresses")
+
+
+def _on_loopback(host: str) -> bool:
+    name = normal_host(host) or ""
+    if is_address(name):
+        return ip_address(name).is_loopback
+    return name == "localhost" or name.endswith(".localhost")
+
+
+def _session(shape: CasbFile, notes: Notes) -> SessionLimits:
+    default, given = SessionLimits(), shape.session
+    if given is None:
+        return default
+    session = SessionLimits(
+        idle=notes.seconds(given.idle, default.idle, ("session", "idle")),
+        absolute=notes.seconds(given.absolute, default.absolute, ("session", "absolute")),
+        pending=notes.seconds(given.pending, default.pending, ("session", "pending")),
+        code=notes.seconds(given.code, default.code, ("session", "code")),
+        resume_body=notes.byte_count(given.resume_body, default.resume_body, ("session", "resume_body")),
+    )
+    if session.idle > session.absolute:
+        if given.idle is not None:
+            notes.wrong("C120", "'idle' is longer than 'absolute'", ("session", "idle"))
+        return replace(session, idle=session.absolute)
+    return session
+
+
+def _limits(shape: CasbFile, notes: Notes) -> Limits:
+    default, given = Limits(), shape.limits
+    if given is None:
+        return default
+    return Limits(
+        hold=notes.byte_count(given.hold, default.hold, ("limits", "hold")),
+        rewrite=notes.byte_count(given.rewrite, default.rewrite, ("limits", "rewrite")),
+        request_body=notes.byte_count(given.request_body, default.request_body, ("limits", "request_body")),
+        upstream_idle=notes.seconds(given.upstream_idle, default.upstream_idle, ("limits", "upstream_idle")),
+    )
+
+
+def _sidecar(shape: SidecarShape, providers: tuple[Provider, ...], notes: Notes) -> Sidecar:
+    for name, text in (("url", shape.url), ("public_url", shape.public_url)):
+        if text is not None:
+            check_url(text, ("sidecar", name), notes)
+    if shape.retention_days < 1:
+        notes.wrong("C120", "activities must be kept for a day at least", ("sidecar", "retention_days"))
+    admins = shape.admins or AdminsShape()
+    check_provider(admins.provider, providers, ("sidecar", "admins", "provider"), notes)
+    if admins.provider is not None and admins.group is None:
+        hint = "without it everybody at that provider would be an admin"
+        notes.wrong("C125", "'admins' names a provider and no group", ("sidecar", "admins", "provider"), hint)
+    return Sidecar(
+        url=shape.url,
+        public_url=shape.public_url,
+        token=notes.secret(shape.token, ("sidecar", "token")),
+        database=shape.database,
+        retention_days=shape.retention_days,
+        admins=Admins(
+            local=admins.local,
+            provider=admins.provider,
+            group=admins.group,
+            client_id=admins.client_id,
+            client_secret=notes.secret(admins.client_secret, ("sidecar", "admins", "client_secret")),
+        ),
+    )

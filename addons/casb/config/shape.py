@@ -1,0 +1,336 @@
+"""The YAML of `casb.yaml`, `apps/*.yaml` and `ranges.yaml`, as dataclasses: what may be written, key by key.
+
+Field lists, types, defaults and documentation in one; `casb.config` turns them into `Settings`, `App` and `IpRange`. A
+default of None means that the default of the corresponding field there holds. Durations are texts with a unit
+(`90s`, `60m`, `10h`, `14d`), sizes likewise (`512KB`, `50MB`, `5GB`; 1 KB is 1,024 bytes).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pydantic
+
+type TagWord = Literal["sanctioned", "unsanctioned", "monitored", "none"]
+type CategoryWord = Literal["administrative", "cloud-provider", "corporate", "risky", "vpn", "other"]
+type FailureWord = Literal["block", "allow"]
+type DeviceTagWord = Literal["compliant", "hybrid-joined", "client-certificate"]
+type ActivityWord = Literal[
+    "logon", "logoff", "view", "download", "upload", "copy", "cut", "paste", "print", "send_item", "share", "unshare",
+    "edit", "create", "delete", "none",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenersShape:
+    """Where we listen, as `address:port`. `null` switches `forward` or `health` off."""
+
+    reverse: str | None = None
+    """Suffixed hosts and host-preserving apps, TLS. Default `127.0.0.1:8443`."""
+    forward: str | None = "127.0.0.1:8080"
+    """The forward proxy that the PAC file names."""
+    sidecar: str | None = None
+    """API and portal. Default `127.0.0.1:8090`."""
+    health: str | None = "127.0.0.1:8091"
+    """`/healthz`, `/readyz` and `/metrics` of the proxy."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceShape:
+    """Which proof of the identity provider gives which device tag."""
+
+    compliant: tuple[str, ...] = ()
+    """Authentication contexts (`c1`) that only a compliant device gets."""
+    hybrid_joined: tuple[str, ...] = ()
+    """Authentication contexts that only a hybrid-joined device gets."""
+    signin_state: bool = False
+    """Accept Entra's undocumented `signin_state` values (`dvc_cmp`, `dvc_dmjd`) as well."""
+    claims: Mapping[DeviceTagWord, Mapping[str, tuple[str | bool, ...]]] | None = None
+    """Tag to claim to accepted values: `{compliant: {device_compliant: [true]}}`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderShape:
+    """One identity provider."""
+
+    id: str
+    """Your own short name for it; apps refer to it."""
+    kind: Literal["entra", "oidc"] = "oidc"
+    """`entra` for Microsoft Entra ID, `oidc` for any other OpenID provider."""
+    authority: str
+    """The issuer: `https://login.microsoftonline.com/<tenant>/v2.0`, or the issuer of the OpenID provider."""
+    client_id: str
+    """The application id registered there for this proxy."""
+    client_secret: str | None = None
+    """`env:NAME` or `file:PATH`. Prefer `client_certificate`."""
+    client_certificate: str | None = None
+    """PEM file with private key and certificate."""
+    tenants: tuple[str, ...] = ()
+    """Entra tenants whose users may sign in."""
+    scopes: tuple[str, ...] = ()
+    """Scopes beyond `openid profile email`."""
+    algorithms: tuple[Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384"], ...] = ("RS256",)
+    """Signature algorithms accepted in its tokens."""
+    ca: str | None = None
+    """PEM file that alone is trusted for it. Default: the system's roots."""
+    domains: tuple[str, ...] = ()
+    """The organisation's own mail domains; users of others are guests."""
+    groups_claim: str = "groups"
+    """The claim that lists groups."""
+    device: DeviceShape | None = None
+    """Which proof gives which device tag."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionShape:
+    """How long things live."""
+
+    idle: str | None = None
+    """A session ends after this long without a request. Default `60m`."""
+    absolute: str | None = None
+    """A session ends after this long in any case. Default `10h`."""
+    pending: str | None = None
+    """Time to finish a sign-in. Default `10m`."""
+    code: str | None = None
+    """Life of the one-time hand-off between hosts. Default `60s`."""
+    resume_body: str | None = None
+    """Largest POST body kept across a sign-in. Default `1MB`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitsShape:
+    """Ceilings."""
+
+    hold: str | None = None
+    """Largest file held back for inspection; larger ones take the policy's `unscannable`. Default `50MB`."""
+    rewrite: str | None = None
+    """Text larger than this streams through the rewriter. Default `16MB`."""
+    request_body: str | None = None
+    """Largest request body. Default `5GB`."""
+    upstream_idle: str | None = None
+    """Patience with an app that says nothing. Default `2m`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdminsShape:
+    """Who may sign in to the portal."""
+
+    local: bool = True
+    """Allow the admin that the sidecar makes at its first run."""
+    provider: str | None = None
+    """Id of the identity provider of admins."""
+    group: str | None = None
+    """Group at that provider whose members are admins."""
+    client_id: str | None = None
+    """The portal's own application id there."""
+    client_secret: str | None = None
+    """`env:NAME` or `file:PATH`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SidecarShape:
+    """The sidecar, and the proxy's way to it."""
+
+    url: str | None = None
+    """Where the proxy finds it. Default: `http://` and its listener."""
+    public_url: str | None = None
+    """As admins' browsers see the portal."""
+    token: str | None = None
+    """`env:NAME` or `file:PATH`. Default: made in the data folder."""
+    database: str = "sqlite"
+    """`sqlite`: a file in the data folder."""
+    retention_days: int = 180
+    """Days that activities are kept."""
+    admins: AdminsShape | None = None
+    """Who may sign in to the portal."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CasbFile:
+    """`casb.yaml`: the deployment."""
+
+    version: Literal[1] = 1
+    """Version of this format."""
+    suffix: str
+    """Apps appear as `<their name>.<suffix>`."""
+    public_port: int | None = None
+    """The port that browsers use, when a load balancer changes it. Default: that of `listeners.reverse`."""
+    data: str = "var"
+    """Folder for sessions, spool and database."""
+    authority: str = "certs"
+    """Folder of our certificate authority."""
+    listeners: ListenersShape | None = None
+    """Where we listen."""
+    providers: tuple[ProviderShape, ...] = ()
+    """Identity providers; the first is the default."""
+    session: SessionShape | None = None
+    """How long things live."""
+    limits: LimitsShape | None = None
+    """Ceilings."""
+    sidecar: SidecarShape | None = None
+    """The sidecar."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses and ranges whose `X-Forwarded-For` is believed."""
+    on_failure: FailureWord = "block"
+    """What an activity gets that cannot be judged because something of ours failed."""
+    geo_database: str | None = None
+    """A GeoIP database (`.mmdb`) for countries and providers."""
+    recovery_recipient: str | None = None
+    """age recipient that can open every protected file."""
+    record_flows: str | None = None
+    """Scrubbed flows for `casb replay` are appended to this file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamShape:
+    """Where an app really is, when that differs from its name."""
+
+    connect: str | None = None
+    """`host:port`, `https://host:port` or `http://host:port`."""
+    ca: str | None = None
+    """PEM file that alone is trusted for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignatureShape:
+    """Names an activity of an app by its request. The first that fits counts."""
+
+    activity: ActivityWord
+    """What it is; `none` for traffic that looks like an up- or download and is neither."""
+    methods: tuple[str, ...] = ()
+    """HTTP methods; none: any."""
+    path: str = "*"
+    """Pattern of the path: `*` is any text, `?` any character."""
+    content_types: tuple[str, ...] = ()
+    """Content types of the request; none: any."""
+    query: tuple[str, ...] = ()
+    """Names of query parameters that must all be there."""
+    name_field: str = ""
+    """Uploads: field of the JSON request body that holds the file name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RewriteShape:
+    """Quirks of rewriting."""
+
+    exclude: tuple[str, ...] = ()
+    """Patterns of paths whose bodies stay byte-exact."""
+    inject_guard: bool = True
+    """Put the guard script into pages."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppShape:
+    """One app: `apps/<id>.yaml`."""
+
+    id: str
+    """Short name that policies use: lower-case letters, digits, hyphens."""
+    name: str
+    """Name that people read."""
+    domains: tuple[str, ...]
+    """Host names. `*.example.com` covers every name below, not `example.com` itself."""
+    category: str = ""
+    """As in the catalog, e.g. `Cloud storage`."""
+    tag: TagWord = "sanctioned"
+    """The sanctioning tag."""
+    risk_score: int | None = None
+    """0 (worst) to 10 (best)."""
+    controlled: bool | None = None
+    """Session control is on. Default: yes, unless unsanctioned."""
+    upstream: UpstreamShape | None = None
+    """Where the app really is."""
+    signatures: tuple[SignatureShape, ...] = ()
+    """What its requests mean, where that is not plain."""
+    rewrite: RewriteShape | None = None
+    """Quirks of rewriting."""
+    start: str = "/"
+    """Path that a person opens first."""
+    logout: tuple[str, ...] = ()
+    """Patterns of paths that end the app's own session; ours ends with it."""
+    provider: str | None = None
+    """Id of its identity provider. Default: the first."""
+    always_proxied: bool = True
+    """`false`: users whom no session policy could concern are sent to the real host."""
+    on_failure: FailureWord | None = None
+    """Default: that of `casb.yaml`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppsFile:
+    """Several apps in one file of `apps/`."""
+
+    apps: tuple[AppShape, ...]
+    """The apps."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RangeShape:
+    """A named range of addresses."""
+
+    name: str
+    """For people; activities carry category and tags."""
+    ranges: tuple[str, ...]
+    """Addresses and CIDR ranges, IPv4 and IPv6. No address may be in two entries."""
+    category: CategoryWord = "other"
+    """What kind of network it is."""
+    tags: tuple[str, ...] = ()
+    """Free words for policies."""
+    country: str | None = None
+    """Two letters (ISO 3166-1) instead of what the GeoIP database says."""
+    isp: str | None = None
+    """Provider instead of what the GeoIP database says."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RangesFile:
+    """`ranges.yaml`: what the organisation knows of addresses."""
+
+    version: Literal[1] = 1
+    """Version of this format."""
+    ranges: tuple[RangeShape, ...] = ()
+    """The named ranges."""
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """JSON Schemas for editors: `casb`, `app` and `ranges`."""
+    return {
+        "casb": _schema(CasbFile, "casb.yaml"),
+        "app": _either(_schema(AppShape, "An app"), _schema(AppsFile, "Apps")),
+        "ranges": _schema(RangesFile, "ranges.yaml"),
+    }
+
+
+def _schema(shape: Any, title: str) -> dict[str, Any]:
+    # A list around the shape, as in `yamlfile`: only then does the configuration reach plain dataclasses below it.
+    config = pydantic.ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    whole = pydantic.TypeAdapter(list[shape], config=config).json_schema()
+    definitions = whole.pop("$defs")
+    for definition in definitions.values():
+        if definition.get("type") == "object":
+            definition.setdefault("additionalProperties", False)
+        for each in definition.get("properties", {}).values():
+            each.pop("title", None)
+    name = whole["items"]["$ref"].rpartition("/")[2]
+    root = definitions.pop(name)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **root,
+        "title": title,
+        "$defs": definitions,
+    }
+
+
+def _either(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """A file that is `one`, or `other`; told apart by the keys that the other requires."""
+    definitions = {**one.pop("$defs"), **other.pop("$defs"), "_One": one, "_Other": other}
+    draft = one.pop("$schema")
+    other.pop("$schema")
+    return {
+        "$schema": draft,
+        "if": {"required": other["required"]},
+        "then": {"$ref": "#/$defs/_Other"},
+        "else": {"$ref": "#/$defs/_One"},
+        "$defs": definitions,
+    }

@@ -1,0 +1,89 @@
+"""All that a decision needs, in one immutable value: an exchange keeps the one that it began with.
+
+Built beside the traffic, from a `Configuration`, and swapped whole. Building finds every error that is left, in one go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from casb.catalog.agents import Agents
+from casb.catalog.match import Catalog
+from casb.catalog.ranges import Geo, Ranges
+from casb.config import Configuration, Draft
+from casb.errors import CasbError, Problems
+from casb.model.app import App, AppTag
+from casb.model.identity import Client, Device
+from casb.policy.compile import Policies, compile_policies
+from casb.policy.loader import Loaded, load
+from casb.rewrite.hosts import HostMap
+from casb.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """What is in force. `version` changes with every byte of the folder but its tests."""
+
+    version: str
+    settings: Settings
+    catalog: Catalog
+    ranges: Ranges
+    policies: Policies
+    agents: Agents
+    hosts: HostMap
+    warnings: tuple[CasbError, ...] = ()  # suspicions about policies; nothing in them keeps one from working
+
+    def client(self, ip: str, user_agent: str, device: Device) -> tuple[Client, Device]:
+        """What the present address and program say: the client, and the device with its claimed type and system."""
+        where, agent = self.ranges.lookup(ip), self.agents.lookup(user_agent)
+        client = Client(
+            ip=ip,
+            ip_tags=where.tags,
+            ip_category=where.category,
+            country=where.country,
+            isp=where.isp,
+            user_agent=user_agent,
+            agent_tags=agent.tags,
+            app=agent.app,
+        )
+        return client, replace(device, type=agent.device_type, os=agent.os)
+
+
+def build_snapshot(
+    configuration: Configuration | Draft, *, geo: Geo | None = None, agents: Agents | None = None
+) -> Snapshot:
+    """The snapshot of a configuration folder; raises `Problems` with everything that is wrong in it.
+
+    A `Draft` that has errors adds those of the policies to them. `geo` looks up countries; `agents` hands on what the
+    snapshot before has learned.
+    """
+    errors = list(configuration.errors) if isinstance(configuration, Draft) else []
+    complete = not isinstance(configuration, Draft) or configuration.complete
+    loaded = Loaded(policies=())
+    try:
+        loaded = load(
+            configuration.policy_texts,
+            known_apps=[app.id for app in configuration.apps] if complete else None,
+            ip_tags=sorted({tag for each in configuration.ranges for tag in each.tags}) if complete else None,
+        )
+    except Problems as problems:
+        errors += problems.errors
+    settings = configuration.settings
+    if errors or settings is None:
+        raise Problems(errors)
+    return Snapshot(
+        version=configuration.version,
+        settings=settings,
+        catalog=Catalog(configuration.apps),
+        ranges=Ranges(configuration.ranges, geo),
+        policies=compile_policies(loaded.policies),
+        agents=agents or Agents(),
+        hosts=HostMap(suffix=settings.suffix, port=settings.port, names=_names(configuration.apps)),
+        warnings=loaded.warnings,
+    )
+
+
+def _names(apps: Iterable[App]) -> tuple[str, ...]:
+    """The hosts that live under the suffix."""
+    return tuple(name for app in apps if app.controlled and app.tag is not AppTag.UNSANCTIONED for name in app.domains)

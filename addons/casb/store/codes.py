@@ -1,0 +1,22 @@
+"""The codes of errors about the spool and the activity log, each with the sentence that explains it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+CODES: Mapping[str, str] = {
+    "S010": "The spool's folder cannot be made. Check the owner and the free space of the data folder.",
+    "S011": "A record could not be spooled, mostly because the disk is full; the proxy refuses what it cannot record.",
+    "S012": "The spool could not be flushed to the disk. The disk reports errors.",
+    "S020": "The database cannot be opened: it is missing, is not readable, or is no SQLite file.",
+    "S021": "The database was made by a newer casb. Start that one, or restore a backup.",
+    "S022": "The database could not be brought to the present version; it is as it was. The message names the reason.",
+    "S023": "The database refused to write: the disk is full, or another program holds it. Nothing was kept.",
+    "S024": "The database could not be read. Check the disk, then run `PRAGMA integrity_check`.",
+    "S030": "A line handed over as a record is no JSON object.",
+    "S031": "A record lacks a field, or a field is of the wrong form; the message names it.",
+    "S032": "There is no such filter, or its value cannot be one.",
+    "S033": "The cursor was not given by this log. Start the search again without it.",
+    "S041": "The data folder, or the token file in it, cannot be used. Check its owner.",
+    "S042": "The file `sidecar.token` holds no token. Remove it; a new one is made at the next start.",
+}
