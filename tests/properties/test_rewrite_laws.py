@@ -193,7 +193,7 @@ def test_any_bytes_as_a_coding(coding: str, data: bytes, at: list[int]) -> None:
     try:
         run(decoder, data, at)
     except ContentError as error:
-        assert error.code in ("R001", "R002", "R003")
+        assert error.code in ("W001", "W002", "W003")
 
 
 @settings(deadline=None)
