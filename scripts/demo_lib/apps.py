@@ -33,6 +33,11 @@ class DemoApp:
     def stop(self) -> None:
         self.child.stop()
 
+    def access_log(self) -> list[str]:
+        """Requests that reached the application (copyparty only)."""
+        path = self.folder.parent / "access.log"
+        return [line for line in path.read_text(errors="replace").splitlines() if " GET " in line or " POST " in line]
+
 
 def start_files(
     authority: DemoAuthority, folder: Path, *, port: int = 0, domain: str = "files.contoso.example"
@@ -48,7 +53,16 @@ def start_files(
         *("-i", "127.0.0.1", "-p", str(port), "--https-only", "--no-crt"),
         *("--cert", str(leaf.certificate), "--certkey", str(leaf.key)),
         *("-v", f"{shared}::r", "-v", f"{shared}/inbox:inbox:rwmd"),
-        *("--hist", str(folder / "hist"), "--name", "Contoso files", "--no-robots", "-q"),
+        *(
+            "--hist",
+            str(folder / "hist"),
+            "--name",
+            "Contoso files",
+            "--no-robots",
+            "-q",
+            "-lo",
+            str(folder / "access.log"),
+        ),
         *("--rproxy", "-1", "--xff-src", "127.0.0.1/32"),  # Forwarded headers count only when our proxy sends them.
         *("--no-thumb", "--no-mutagen", "--dotpart", "--ver-who", "no", "-ed"),
         *NO_BANS,

@@ -49,12 +49,14 @@ def trust(home: Path, authorities: Mapping[str, Path]) -> None:
         subprocess.run([certutil, *call[:1], *database, *call[1:]], check=True, capture_output=True)
 
 
-def command_line(home: Path, address: str) -> str:
-    """What a person types to open the demo in a browser of its own."""
-    root = " --no-sandbox" if os.geteuid() == 0 else ""
-    return f"HOME={home} {find_browser()} --user-data-dir={home / 'person'} --no-first-run{root} {address}"
-
-
+def command_line(home: Path, address: str, *, profile: str = "person", mapping: str = "") -> str:
+    """What a person types to open the demo in a browser of its own. `mapping` is a host resolver rule."""
+    options = [f"--user-data-dir={home / profile}", "--no-first-run"]
+    if mapping:
+        options.append(f"--host-resolver-rules='{mapping}'")
+    if os.geteuid() == 0:
+        options.append("--no-sandbox")
+    return f"HOME={home} {find_browser()} {' '.join(options)} {address}"
 
 
 class Browsers:
@@ -65,15 +67,15 @@ class Browsers:
         self._open: list[BrowserContext] = []
         self._count = 0
 
-    def person(self, name: str) -> BrowserContext:
-        """A fresh profile for somebody."""
+    def person(self, name: str, *extra: str) -> BrowserContext:
+        """A fresh profile for somebody; `extra` goes to the browser's command line."""
         self._count += 1
         folder = self._home / "profiles" / f"{self._count}-{name}"
         shutil.rmtree(folder, ignore_errors=True)
         context = self._playwright.chromium.launch_persistent_context(
             str(folder),
             executable_path=find_browser(),
-            args=[*QUIET, *(["--no-sandbox"] if os.geteuid() == 0 else [])],
+            args=[*QUIET, *extra, *(["--no-sandbox"] if os.geteuid() == 0 else [])],
             env={**os.environ, "HOME": str(self._home)},
             headless=True,
             accept_downloads=True,

@@ -68,6 +68,7 @@ class Child:
         if self.process.stdin:
             with contextlib.suppress(OSError):
                 self.process.stdin.close()
+        begun = descendants(self.process.pid)  # Some lead sessions of their own: our group signal does not reach them.
         self._signal(signal.SIGTERM)
         try:
             self.process.wait(seconds)
@@ -76,10 +77,44 @@ class Child:
         finally:
             self._signal(signal.SIGKILL)
             self.process.wait()
+            for left in begun:
+                if parent_of(left) == 1:  # An orphan now; any other has a new life with the same number.
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(left, signal.SIGKILL)
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, number)
+
+
+def parent_of(process: int) -> int | None:
+    """The parent's id, or None when the process is gone."""
+    try:
+        return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+    except (OSError, IndexError, ValueError):
+        return None
+
+
+def children_of(process: int) -> list[int]:
+    """Direct children."""
+    numbers = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    return [number for number in numbers if parent_of(number) == process]
+
+
+def descendants(process: int) -> list[int]:
+    """Children, their children, and so on."""
+    found = []
+    for child in children_of(process):
+        found += [child, *descendants(child)]
+    return found
+
+
+def command_of(process: int) -> list[str]:
+    """The command line of a process; empty when it is gone."""
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]
+    except OSError:
+        return []
 
 
 def is_free(port: int, address: str = "127.0.0.1") -> bool:

@@ -146,7 +146,7 @@ WRONG: list[tuple[str | bytes, list[str]]] = [
         ],
     ),
     ("free: @x", ["f.yaml:1:7: P005 this is not YAML: found character that cannot start any token; "
-                  "while scanning for the next token that starts in line 1"]),
+                  "a text that begins with @ needs quotes"]),
     (
         "free: NO\nversion: x: y",
         [

@@ -13,7 +13,7 @@ from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from casb.catalog.filenames import clean_name, parse_disposition
-from casb.catalog.recognise import signature_of
+from casb.catalog.recognise import hides_upload, signature_of
 from casb.errors import ContentError
 from casb.model.activity import ActivityType, RequestFacts
 from casb.model.app import App
@@ -32,14 +32,18 @@ class NameSource(Enum):
 
 def name_source(app: App | None, request: RequestFacts) -> NameSource | None:
     """Where the body holds the name of the file, when only the body does; None when reading it would tell nothing."""
-    if request.upload_name is not None or request.method not in ("POST", "PUT", "PATCH"):
+    if request.upload_name is not None:
         return None
+    form = request.content_type == "multipart/form-data"
     signature = signature_of(app, request)
-    if signature is not None and signature.activity != ActivityType.UPLOAD:
+    if signature is None or hides_upload(signature, request):
+        return NameSource.FORM if form else None
+    if signature.activity != ActivityType.UPLOAD:
         return None
-    if request.content_type == "multipart/form-data":
-        return NameSource.FORM
-    return NameSource.JSON if signature is not None and signature.name_field else None
+    if signature.name_field:
+        return NameSource.JSON
+    # What the signature calls an upload is one, with or without a file in a form: unless it speaks of forms.
+    return NameSource.FORM if form and request.content_type in signature.content_types else None
 
 
 def json_name(app: App | None, request: RequestFacts, body: bytes) -> str:

@@ -10,7 +10,6 @@ Exit status: 0 all files can be used (warnings aside), 1 there are errors, 2 the
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import sys
 from collections.abc import Collection
@@ -22,6 +21,7 @@ from casb.errors import CasbError, PolicyError, Problems
 from casb.policy.cases import Suite, check_suite, read_suite
 from casb.policy.compile import Policies, compile_policies
 from casb.policy.loader import LoadedPolicy, load
+from casb.store.folder import load_draft
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,10 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     found = files.find(arguments.paths or ["policies"])
     errors, warnings = list(found.errors), list[CasbError]()
-    known_apps, ip_tags = None, None
+    known_apps: Collection[str] | None = None
+    ip_tags: Collection[str] | None = None
     for folder in found.folders:
-        errors += _check_folder(folder)
-        known_apps, ip_tags = _known(folder)
+        known_apps, ip_tags = _deployment(folder, errors)
     loaded = _policies(found, errors, warnings, known_apps, ip_tags)
     suites = _suites(found, errors)
     if not errors:
@@ -92,21 +92,23 @@ def policies_of(suite: Suite, path: Path) -> Policies:
     return compile_policies(load(texts).policies)
 
 
-def _check_folder(folder: Path) -> list[CasbError]:
-    """The errors of casb.yaml, apps/ and ranges.yaml in a configuration folder."""
-    config: Any = importlib.import_module("casb.config")
-    check = getattr(config, "check_folder", None)
-    return list(check(folder)) if check else []
+def _deployment(folder: Path, errors: list[CasbError]) -> tuple[Collection[str] | None, Collection[str] | None]:
+    """Check casb.yaml, apps/ and ranges.yaml; the app ids and address tags there are, None where that is not known.
 
-
-def _known(folder: Path) -> tuple[Collection[str] | None, Collection[str] | None]:
-    """The app ids and address tags of a configuration folder; None where that cannot be told."""
-    config: Any = importlib.import_module("casb.config")
-    names = getattr(config, "known_names", None)
-    if names is None:
+    A folder with none of them holds policies only, and that is well.
+    """
+    if not any((folder / name).exists() for name in ("casb.yaml", "apps", "ranges.yaml")):
         return None, None
-    apps, tags = names(folder)
-    return apps, tags
+    try:
+        draft = load_draft(folder)
+    except CasbError as error:
+        errors.append(error)
+        return None, None
+    errors += draft.errors
+    if not draft.complete:
+        return None, None
+    tags = {tag for each in draft.ranges for tag in each.tags}
+    return [app.id for app in draft.apps], sorted(tags)
 
 
 def _without_test(loaded: tuple[LoadedPolicy, ...], suites: list[Suite]) -> list[CasbError]:

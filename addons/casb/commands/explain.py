@@ -22,7 +22,7 @@ from casb import codes
 from casb.commands._log import HttpLog, add_source_arguments, settings_of, token_of
 from casb.commands.activity import clean
 from casb.errors import CasbError
-from casb.protection import codes as protection_codes
+from casb.identity import tokens
 from casb.settings import Settings
 from casb.sidecar.story import story_of
 from casb.store import codes as store_codes
@@ -30,6 +30,8 @@ from casb.store.records_sqlite import SqliteRecords, database_path
 from casb.store.spool import find, spool_folder
 
 _CODE = re.compile(r"[A-Za-z]{1,2}\d{3}")
+
+_SENTENCES = (store_codes.CODES, tokens.CODES)
 
 type Source = tuple[str, Callable[[], dict[str, Any] | None]]
 
@@ -160,7 +162,7 @@ def explained(record: dict[str, Any], place: str) -> dict[str, Any]:
 
 def _explain_code(code: str, *, as_json: bool) -> int:
     page = codes.CODES.get(code)
-    sentence = page.meaning if page else protection_codes.CODES.get(code) or store_codes.CODES.get(code)
+    sentence = page.meaning if page else next((each[code] for each in _SENTENCES if code in each), None)
     if sentence is None:
         print(f"there is no error code {code}", file=sys.stderr)
         return 1

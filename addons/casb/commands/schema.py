@@ -12,12 +12,12 @@ In VS Code (YAML extension), the first line of a policy file names it:
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 from pathlib import Path
 from typing import Any
 
-from casb.policy.reference import in_manual, policy_schema, test_schema
+from casb.config import schemas
+from casb.policy.reference import cases_schema, in_manual, policy_schema
 
 KINDS = ("policy", "test", "casb", "app", "ranges")
 
@@ -44,9 +44,8 @@ def schema_of(kind: str) -> dict[str, Any]:
     if kind == "policy":
         return policy_schema()
     if kind == "test":
-        return test_schema()
-    shapes: Any = importlib.import_module("casb.config_shape")
-    return dict(shapes.schemas()[kind])
+        return cases_schema()
+    return schemas()[kind]
 
 
 def as_text(schema: dict[str, Any]) -> str:

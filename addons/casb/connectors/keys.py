@@ -85,8 +85,9 @@ class KeyCache:
             await self._refresh(url, entry, pause=FAILED_PAUSE)
         elif kid not in entry.keys:
             if (url, kid) not in self._unknown:
-                self._unknown[url, kid] = True
-                await self._refresh(url, entry, pause=UNKNOWN_PAUSE)
+                asked = await self._refresh(url, entry, pause=UNKNOWN_PAUSE)
+                if asked and kid not in entry.keys:
+                    self._unknown[url, kid] = True
         elif age >= FRESH:
             self._start(url, entry, pause=FAILED_PAUSE)
         if self._age(entry.fetched) >= USABLE:
@@ -103,10 +104,13 @@ class KeyCache:
             entry.task = asyncio.create_task(self._load(url, entry))
         return entry.task
 
-    async def _refresh(self, url: str, entry: _Set, *, pause: float) -> None:
+    async def _refresh(self, url: str, entry: _Set, *, pause: float) -> bool:
+        """Whether the provider was asked."""
         task = self._start(url, entry, pause=pause)
-        if task is not None:
-            await asyncio.shield(task)  # One caller giving up must not end it for the others.
+        if task is None:
+            return False
+        await asyncio.shield(task)  # One caller giving up must not end it for the others.
+        return True
 
     async def _load(self, url: str, entry: _Set) -> None:
         try:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import urlencode, urlsplit
 
-import msal  # type: ignore[import-untyped] # it ships no types
+import msal
 
 from casb.connectors.fetch import Fetcher
 from casb.connectors.keys import KeyCache

@@ -5,15 +5,19 @@ Built beside the traffic, from a `Configuration`, and swapped whole. Building fi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from casb.catalog.agents import Agents
 from casb.catalog.match import Catalog
 from casb.catalog.ranges import Geo, Ranges
 from casb.config import Configuration, Draft
 from casb.errors import CasbError, Problems
+from casb.model.app import App, AppTag
+from casb.model.identity import Client, Device
 from casb.policy.compile import Policies, compile_policies
 from casb.policy.loader import Loaded, load
+from casb.rewrite.hosts import HostMap
 from casb.settings import Settings
 
 
@@ -27,7 +31,23 @@ class Snapshot:
     ranges: Ranges
     policies: Policies
     agents: Agents
+    hosts: HostMap
     warnings: tuple[CasbError, ...] = ()  # suspicions about policies; nothing in them keeps one from working
+
+    def client(self, ip: str, user_agent: str, device: Device) -> tuple[Client, Device]:
+        """What the present address and program say: the client, and the device with its claimed type and system."""
+        where, agent = self.ranges.lookup(ip), self.agents.lookup(user_agent)
+        client = Client(
+            ip=ip,
+            ip_tags=where.tags,
+            ip_category=where.category,
+            country=where.country,
+            isp=where.isp,
+            user_agent=user_agent,
+            agent_tags=agent.tags,
+            app=agent.app,
+        )
+        return client, replace(device, type=agent.device_type, os=agent.os)
 
 
 def build_snapshot(
@@ -59,5 +79,11 @@ def build_snapshot(
         ranges=Ranges(configuration.ranges, geo),
         policies=compile_policies(loaded.policies),
         agents=agents or Agents(),
+        hosts=HostMap(suffix=settings.suffix, port=settings.port, names=_names(configuration.apps)),
         warnings=loaded.warnings,
     )
+
+
+def _names(apps: Iterable[App]) -> tuple[str, ...]:
+    """The hosts that live under the suffix."""
+    return tuple(name for app in apps if app.controlled and app.tag is not AppTag.UNSANCTIONED for name in app.domains)

@@ -87,7 +87,7 @@ def _decision(
     matched: list[tuple[Policy, Action, Truth]],
     needs: frozenset[Need],
 ) -> Decision:
-    using = {Action.PROTECT: winner.using, Action.STEP_UP: winner.context}.get(action, "")
+    using = winner.using if action is Action.PROTECT else winner.context if action is Action.STEP_UP else ""
     return Decision(
         action=action,
         policy=winner.id,
@@ -138,7 +138,7 @@ def may_concern(activity: Activity, policies: Policies) -> bool:
 
 def reasons(policy: Policy, activity: Activity, truth: Truth) -> Iterator[Reason]:
     """The conditions that made a policy match: those that hold, and that it was unknown where it was."""
-    found = list(_holding(policy, policy.when, activity))
+    found = list(_holding(policy, policy.when, activity, truth))
     yield from found
     if truth is UNKNOWN:
         yield _unscannable(policy, activity)
@@ -170,20 +170,20 @@ def _unscannable(policy: Policy, activity: Activity) -> Reason:
     )
 
 
-def _holding(policy: Policy, node: Node, activity: Activity) -> Iterator[Reason]:
-    """The conditions under `node` that hold and matter."""
+def _holding(policy: Policy, node: Node, activity: Activity, truth: Truth) -> Iterator[Reason]:
+    """The conditions that hold and matter, under a `node` whose truth is known: all parts of a true `all` are true."""
     if isinstance(node, Leaf):
-        if node.check(activity) is YES:
+        if truth is YES:
             yield _reason(policy, node, activity, YES)
     elif node.kind == "all":
         for part in node.parts:
-            yield from _holding(policy, part, activity)
+            yield from _holding(policy, part, activity, YES if truth is YES else part.check(activity))
     elif node.kind == "any":
         for part in node.parts:
             if part.check(activity) is YES:
-                yield from _holding(policy, part, activity)
+                yield from _holding(policy, part, activity, YES)
                 return
-    elif node.check(activity) is YES:
+    elif truth is YES:
         yield _negated(policy, node, activity)
 
 
@@ -257,7 +257,7 @@ def _all_conditions(policy: Policy, node: Node, activity: Activity) -> Iterator[
     elif node.kind == "not":
         yield _negated(policy, node, activity)
     elif node.kind == "any" and node.check(activity) is YES:
-        yield from _holding(policy, node, activity)
+        yield from _holding(policy, node, activity, YES)
     else:
         for part in node.parts:
             yield from _all_conditions(policy, part, activity)

@@ -28,6 +28,7 @@ def fill(text: str, values: Mapping[str, str]) -> str:
     def value(piece: re.Match[str]) -> str:
         if piece[0] in ("{{", "}}"):
             return piece[0][0]
-        return "".join(char for char in values.get(piece[1] or "", "") if char.isprintable())
+        text = values.get(piece[1] or "", "")
+        return text if text.isprintable() else "".join(char for char in text if char.isprintable())
 
     return _PIECE.sub(value, text) if "{" in text or "}" in text else text

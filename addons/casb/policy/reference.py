@@ -51,7 +51,7 @@ def policy_schema() -> dict[str, Any]:
     return schema
 
 
-def test_schema() -> dict[str, Any]:
+def cases_schema() -> dict[str, Any]:
     """JSON Schema of a `*_test.yaml`."""
     return _schema(CaseFile, "casb policy tests")
 

@@ -36,3 +36,22 @@ class Opener:
         if not answer.allowed:
             raise ContentError("F007", answer.reason)
         return file_key
+
+
+def read_facts(start: bytes, unwrap: Unwrap) -> HandOver:
+    """To whom a file was handed over, from its first bytes (the header at least). Decides nothing, gives no content.
+
+    Raises `ContentError`, or what the key ring raises.
+    """
+    opener = Opener(unwrap, lambda _: Answer(True, "open.only-looked", "Nothing is opened."))
+    opener.update(start)
+    if opener.facts is None:
+        raise ContentError("F006", "the container ends inside its header")
+    return opener.facts
+
+
+def plain_name(name: str) -> str:
+    """A file name for this machine from the one in a file's facts: no folder, no control character, never empty."""
+    base = name.replace("\\", "/").rpartition("/")[2]
+    kept = "".join(each for each in base if each.isprintable()).strip().lstrip(".")
+    return kept or "opened"

@@ -132,21 +132,21 @@ def load_or_create(folder: Path, now: datetime) -> Authority:
 
 
 def load(folder: Path, now: datetime) -> Authority:
-    """The authority of a folder. Raises `StoreError`: C001 absent or unreadable, C002 open to others, C003 unusable."""
+    """The authority of a folder. Raises `StoreError`: A001 absent or unreadable, A002 open to others, A003 unusable."""
     path = folder / PRIVATE_FILE
     try:
         if path.stat().st_mode & 0o077:
-            raise StoreError("C002", f"{path} can be read by others", hint=f"chmod 600 {path}, or make a new authority")
+            raise StoreError("A002", f"{path} can be read by others", hint=f"chmod 600 {path}, or make a new authority")
         text = path.read_bytes()
     except OSError as error:
         hint = f"`casb certs init` makes it, in {folder}"
-        raise StoreError("C001", f"{path} cannot be read ({error.strerror})", hint=hint) from None
+        raise StoreError("A001", f"{path} cannot be read ({error.strerror})", hint=hint) from None
     try:
         key = serialization.load_pem_private_key(text, password=None)
         certificates = [x509.load_pem_x509_certificate(each) for each in _CERTIFICATE.findall(text)]
         return _assemble(key, certificates, now)
     except (ValueError, TypeError) as error:
-        raise StoreError("C003", f"{path} is not a usable authority: {_first_line(error)}") from None
+        raise StoreError("A003", f"{path} is not a usable authority: {_first_line(error)}") from None
 
 
 def _assemble(key: PrivateKeyTypes, certificates: Sequence[x509.Certificate], now: datetime) -> Authority:

@@ -127,7 +127,7 @@ class Keyring:
                     raise StoreError(
                         "K002",
                         f"{self._path} can be read by others",
-                        hint=f"chmod 600 {self._path}, then rotate its keys",
+                        hint=f"chmod 600 {self._path}",
                     )
                 text = file.read()
         except OSError as error:

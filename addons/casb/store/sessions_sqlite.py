@@ -42,6 +42,11 @@ CREATE TABLE IF NOT EXISTS named (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS named_entry ON named (kind, key);
 """
+CODES: Final = {
+    "S041": "the session store is away, full, or cannot be opened",
+    "S042": "a stored session record cannot be read",
+    "S043": "the key ring of the session store cannot be used, or does not fit what is stored",
+}
 _COUNTER: Final = struct.Struct("<Q")
 _NONCE: Final = 12
 
@@ -59,7 +64,7 @@ class KeyRing:
 
     def __init__(self, keys: Sequence[tuple[str, bytes]]) -> None:
         if not keys:
-            raise StoreError("S003", "the key ring of the session store is empty")
+            raise StoreError("S043", "the key ring of the session store is empty")
         self._first = keys[0][0]
         self._siv = {kid: _cipher(key) for kid, key in keys}
         self._gcm = {kid: AESGCM(key) for kid, key in keys}
@@ -72,17 +77,19 @@ class KeyRing:
 
     def open(self, sealed: bytes, aad: bytes) -> bytes:
         """The value; raises `StoreError` when it was not sealed with this ring for this place."""
+        if not isinstance(sealed, bytes):  # SQLite's columns take any type.
+            raise StoreError("S043", "a stored session is not what was stored")
         version, _, rest = sealed.partition(b".")
         kid, _, body = rest.partition(b".")
         name = kid.decode("ascii", "replace")
         if version != b"v1" or name not in self._siv:
-            raise StoreError("S003", "a stored session was encrypted with a key that is not in the ring")
+            raise StoreError("S043", "a stored session was encrypted with a key that is not in the ring")
         tag, cipher = self._siv[name]
         chosen = cipher if body[:1] == tag.encode() else self._gcm[name]
         try:
             return chosen.decrypt(body[1 : 1 + _NONCE], body[1 + _NONCE :], aad)
         except (InvalidTag, ValueError) as error:
-            raise StoreError("S003", "a stored session cannot be decrypted") from error
+            raise StoreError("S043", "a stored session cannot be decrypted") from error
 
 
 def load_keys(path: Path) -> KeyRing:
@@ -96,14 +103,14 @@ def load_keys(path: Path) -> KeyRing:
                 os.fsync(file.fileno())
             fresh.rename(path)
     if path.stat().st_mode & 0o077:
-        raise StoreError("S003", f"{path} may be read by others", hint="chmod 600")
+        raise StoreError("S043", f"{path} may be read by others", hint="chmod 600")
     try:
         rows = [line.split() for line in path.read_text("ascii").splitlines() if line.strip()]
         keys = [(kid, bytes.fromhex(key)) for kid, key in rows]
         if any(len(key) != 32 or not kid.isalnum() for kid, key in keys):
             raise ValueError
     except ValueError as error:
-        raise StoreError("S003", f"{path} is not a key ring") from error
+        raise StoreError("S043", f"{path} is not a key ring") from error
     return KeyRing(keys)
 
 
@@ -169,13 +176,9 @@ class SqliteSessions:
             self._epoch = Epoch(self._folder / "sessions.epoch")
             database = self._folder / "sessions.db"
             os.close(os.open(database, os.O_RDWR | os.O_CREAT, 0o600))
-            self._db = sqlite3.connect(database, timeout=busy, isolation_level=None, check_same_thread=False)
-            # Losing the newest sessions in a power cut costs a sign-in; a sync on every write would cost all of them.
-            for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "secure_delete=ON"):
-                self._db.execute(f"PRAGMA {pragma}").close()
-            self._db.executescript(_SCHEMA).close()
+            self._db = _connect(database, busy)
         except (OSError, sqlite3.Error) as error:
-            raise StoreError("S001", f"the session store in {self._folder} cannot be opened: {error}") from error
+            raise StoreError("S041", f"the session store in {self._folder} cannot be opened: {error}") from error
 
     async def put(self, kind: str, key: bytes, value: bytes, *, ttl: float, indexes: Sequence[str] = ()) -> None:
         """Keep `value` for `ttl` seconds."""
@@ -294,7 +297,20 @@ class SqliteSessions:
             self._db.execute("COMMIT").close()
             return result
         except sqlite3.Error as error:
-            raise StoreError("S001", f"the session store does not answer: {error}") from error
+            raise StoreError("S041", f"the session store does not answer: {error}") from error
+
+
+def _connect(path: Path, busy: float) -> sqlite3.Connection:
+    database = sqlite3.connect(path, timeout=busy, isolation_level=None, check_same_thread=False)
+    try:
+        # Losing the newest sessions in a power cut costs a sign-in; a sync on every write would cost everybody time.
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "secure_delete=ON"):
+            database.execute(f"PRAGMA {pragma}").close()
+        database.executescript(_SCHEMA).close()
+    except BaseException:
+        database.close()
+        raise
+    return database
 
 
 def _aad(kind: str, key: bytes) -> bytes:

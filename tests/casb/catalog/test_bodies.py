@@ -15,6 +15,9 @@ APP = App(
     domains=("files.example",),
     signatures=(
         Signature(activity="none", path="/quiet"),
+        Signature(activity="upload", path="/always"),
+        Signature(activity="upload", path="/form", content_types=frozenset({"multipart/form-data"})),
+        Signature(activity="delete", path="/gone"),
         Signature(activity="upload", content_types=frozenset({"text/plain"}), name_field="name"),
     ),
 )
@@ -38,10 +41,15 @@ def ask(method: str = "POST", path: str = "/", content_type: str = "", **more: o
         (ask(content_type="multipart/form-data"), NameSource.FORM, "a form"),
         (ask(content_type="multipart/form-data", upload_name=""), None, "a form already read"),
         (ask(content_type="multipart/form-data", path="/quiet"), None, "a form that the app says is none"),
+        (ask(content_type="multipart/form-data", path="/always"), None, "an upload whatever the form holds"),
+        (ask(content_type="multipart/form-data", path="/form"), NameSource.FORM, "the signature speaks of forms"),
+        (ask(content_type="multipart/form-data", path="/gone"), NameSource.FORM, "the signature hides no form"),
+        (ask(content_type="application/json", path="/gone"), None, "as the signature says"),
         (ask(content_type="text/plain"), NameSource.JSON, "as the signature says"),
         (ask(content_type="application/octet-stream"), None, "a chunk holds no name"),
         (ask(content_type="application/json"), None, "an API call"),
         (ask("GET"), None, "no body"),
+        (ask("FETCH", content_type="multipart/form-data"), NameSource.FORM, "a method that nobody knows"),
     ],
 )
 def test_name_source(request_: RequestFacts, source: NameSource | None, why: str) -> None:

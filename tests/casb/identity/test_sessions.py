@@ -73,7 +73,7 @@ PENDING = PendingRequest(
     contexts=("c2",),
     fragment="top",
 )
-RECORDS = [
+RECORDS: list[Any] = [
     LOGIN,
     replace(LOGIN, auth_time=None, device=Device()),
     PENDING,
@@ -102,7 +102,7 @@ def test_any_bytes_are_a_record_or_refused(kind: Any, data: bytes) -> None:
     try:
         assert isinstance(load(kind, data), kind)
     except StoreError as error:
-        assert error.code == "S002"
+        assert error.code == "S042"
 
 
 def test_an_unsafe_path_cannot_come_out_of_a_store() -> None:

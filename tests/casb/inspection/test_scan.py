@@ -46,6 +46,9 @@ def outcome(facts: FileFacts) -> tuple[str, str | None]:
         ("old.ppt", "", None),
         ("mail.msg", "", None),
         ("encrypted.xlsx", "encrypted", None),
+        ("rights.docx", "encrypted", GUID),
+        ("laughs.docx", "corrupt", None),
+        ("broken.docx", "corrupt", None),
         ("locked.pdf", "encrypted", None),
         ("locked.doc", "encrypted", None),
         ("locked.xls", "encrypted", None),
@@ -118,6 +121,10 @@ def overlapping() -> bytes:
 )
 def test_bodies(body: bytes, why: str) -> None:
     assert outcome(scan(body, "a"))[0] == why
+
+
+def test_bytes_in_front_do_not_hide_a_label(files: Mapping[str, bytes]) -> None:
+    assert outcome(scan(b"\x00junk" + files["labelled.docx"], "a.txt")) == ("", "Confidential")
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

@@ -7,12 +7,14 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from casb.errors import ContentError
 from casb.model.identity import User
 from casb.protection.encrypt import AgeProtector
 from casb.protection.entitlement import may_open
-from casb.protection.opening import Opener
+from casb.protection.opening import Opener, plain_name, read_facts
 from casb.store.keyring import Keyring
 
 ADA = User(id="contoso/ada", name="ada@contoso.example")
@@ -64,3 +66,28 @@ def test_another_deployment_cannot_open_it(tmp_path: Path) -> None:
     ours, theirs = Keyring.load_or_create(tmp_path / "a"), Keyring.load_or_create(tmp_path / "b")
     with pytest.raises(ContentError, match="F004"):
         opener_for(ADA, theirs).update(sealed_for(ADA, ours))
+
+
+def test_the_facts_can_be_looked_at_without_opening(tmp_path: Path) -> None:
+    keyring = Keyring.load_or_create(tmp_path)
+    sealed = sealed_for(ADA, keyring)
+    assert read_facts(sealed[:70_000], keyring.unwrap).user == "contoso/ada"
+    with pytest.raises(ContentError, match="F006"):
+        read_facts(sealed[:50], keyring.unwrap)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("a/b.txt", "b.txt"), ("a\\b.txt", "b.txt"), ("..", "opened"), ("", "opened"), ("a\u202eb\n.txt", "ab.txt")],
+)
+def test_plain_name(name: str, expected: str) -> None:
+    assert plain_name(name) == expected
+
+
+@given(st.text(max_size=40))
+def test_any_name_becomes_one_in_this_folder(name: str) -> None:
+    plain = plain_name(name)
+    assert plain
+    assert not plain.startswith(".")
+    assert "/" not in plain
+    assert plain.isprintable()

@@ -159,14 +159,14 @@ def test_a_leaf_never_outlives_its_authority(tmp_path: Path) -> None:
 
 
 def test_problems_of_the_file(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="C001"):
+    with pytest.raises(StoreError, match="A001"):
         load(tmp_path, NOW)
     load_or_create(tmp_path, NOW)
     path = tmp_path / PRIVATE_FILE
-    with pytest.raises(StoreError, match=r"C003.*expired"):
+    with pytest.raises(StoreError, match=r"A003.*expired"):
         load(tmp_path, NOW + timedelta(days=4000))
     path.chmod(0o644)
-    with pytest.raises(StoreError, match="C002"):
+    with pytest.raises(StoreError, match="A002"):
         load(tmp_path, NOW)
 
 
@@ -187,6 +187,6 @@ def test_unusable_files(part: str, why: str, tmp_path: Path) -> None:
     content = {"key": private, "certificate": leaf, "leaf": private + leaf, "rubbish": b"\xff\x00 rubbish"}[part]
     (tmp_path / PRIVATE_FILE).write_bytes(content)
     (tmp_path / PRIVATE_FILE).chmod(0o600)
-    with pytest.raises(StoreError, match=f"C003.*{why}"):
+    with pytest.raises(StoreError, match=f"A003.*{why}"):
         load_or_create(tmp_path, NOW)
     assert (tmp_path / PRIVATE_FILE).read_bytes() == content

@@ -1,0 +1,156 @@
+"""The pages of the error book about sign-in, serving and replaying, as plain rows for `casb.codes`.
+
+Each row is code, meaning, cause, cure, example.
+"""
+
+from __future__ import annotations
+
+ROWS: tuple[tuple[str, str, str, str, str], ...] = (
+    (
+        "C090",
+        "cannot listen",
+        "Another program uses the address or port, or this user may not (ports below 1024).",
+        "Change it under `listeners` in casb.yaml, or stop the other program.",
+        "",
+    ),
+    (
+        "C091",
+        "the read token cannot be found",
+        "A command that asks the sidecar over HTTP needs a token that an admin made in the portal.",
+        "Make one in the portal and name it with `--token env:NAME` or `--token file:PATH`.",
+        "",
+    ),
+    (
+        "C092",
+        "the sidecar did not answer",
+        "It is not running, or listens elsewhere than `listeners.sidecar` or `sidecar.url` says.",
+        "Start it with `casb serve` or `casb up`; look at its /readyz.",
+        "",
+    ),
+    (
+        "I001",
+        "the identity provider does not answer in time",
+        "It is down, slow, or cannot be reached from this machine. Live sessions go on.",
+        "Check the provider and the way to it; users try again.",
+        "",
+    ),
+    (
+        "I002",
+        "the identity provider's answer is not usable",
+        "Its discovery document or answer is malformed, too large, redirected, or names another issuer.",
+        "Check `authority`: it must be the issuer, character by character.",
+        "",
+    ),
+    (
+        "I003",
+        "the provider sends people to an address that is not its own",
+        "Its authorization endpoint is not https, or on a host that is not configured.",
+        "List the host under the provider's `hosts` if it is right.",
+        "",
+    ),
+    (
+        "I004",
+        "the identity provider refused the sign-in",
+        "The person gave up or may not sign in, or the client's secret or redirect address is wrong.",
+        "Look into the provider's own sign-in log; compare `client_id`, secret and redirect address.",
+        "",
+    ),
+    (
+        "I005",
+        "the provider's signing keys cannot be had",
+        "Its key set is away, empty or malformed, and the last good one is older than a day.",
+        "Check the provider; nobody can sign in until its keys can be read.",
+        "",
+    ),
+    (
+        "I006",
+        "a provider is not set up",
+        "It has neither client secret nor certificate, or its authority is no https address.",
+        "Complete it under `providers` in casb.yaml.",
+        "",
+    ),
+    (
+        "I007",
+        "no identity provider is configured",
+        "casb.yaml has no `providers`.",
+        "Add one; nobody can sign in without.",
+        "",
+    ),
+    (
+        "I010",
+        "the address cannot be returned to after a sign-in",
+        "It would lead off the host, as open redirects do.",
+        "Open the app by its plain address.",
+        "",
+    ),
+    (
+        "I011",
+        "what led to the sign-in has been forgotten",
+        "The sign-in took longer than `session.pending`, or the link is an old one.",
+        "Open the app again.",
+        "",
+    ),
+    (
+        "I012",
+        "the provider's answer belongs to no sign-in of ours",
+        "It was answered before (a replayed code), took too long, or was never begun here.",
+        "Open the app again; many of these from one address are an attack.",
+        "",
+    ),
+    (
+        "I013",
+        "the sign-in was begun in another browser",
+        "The answer came without the cookie that the sign-in was begun with: login CSRF, or cookies are off.",
+        "Open the app again in the same browser.",
+        "",
+    ),
+    (
+        "I014",
+        "the hand-off code is not valid",
+        "It was used before, is older than `session.code`, or was never given out.",
+        "Open the app again.",
+        "",
+    ),
+    (
+        "I015",
+        "the hand-off code is for somebody else",
+        "It was made for another host or another browser.",
+        "Open the app again; this is what a stolen link looks like.",
+        "",
+    ),
+    (
+        "I016",
+        "what was to be sent after the sign-in has been forgotten",
+        "More than a minute passed, it was sent already, or the session is another one.",
+        "Fill in and send the form again.",
+        "",
+    ),
+    (
+        "I017",
+        "there is no such identity provider",
+        "An app or a link names a provider that casb.yaml does not.",
+        "Correct the app's `provider`.",
+        "",
+    ),
+    (
+        "I020",
+        "asked from a foreign page",
+        "A change (signing out, opening a file) must be sent by a page of ours on the same host.",
+        "Use the page itself; another site tried to do it for the user.",
+        "",
+    ),
+    (
+        "R001",
+        "not a recording",
+        "The file is neither mitmproxy flows nor HAR, or it is cut off.",
+        "Record with `record_flows` in casb.yaml, `mitmdump -w`, or save a HAR in the browser's developer tools.",
+        "",
+    ),
+    (
+        "S043",
+        "the key ring of the session store is empty",
+        "`sessions.keys` in the data folder holds no key.",
+        "Remove the file: a new key is made and everybody signs in again.",
+        "",
+    ),
+)

@@ -1,0 +1,324 @@
+"""The decision at each hook: facts to the exchange, its effect to the flow. Knows no policy and no page of its own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable
+from dataclasses import replace
+from datetime import datetime
+
+from mitmproxy import http
+
+from casb.catalog.bodies import name_source
+from casb.control.exchange import Exchange, Party, Stage, access
+from casb.control.pages import Refusal, notice, refusal_page
+from casb.control.routes import Kind
+from casb.errors import ContentError
+from casb.model.activity import ActivityType
+from casb.model.decision import Action, Answer, Effect, Hold, Pass, Protect
+from casb.model.file import FileFacts
+from casb.model.identity import Session
+from casb.model.record import Record
+from casb.proxy import forms, protect, translate
+from casb.proxy.faults import log_fault
+from casb.proxy.ids import ulid
+from casb.proxy.notices import Notices
+from casb.proxy.runtime import Runtime, Visitor, now
+from casb.proxy.sealed import sealed
+from casb.proxy.translate import State
+
+logger = logging.getLogger(__name__)
+
+
+class Control:
+    """Access, then uploads and activities at the request, then downloads at the response's head."""
+
+    def __init__(self, runtime: Runtime, notices: Notices) -> None:
+        self.runtime = runtime
+        self.notices = notices
+
+    # ------------------------------------------------------------ request
+
+    @sealed
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        """Access policies first; then what the request's head alone shows."""
+        state = translate.state_of(flow)
+        if state is None:
+            raise LookupError("exchange without a route")
+        if state.ours or state.route.kind is not Kind.APP:
+            return
+        session = state.session
+        if session is None or state.route.app is None:
+            raise LookupError("a controlled exchange without a session")
+        visitor = self.visitor(session, state)
+        state.party = visitor.party
+        if visitor.access.decision.action >= Action.STEP_UP:
+            self._refuse_access(flow, state, visitor)
+            return
+        exchange = Exchange(
+            snapshot=state.snapshot,
+            app=state.route.app,
+            party=visitor.party,
+            clock=now,
+            new_id=ulid,
+            mode=state.route.mode,
+        )
+        state.exchange = exchange
+        if self._must_name(state, exchange):
+            # The form's head does not tell what it holds: it is held until its parts have.
+            state.naming = True
+            self._hold(flow, state, state.snapshot.settings.limits.hold, state.facts.content_length, "requestheaders")
+        else:
+            self._apply_to_request(flow, state, exchange.request(state.facts))
+        if not translate.is_refused(flow):
+            translate.send_to(flow, state.route)
+
+    def visitor(self, session: Session, state: State) -> Visitor:
+        """The party and its access decision, kept while session, address, program and policies stay the same."""
+        snapshot, route = state.snapshot, state.route
+        ip = state.ip
+        agent = state.fields.get(b"user-agent", b"")
+        key = (session.id, ip, f"{route.host}|{snapshot.version}", agent)
+        found = self.runtime.visitors.get(key)
+        if found is None:
+            client, device = snapshot.client(ip, agent.decode("utf-8", "replace")[:1024], session.device)
+            party = Party.of(session, client, device)
+            if route.app is None:
+                raise LookupError("no app")
+            record = access(snapshot, route.app, party, now=now(), new_id=ulid, mode=route.mode)
+            if record.decision.action is not Action.ALLOW:
+                self.runtime.log(record)
+            found = self.runtime.visitors[key] = Visitor(party=party, access=record)
+        return found
+
+    def _refuse_access(self, flow: http.HTTPFlow, state: State, visitor: Visitor) -> None:
+        record = visitor.access
+        refusal = Refusal(
+            activity_id=record.activity.id,
+            decision=record.decision,
+            facts=state.facts,
+            app_name=state.route.app.name if state.route.app else "",
+            user_name=visitor.party.user.name if visitor.party.user else "",
+            is_logon=True,
+        )
+        self.runtime.counters["access_blocked"] += 1
+        translate.annotate(flow, record, state.route, visitor.party)
+        translate.refuse(flow, "requestheaders", refusal_page(refusal))
+
+    def _apply_to_request(self, flow: http.HTTPFlow, state: State, effect: Effect) -> None:
+        self._write(flow, state)
+        match effect:
+            case Pass():
+                length = state.facts.content_length
+                has_body = length is not None or b"transfer-encoding" in state.fields
+                if has_body and (length is None or length > 65_536) and not state.map_body and state.resumed is None:
+                    flow.request.stream = True
+            case Hold(limit=limit):
+                self._hold(flow, state, limit, state.facts.content_length, "requestheaders")
+            case Answer():
+                self._refuse(flow, state, effect, "requestheaders")
+            case Protect():
+                raise ValueError("an upload cannot be protected")
+
+    def _must_name(self, state: State, exchange: Exchange) -> bool:
+        """Whether the names of the files in a form must be read first: only where a policy concerns uploads."""
+        length = state.facts.content_length
+        if length is None or length > state.snapshot.settings.limits.hold:
+            return False
+        return name_source(exchange.app, state.facts) is not None and exchange.concerns(ActivityType.UPLOAD)
+
+    async def _judge_form(self, flow: http.HTTPFlow, state: State) -> None:
+        """Each file of a form by itself; one that is refused refuses the form."""
+        main = state.exchange
+        if main is None:
+            raise LookupError("no exchange")
+        state.naming = state.held = False
+        body = flow.request.raw_content or b""
+        try:
+            files = forms.files(main.app, state.facts, state.fields.get(b"content-type", b""), body)
+        except ContentError as error:
+            # What cannot be read by us might still be by the app.
+            self._apply_to_request(flow, state, main.request(replace(state.facts, upload_name=None)))
+            if main.stage is Stage.HOLDING_UPLOAD:
+                self._apply_to_request(flow, state, main.unscannable(error.message))
+            if translate.is_refused(flow):
+                translate.hold_refusal(flow, "request")
+            return
+        main.request(replace(state.facts, upload_name=""))
+        for file in files:
+            facts = replace(state.facts, upload_name=file.name, content_length=len(file.content))
+            if file.content_type:
+                facts = replace(facts, content_type=file.content_type)
+            single = main.sibling()
+            effect = single.request(facts)
+            if isinstance(effect, Hold) and single.activity and single.activity.file:
+                effect = single.inspected(await self._read(single.activity.file, file.content))
+            main.records += single.records
+            if isinstance(effect, Answer):
+                main.activity = single.activity
+                self._write(flow, state)
+                self._refuse(flow, state, effect, "request")
+                return
+        self._write(flow, state)
+
+    async def _read(self, known: FileFacts, body: bytes) -> FileFacts:
+        seen = await self.runtime.scanner.scan(body, known.name, known.declared_type)
+        return replace(
+            known,
+            size=seen.size,
+            inspected=seen.inspected,
+            detected_type=seen.detected_type,
+            sha256=seen.sha256,
+            label=seen.label,
+            verdict=seen.verdict,
+        )
+
+    @sealed
+    def request(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
+        """A held upload has arrived: read it, then decide for good."""
+        state = translate.state_of(flow)
+        if state is None or not state.held:
+            return None
+        if state.naming:
+            return self._judge_form(flow, state)
+        return self._inspect(flow, state, flow.request.raw_content or b"", "request")
+
+    # ------------------------------------------------------------ response
+
+    @sealed
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
+        """Downloads and views, by the response's head."""
+        state = translate.state_of(flow)
+        if state is None:
+            raise LookupError("exchange without a route")
+        if state.exchange is None or state.ours or flow.response is None:
+            if flow.response is not None and state.route.kind is Kind.TUNNEL:
+                flow.response.stream = True
+            return
+        state.held, state.limit, state.on_overflow = False, None, None
+        facts = translate.response_facts(flow.response)
+        state.response = facts
+        self._apply_to_response(flow, state, state.exchange.response(facts), "responseheaders")
+
+    def _apply_to_response(self, flow: http.HTTPFlow, state: State, effect: Effect, phase: str) -> None:
+        exchange = state.exchange
+        if exchange is None:
+            raise LookupError("no exchange")
+        match effect:
+            case Pass():
+                self._write(flow, state)
+            case Hold(limit=limit):
+                self._hold(flow, state, limit, state.response.content_length if state.response else None, phase)
+            case Protect(using=using):
+                self._protect(flow, state, using, phase)
+            case Answer():
+                self._write(flow, state)
+                self._refuse(flow, state, effect, phase)
+
+    def _protect(self, flow: http.HTTPFlow, state: State, using: str, phase: str) -> None:
+        exchange, response = state.exchange, flow.response
+        if exchange is None or exchange.activity is None or response is None:
+            raise LookupError("nothing to protect")
+        why = protect.cannot(flow, state)
+        if why:
+            effect = exchange.refuse("protect.impossible", f"action: protect using {using}", why)
+            self._write(flow, state)
+            self._refuse(flow, state, effect, phase)
+            return
+        self._write(flow, state)
+        protect.begin(flow, state, self.runtime.protector, self.notices)
+        self.runtime.counters["protected"] += 1
+
+    @sealed
+    def response(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
+        """A held download has arrived: read it, then decide for good."""
+        state = translate.state_of(flow)
+        if state is None or not state.held or flow.response is None:
+            return None
+        return self._inspect(flow, state, flow.response.content or b"", "response")
+
+    # ------------------------------------------------------------ both
+
+    def _hold(self, flow: http.HTTPFlow, state: State, limit: int, length: int | None, phase: str) -> None:
+        if length is not None and length > limit:
+            self._decided(flow, state, f"larger than {limit} bytes", phase)
+            return
+        state.held, state.limit = True, limit
+        state.on_overflow = lambda: self._overflow(flow, state, limit, phase)
+        if phase == "requestheaders":
+            flow.request.stream = False
+        elif flow.response is not None:
+            flow.response.stream = False
+
+    def _overflow(self, flow: http.HTTPFlow, state: State, limit: int, phase: str) -> bool:
+        """A held body outgrew the limit in the middle. True: policy lets it pass unread."""
+        try:
+            state.held = False
+            self._decided(flow, state, f"larger than {limit} bytes", phase)
+        except Exception:
+            log_fault(logger, "overflow failed, exchange refused", flow=flow.id)
+            translate.refuse(flow, phase)
+        return not translate.is_refused(flow)
+
+    def _decided(self, flow: http.HTTPFlow, state: State, why: str, phase: str) -> None:
+        if state.exchange is None:
+            raise LookupError("no exchange")
+        effect = state.exchange.unscannable(why)
+        if phase == "requestheaders":
+            self._apply_to_request(flow, state, effect)
+        else:
+            self._apply_to_response(flow, state, effect, phase)
+
+    async def _inspect(self, flow: http.HTTPFlow, state: State, body: bytes, phase: str) -> None:
+        exchange = state.exchange
+        if exchange is None or exchange.activity is None:
+            raise LookupError("no exchange")
+        state.held = False
+        known = exchange.activity.file or FileFacts(name="")
+        effect = exchange.inspected(await self._read(known, body))
+        if phase == "request":
+            self._apply_to_request(flow, state, effect)
+            if translate.is_refused(flow):
+                translate.hold_refusal(flow, "request")
+        else:
+            self._apply_to_response(flow, state, effect, phase)
+
+    def _refuse(self, flow: http.HTTPFlow, state: State, effect: Answer, phase: str) -> None:
+        activity = state.exchange.activity if state.exchange else None
+        record = state.exchange.records[-1] if state.exchange else None
+        refusal = Refusal(
+            activity_id=record.activity.id if record else ulid(),
+            decision=effect.decision,
+            facts=state.facts,
+            app_name=state.route.app.name if state.route.app else "",
+            user_name=state.party.user.name if state.party and state.party.user else "",
+            file_name=activity.file.name if activity and activity.file else "",
+            is_download=activity is not None and activity.type is ActivityType.DOWNLOAD,
+        )
+        page = refusal_page(refusal)
+        if state.party and state.party.session_id:
+            page = self.notices.leave(page, state.party.session_id, notice(refusal))
+        self.runtime.counters["refused"] += 1
+        translate.refuse(flow, phase, page)
+
+    def _write(self, flow: http.HTTPFlow, state: State) -> None:
+        """Hand new records to the log before the effect takes place: what is seen is what was recorded."""
+        exchange = state.exchange
+        if exchange is None:
+            return
+        for record in exchange.records[state.written :]:
+            self.runtime.log(record)
+            translate.annotate(flow, record, state.route, state.party)
+            self.runtime.counters[f"action_{record.decision.action.word}"] += 1
+        state.written = len(exchange.records)
+
+    def failure(self, flow: http.HTTPFlow, state: State, when: datetime) -> Record | None:
+        """The record of an exchange that our own failure refused (S22)."""
+        exchange = state.exchange
+        if exchange is None:
+            return None
+        exchange.activity = None
+        identifier = state.failure_id
+        exchange.new_id = lambda: identifier
+        exchange.refuse("failure", "on_failure: block", f"session control failed in {state.failure}")
+        return exchange.records[-1]

@@ -1,0 +1,412 @@
+"""What we answer ourselves: `/.casb/` on controlled hosts, and the whole sign-in host.
+
+No page here shows claims or tokens: controlled hosts run the app's scripts. Changes need a POST from our own page.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from html import escape
+from urllib.parse import parse_qs, parse_qsl
+
+from mitmproxy import http
+
+from casb.control.exchange import Party, access
+from casb.control.pages import Page, error_page, facts_list, html, json_page, redirect
+from casb.control.routes import Kind
+from casb.errors import CasbError, ConnectorError, StoreError, TokenError
+from casb.identity.sessions import (
+    FLOW_COOKIE,
+    LOGIN_COOKIE,
+    PENDING_COOKIE,
+    SESSION_COOKIE,
+    clear_cookie,
+    cookie,
+    is_safe_path,
+    set_cookie,
+)
+from casb.model.activity import ActivityType
+from casb.model.identity import Session
+from casb.proxy import rewriting, translate
+from casb.proxy.ids import ulid
+from casb.proxy.incidents import incident
+from casb.proxy.notices import Notices
+from casb.proxy.opening import open_page, opened
+from casb.proxy.runtime import Runtime, now
+from casb.proxy.sealed import sealed
+from casb.proxy.sessions import Sessions, with_resume
+from casb.proxy.translate import State
+
+logger = logging.getLogger(__name__)
+
+type Endpoint = Callable[[http.HTTPFlow, State], Awaitable[Page]]
+
+SUBMIT = "document.forms[0].submit()"
+
+
+class Endpoints:
+    """One table of paths; everything else under the reserved path does not exist."""
+
+    def __init__(self, runtime: Runtime, sessions: Sessions, notices: Notices) -> None:
+        self.runtime = runtime
+        self.sessions = sessions
+        self.notices = notices
+        self.on_app: dict[tuple[str, str], Endpoint] = {
+            ("GET", "/.casb/guard.js"): self.guard,
+            ("GET", "/.casb/session"): self.session,
+            ("GET", "/.casb/sign-in"): self.sign_in,
+            ("GET", "/.casb/sign-out"): self.ask_sign_out,
+            ("POST", "/.casb/sign-out"): self.sign_out,
+        }
+        self.on_login: dict[tuple[str, str], Endpoint] = {
+            ("GET", "/"): self.apps,
+            ("GET", "/.casb/login"): self.login,
+            ("GET", "/.casb/oidc/callback"): self.callback,
+            ("POST", "/.casb/oidc/callback"): self.posted_callback,
+            ("POST", "/.casb/oidc/return"): self.callback,
+            ("POST", "/.casb/oidc/backchannel-logout"): self.backchannel,
+            ("GET", "/.casb/oidc/frontchannel-logout"): self.frontchannel,
+            ("GET", "/.casb/sign-out"): self.ask_sign_out,
+            ("POST", "/.casb/sign-out"): self.sign_out,
+            ("GET", "/.casb/signed-out"): self.signed_out,
+            ("GET", "/.casb/open"): self.open_form,
+            ("POST", "/.casb/open"): self.open_file,
+        }
+
+    @sealed
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        """An upload to be opened is larger than any other body of ours."""
+        state = translate.state_of(flow)
+        if state is None or not state.ours or state.route.kind is not Kind.LOGIN:
+            return
+        if flow.request.method == "POST" and state.facts.path == "/.casb/open":
+            state.limit = state.snapshot.settings.limits.hold * 2
+
+    @sealed
+    def request(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
+        """Answer what is ours."""
+        state = translate.state_of(flow)
+        if state is None or not state.ours or flow.response is not None or state.stranger:
+            return None
+        if state.route.kind in (Kind.LOGIN, Kind.APP):
+            return self._serve(flow, state)
+        return None
+
+    async def _serve(self, flow: http.HTTPFlow, state: State) -> None:
+        table = self.on_login if state.route.kind is Kind.LOGIN else self.on_app
+        path = state.facts.path
+        method = "GET" if flow.request.method == "HEAD" else flow.request.method
+        endpoint = table.get((method, path))
+        if endpoint is None and state.route.kind is Kind.APP and path.startswith("/.casb/notice/") and method == "GET":
+            endpoint = self.notice
+        if endpoint is None:
+            page = error_page(404, "Not here", "There is nothing under this address.", "", facts=state.facts)
+        elif method == "POST" and path not in _FROM_ELSEWHERE and not same_origin(state):
+            page = self._refused(state, "I020", "this must be asked from our own page", 403, "Not allowed")
+        else:
+            page = await self._answered(endpoint, flow, state)
+        translate.answer(flow, page)
+
+    async def _answered(self, endpoint: Endpoint, flow: http.HTTPFlow, state: State) -> Page:
+        try:
+            return await endpoint(flow, state)
+        except TokenError as error:
+            return self._refused(state, error.code, error.message, 400, "This sign-in cannot be used", retry=True)
+        except ConnectorError as error:
+            return self._refused(state, error.code, error.message, 502, "Signing in did not work", retry=True)
+        except StoreError as error:
+            return self._refused(state, error.code, error.message, 503, "Sessions cannot be checked")
+        except CasbError as error:
+            return self._refused(state, error.code, error.message, 500, "Something is not set up")
+
+    def _refused(self, state: State, code: str, text: str, status: int, title: str, *, retry: bool = False) -> Page:
+        identifier = incident(
+            self.runtime,
+            code=code,
+            fact=text,
+            ip=state.ip,
+            app=state.route.app,
+            facts=state.facts,
+            agent=state.fields.get(b"user-agent", b"").decode("utf-8", "replace"),
+            kind=ActivityType.LOGON,
+        )
+        if state.facts.mode.value != "navigation":
+            return error_page(status, title, sentence(text), identifier, facts=state.facts, code=code)
+        home = state.snapshot.settings.address_of(state.snapshot.settings.login_host)
+        again = f'<p class="row"><a class="button" href="{escape(home)}/">Start again</a></p>' if retry else ""
+        return html(
+            status,
+            title,
+            f"<p>{escape(sentence(text))}</p>{again}" + facts_list((("Activity", identifier), ("Code", code))),
+            headers=(("x-casb-activity", identifier),),
+            bad=True,
+            mark="!",
+        )
+
+    # ------------------------------------------------------------ on a controlled host
+
+    async def guard(self, flow: http.HTTPFlow, state: State) -> Page:
+        """The script in the page."""
+        body, _ = rewriting.guard_of(rewriting.hosts_of(state))
+        headers = (
+            ("content-type", "text/javascript; charset=utf-8"),
+            ("cache-control", "private, max-age=300"),
+            ("x-content-type-options", "nosniff"),
+        )
+        return Page(status=200, headers=headers, body=body)
+
+    async def _session(self, state: State) -> tuple[Session, str] | None:
+        value = self.sessions.cookie(state)
+        if value is None:
+            return None
+        session = await self.runtime.sign_in.session_for(state.route.authority, value)
+        return (session, value) if session else None
+
+    async def notice(self, flow: http.HTTPFlow, state: State) -> Page:
+        """What the dialog shows."""
+        found = await self._session(state)
+        if found is None:
+            return json_page(401, {"casb": "sign-in", "url": f"https://{state.route.authority}/.casb/sign-in"})
+        value = await self.notices.fetch(found[0].id, state.facts.path.removeprefix("/.casb/notice/"))
+        if value is None:
+            return json_page(404, {"casb": "none"})
+        return Page(
+            status=200, headers=(("content-type", "application/json"), ("cache-control", "no-store")), body=value
+        )
+
+    async def sign_in(self, flow: http.HTTPFlow, state: State) -> Page:
+        """For scripts that were told to sign in: the top window comes here and returns to the app."""
+        path = "/"
+        referer = state.fields.get(b"referer", b"").decode("latin-1")
+        prefix = f"https://{state.route.authority}"
+        if referer.startswith(prefix + "/") and is_safe_path(referer.removeprefix(prefix)):
+            path = referer.removeprefix(prefix)
+        if path.startswith("/.casb/"):
+            path = "/"
+        return await self.sessions.to_sign_in(state, path)
+
+    async def session(self, flow: http.HTTPFlow, state: State) -> Page:
+        """The way back from sign-in (`?code=`), or who I am."""
+        code = parse_qs(flow.request.path.partition("?")[2]).get("code", [""])[0]
+        if not code:
+            return await self._whoami(state)
+        header = state.fields.get(b"cookie", b"").decode("latin-1")
+        authority = state.route.authority
+        done = await self.runtime.sign_in.redeem(authority, code, cookie(header, PENDING_COOKIE))
+        self._log_on(state, done.session)
+        cookies = (("set-cookie", set_cookie(SESSION_COOKIE, done.cookie)),)
+        token = await self.runtime.sign_in.keep_body(done.session, done.pending)
+        if token is None:
+            return redirect(done.pending.target, headers=cookies)
+        action = escape(with_resume(done.pending.path, token))
+        return html(
+            200,
+            "Signed in",
+            "<p>Your request is being sent on.</p>"
+            f'<form method="post" action="{action}"><p class="row"><button class="button">Continue</button></p></form>',
+            headers=cookies,
+            form_action="'self' https:",  # the answer may redirect anywhere, and form-action would block that
+            script=SUBMIT,
+        )
+
+    def _log_on(self, state: State, session: Session) -> None:
+        """Write the log-on down; the access decision it holds is made again, and enforced, at the first request."""
+        app = state.route.app
+        if app is None:
+            raise LookupError("no app")
+        agent = state.fields.get(b"user-agent", b"").decode("utf-8", "replace")[:1024]
+        client, device = state.snapshot.client(state.ip, agent, session.device)
+        party = Party.of(session, client, device)
+        record = access(state.snapshot, app, party, now=now(), new_id=ulid, mode=state.route.mode)
+        self.runtime.log(record)
+        self.runtime.counters["log_ons"] += 1
+
+    async def _whoami(self, state: State) -> Page:
+        found = await self._session(state)
+        if found is None:
+            return html(200, "Not signed in", '<p><a class="button" href="/.casb/sign-in">Sign in</a></p>')
+        session = found[0]
+        tags = ", ".join(sorted(session.device.tags)) or "unmanaged: no proof of management was given at sign-in"
+        content = facts_list(
+            (
+                ("Signed in as", session.user.name),
+                ("Device", tags),
+                ("Signed in from", session.ip),
+                ("Since", f"{session.started:%Y-%m-%d %H:%M} UTC"),
+                ("Until, at the latest", f"{session.expires:%Y-%m-%d %H:%M} UTC"),
+                ("Session", session.id),
+            )
+        )
+        content += '<p class="row"><a class="button" href="/.casb/sign-out">Sign out everywhere</a></p>'
+        return html(200, "Your session", content)
+
+    async def ask_sign_out(self, flow: http.HTTPFlow, state: State) -> Page:
+        """A page with a button, for a link alone must not sign anybody out."""
+        content = (
+            "<p>This ends your session in every application that you opened through this address.</p>"
+            '<form method="post" action="/.casb/sign-out"><p class="row">'
+            '<button class="button">Sign out everywhere</button></p></form>'
+        )
+        return html(200, "Sign out", content, form_action="'self' https:")
+
+    async def sign_out(self, flow: http.HTTPFlow, state: State) -> Page:
+        """End the login on every host, then at the provider."""
+        header = state.fields.get(b"cookie", b"").decode("latin-1")
+        on_login = state.route.kind is Kind.LOGIN
+        name = LOGIN_COOKIE if on_login else SESSION_COOKIE
+        settings = state.snapshot.settings
+        host = state.route.authority
+        record = await self.runtime.sign_in.sign_out(host, cookie(header, name))
+        back = f"{settings.address_of(settings.login_host)}/.casb/signed-out"
+        url = await self.runtime.sign_in.end_session_url(record, back) if record is not None else None
+        headers = [("set-cookie", clear_cookie(name))]
+        if not on_login:
+            headers.append(("clear-site-data", '"cookies", "storage"'))
+        if record is not None:
+            self._log_off(state, record.user.name)
+        return redirect(url or back, headers=headers)
+
+    def _log_off(self, state: State, name: str) -> None:
+        self.runtime.counters["log_offs"] += 1
+        logger.info("signed out user=%s", name)
+
+    # ------------------------------------------------------------ on the sign-in host
+
+    def _login_cookie(self, state: State) -> str | None:
+        return cookie(state.fields.get(b"cookie", b"").decode("latin-1"), LOGIN_COOKIE)
+
+    async def apps(self, flow: http.HTTPFlow, state: State) -> Page:
+        """The controlled apps, as a start page."""
+        settings = state.snapshot.settings
+        login = await self.runtime.sign_in.login_for(self._login_cookie(state))
+        rows = []
+        for app in state.snapshot.catalog.apps:
+            host = app.domains[0] if app.domains else ""
+            suffixed = state.snapshot.hosts.to_suffix(host) if not host.startswith("*") else None
+            if app.controlled and suffixed:
+                rows.append(f'<li><a href="https://{escape(suffixed)}{escape(app.start)}">{escape(app.name)}</a></li>')
+        who = f"<p>Signed in as {escape(login.record.user.name)}.</p>" if login else ""
+        content = f"{who}<ul>{''.join(rows)}</ul>"
+        if login:
+            content += '<p class="row"><a class="button plain" href="/.casb/sign-out">Sign out everywhere</a></p>'
+        return html(200, f"Applications at {settings.suffix}", content)
+
+    async def login(self, flow: http.HTTPFlow, state: State) -> Page:
+        """Hand over to the app when somebody is signed in already; otherwise to the provider."""
+        query = parse_qs(flow.request.path.partition("?")[2])
+        pending_id = query.get("p", [""])[0]
+        sign_in = self.runtime.sign_in
+        login = await sign_in.login_for(self._login_cookie(state))
+        pending = await sign_in.pending(pending_id)
+        if login is not None and pending is not None and sign_in.suffices(login, pending):
+            if pending.host == state.route.authority:
+                return redirect(pending.target)
+            code = await sign_in.hand_off(login, pending_id)
+            return redirect(f"https://{code.host}/.casb/session?code={code.code}")
+        header = state.fields.get(b"cookie", b"").decode("latin-1")
+        begun = await sign_in.begin(pending_id, flow_cookie=cookie(header, FLOW_COOKIE))
+        limit = state.snapshot.settings.session.pending
+        return redirect(begun.url, headers=(("set-cookie", set_cookie(FLOW_COOKIE, begun.cookie, max_age=limit)),))
+
+    async def posted_callback(self, flow: http.HTTPFlow, state: State) -> Page:
+        """`response_mode=form_post` comes cross-site, without our Lax cookies: one form of ours brings them back."""
+        fields = _form(flow)
+        inputs = "".join(
+            f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">' for name, value in fields.items()
+        )
+        return html(
+            200,
+            "Signing in",
+            f'<form method="post" action="/.casb/oidc/return">{inputs}'
+            '<p class="row"><button class="button">Continue</button></p></form>',
+            form_action="'self' https:",
+            script=SUBMIT,
+        )
+
+    async def callback(self, flow: http.HTTPFlow, state: State) -> Page:
+        """Back from the provider: a login, then the code for the app that waits."""
+        if flow.request.method == "POST":
+            params = _form(flow)
+        else:
+            params = dict(parse_qsl(flow.request.path.partition("?")[2], keep_blank_values=True))
+        header = state.fields.get(b"cookie", b"").decode("latin-1")
+        result = await self.runtime.sign_in.callback(
+            cookie(header, FLOW_COOKIE),
+            params,
+            login_cookie=self._login_cookie(state),
+            ip=state.ip,
+            user_agent=state.fields.get(b"user-agent", b"").decode("utf-8", "replace"),
+        )
+        cookies = (("set-cookie", set_cookie(LOGIN_COOKIE, result.cookie)),)
+        pending = await self.runtime.sign_in.pending(result.pending) if result.pending else None
+        if pending is None or pending.host == state.route.authority:
+            return redirect(pending.target if pending else "/", headers=cookies)
+        code = await self.runtime.sign_in.hand_off(result.login, result.pending)
+        return redirect(f"https://{code.host}/.casb/session?code={code.code}", headers=cookies)
+
+    async def backchannel(self, flow: http.HTTPFlow, state: State) -> Page:
+        """OpenID Connect Back-Channel Logout 1.0: 200 when done, 400 when the token is not what it must be."""
+        token = _form(flow).get("logout_token", "")
+        provider = next(iter(state.snapshot.settings.providers)).id
+        await self.runtime.sign_in.backchannel_logout(provider, token)
+        return json_page(200, {"casb": "signed-out"})
+
+    async def frontchannel(self, flow: http.HTTPFlow, state: State) -> Page:
+        """OpenID Connect Front-Channel Logout 1.0: by `sid` alone, for the frame brings no cookies."""
+        query = parse_qs(flow.request.path.partition("?")[2])
+        sid = query.get("sid", [""])[0]
+        for provider in state.snapshot.settings.providers:
+            await self.runtime.sign_in.revoke_sid(provider.id, sid)
+        return html(200, "Signed out", "")
+
+    async def signed_out(self, flow: http.HTTPFlow, state: State) -> Page:
+        """The end."""
+        return html(
+            200,
+            "You are signed out",
+            "<p>Your session has ended in every application.</p>"
+            '<p class="row"><a class="button plain" href="/">Applications</a></p>',
+            headers=(("set-cookie", clear_cookie(LOGIN_COOKIE)),),
+        )
+
+    # ------------------------------------------------------------ protected files
+
+    async def open_form(self, flow: http.HTTPFlow, state: State) -> Page:
+        """Ask for a protected file; signing in first when needed."""
+        login = await self.runtime.sign_in.login_for(self._login_cookie(state))
+        if login is None:
+            return await self._login_and_back(state)
+        return open_page(login.record.user.name)
+
+    async def _login_and_back(self, state: State) -> Page:
+        return await self.sessions.to_sign_in(state, "/.casb/open")
+
+    async def open_file(self, flow: http.HTTPFlow, state: State) -> Page:
+        """Give the plain file to the person it was handed to, and to nobody else."""
+        login = await self.runtime.sign_in.login_for(self._login_cookie(state))
+        if login is None:
+            return await self._login_and_back(state)
+        return opened(self.runtime, flow, state, login.record)
+
+
+_FROM_ELSEWHERE = frozenset({"/.casb/oidc/callback", "/.casb/oidc/backchannel-logout"})
+
+
+def same_origin(state: State) -> bool:
+    """Whether a POST comes from a page of this very host (W3C Fetch Metadata; else `Origin`)."""
+    site = state.fields.get(b"sec-fetch-site")
+    origin = state.fields.get(b"origin", b"").decode("latin-1")
+    if site is not None and site != b"same-origin":
+        return False
+    return origin == f"https://{state.route.authority}" or (site == b"same-origin" and origin in ("", "null"))
+
+
+def sentence(text: str) -> str:
+    """An error's message as a sentence."""
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+
+
+def _form(flow: http.HTTPFlow) -> dict[str, str]:
+    body = (flow.request.raw_content or b"")[:262_144]
+    return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=50))

@@ -1,0 +1,222 @@
+"""Keeping the session in the proxy: heads and bodies through `casb.rewrite`, both ways.
+
+`Inward` maps requests before the decision, `Outward` maps responses after it. Downloads and whatever is not text that
+a browser acts on pass byte-exact.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from cachetools import LRUCache
+from mitmproxy import http
+
+from casb.control.routes import Kind
+from casb.proxy import translate
+from casb.proxy.notices import cookie as notice_cookie
+from casb.proxy.runtime import Runtime
+from casb.proxy.sealed import sealed
+from casb.proxy.translate import State
+from casb.rewrite import codings
+from casb.rewrite.body import BodyRewriter, recoded, request_rewriter_for, rewriter_for
+from casb.rewrite.context import PagePolicy, RewriteContext
+from casb.rewrite.guard import guard_digest, guard_script
+from casb.rewrite.headers import (
+    page_policy_of,
+    request_headers,
+    response_headers,
+    target_to_origin,
+    without_body_facts,
+)
+from casb.rewrite.hosts import HostMap
+
+logger = logging.getLogger(__name__)
+
+BUFFERED = 262_144
+"""Text bodies up to this many bytes are rewritten in one piece; streaming small ones costs more (measured)."""
+_NOWHERE = HostMap(suffix="", port=443, names=())
+
+
+_guards: LRUCache[int, tuple[HostMap, bytes, str]] = LRUCache(8)
+
+
+def guard_of(hosts: HostMap) -> tuple[bytes, str]:
+    """The guard script for a host map, and its digest. Made once per snapshot."""
+    found = _guards.get(id(hosts))
+    if found is None or found[0] is not hosts:
+        script = guard_script(hosts)
+        found = _guards[id(hosts)] = (hosts, script, guard_digest(script))
+    return found[1], found[2]
+
+
+def hosts_of(state: State) -> HostMap:
+    """The host map that holds for an exchange: only suffix hosts are mapped."""
+    return state.snapshot.hosts if state.route.mode == "suffix" else _NOWHERE
+
+
+def context_of(state: State) -> RewriteContext:
+    """What the rewriting engine needs to know of an exchange."""
+    route, hosts = state.route, hosts_of(state)
+    return RewriteContext(
+        hosts=hosts,
+        guard_digest=guard_of(hosts)[1],
+        host=route.origin_authority or route.host,
+        destination=state.fields.get(b"sec-fetch-dest", b"").decode("latin-1"),
+        mode=state.fields.get(b"sec-fetch-mode", b"").decode("latin-1"),
+        inject_guard=bool(route.app and route.app.rewrite.inject_guard),
+    )
+
+
+def _is_ours(field: tuple[bytes, bytes], state: State) -> bool:
+    """True for what the protector has put in: from an origin the same names are dropped."""
+    if state.exchange is None or not state.exchange.records:
+        return False
+    identifier = state.exchange.records[-1].activity.id
+    name, value = field[0].lower(), field[1]
+    if name == b"x-casb-activity":
+        return value == identifier.encode()
+    return name == b"set-cookie" and value == notice_cookie(identifier).encode()
+
+
+class Inward:
+    """Requests: the app's own names in the head, in the query and in what people typed."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+
+    @sealed
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        """Map the head; note whether the body must follow."""
+        state = translate.state_of(flow)
+        if state is None or state.ours or state.route.kind is not Kind.APP:
+            return
+        context = context_of(state)
+        fields = request_headers(list(flow.request.headers.fields), context)
+        translate.set_request_fields(flow, fields)
+        if state.route.mode != "suffix":
+            return
+        target = flow.request.path.encode("utf-8", "surrogateescape")
+        mapped = target_to_origin(target, context)
+        if mapped is not target:
+            flow.request.data.path = mapped
+        length = state.facts.content_length
+        if b"content-type" in state.fields and b"content-encoding" not in state.fields and length != 0:
+            rewriter = request_rewriter_for(state.fields[b"content-type"].decode("latin-1"), context)
+            # Without a known length the body streams, and a changed length harms nothing.
+            state.map_body = rewriter is not None and length is not None and length <= BUFFERED * 8
+            state.body_rewriter = rewriter
+
+    @sealed
+    def request(self, flow: http.HTTPFlow) -> None:
+        """Map a buffered body."""
+        state = translate.state_of(flow)
+        if state is None or state.ours or state.body_rewriter is None or not flow.request.raw_content:
+            return
+        body = state.body_rewriter.feed(flow.request.raw_content) + state.body_rewriter.finish()
+        state.body_rewriter = None
+        if body != flow.request.raw_content:
+            flow.request.raw_content = body
+            if "content-length" in flow.request.headers:
+                flow.request.headers["content-length"] = str(len(body))
+
+
+class Outward:
+    """Responses: suffixed names in the head and in text that a browser acts on; the guard script in pages."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+
+    @sealed
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
+        """Map the head; choose between streaming, rewriting while streaming, and rewriting in one piece."""
+        state, response = translate.state_of(flow), flow.response
+        if state is None or response is None or state.ours or state.exchange is None:
+            return
+        context = context_of(state)
+        fields = list(response.headers.fields)
+        page = page_policy_of(fields, context)
+        ours = [field for field in fields if _is_ours(field, state)] if state.protected else []
+        translate.set_response_fields(flow, [*response_headers(fields, context, page), *ours])
+        if state.protected or response.status_code == 101:
+            return
+        rewriter = self._rewriter(flow, state, context, page)
+        if rewriter is None:
+            if not state.held:
+                self._pass(flow, state)
+            return
+        if state.held:
+            # The decision needs the bytes as they are: they are rewritten once it is made.
+            state.rewriter = rewriter
+            return
+        self._rewrite(flow, state, rewriter)
+
+    def _rewriter(
+        self, flow: http.HTTPFlow, state: State, context: RewriteContext, page: PagePolicy
+    ) -> BodyRewriter | None:
+        facts, response, app = state.response, flow.response, state.route.app
+        if facts is None or response is None or app is None or facts.status in (204, 205, 304):
+            return None
+        if flow.request.method == "HEAD" or facts.content_length == 0:
+            return None
+        if any(translate.glob(each, state.facts.path) for each in app.rewrite.exclude):
+            return None
+        return rewriter_for(
+            response.headers.get("content-type", ""),
+            "",
+            context,
+            status=facts.status,
+            disposition=response.headers.get("content-disposition", ""),
+            page=page,
+        )
+
+    def _pass(self, flow: http.HTTPFlow, state: State) -> None:
+        """Large bodies and those of unknown length stream; small ones are cheaper in one piece."""
+        length = state.response.content_length if state.response else None
+        if length is None or length > BUFFERED:
+            translate.stream_through(flow)
+
+    def _rewrite(self, flow: http.HTTPFlow, state: State, rewriter: BodyRewriter) -> None:
+        facts, response = state.response, flow.response
+        if facts is None or response is None:
+            raise LookupError("no response")
+        length = facts.content_length
+        if length is not None and length <= BUFFERED:
+            state.rewriter = rewriter
+            state.limit, state.on_overflow = BUFFERED * 2, lambda: False
+            return
+        coding = codings.choose(state.fields.get(b"accept-encoding", b"").decode("latin-1"))
+        live = facts.content_type == "text/event-stream"
+        changed = recoded(rewriter, facts.content_encoding, "" if live else coding, flush=True)
+        self._body_head(flow, "" if live else coding)
+        if not flow.request.is_http2:
+            response.headers["transfer-encoding"] = "chunked"
+        translate.stream_through(flow, changed)
+
+    def _body_head(self, flow: http.HTTPFlow, coding: str) -> None:
+        if flow.response is None:
+            return
+        fields = without_body_facts(list(flow.response.headers.fields))
+        translate.set_response_fields(flow, [pair for pair in fields if pair[0].lower() != b"content-encoding"])
+        if coding:
+            flow.response.headers["content-encoding"] = coding
+
+    @sealed
+    def response(self, flow: http.HTTPFlow) -> None:
+        """Rewrite a body that arrived in one piece."""
+        state, response = translate.state_of(flow), flow.response
+        if state is None or response is None or state.rewriter is None or state.response is None or state.protected:
+            return
+        rewriter, state.rewriter = state.rewriter, None
+        encoding = state.response.content_encoding
+        body = response.raw_content or b""
+        if not body:
+            return
+        plain = recoded(rewriter, encoding, "")
+        out = plain.feed(body) + plain.finish()
+        coding = codings.choose(state.fields.get(b"accept-encoding", b"").decode("latin-1")) if len(out) > 1400 else ""
+        encoder = codings.encoder_for(coding)
+        if encoder is not None:
+            out = encoder.feed(out) + encoder.finish()
+        self._body_head(flow, coding)
+        response.data.content = out
+        response.headers["content-length"] = str(len(out))

@@ -1,0 +1,288 @@
+"""Who is asking: the cookie to a session, or the way to sign in. Nobody reaches an app without one.
+
+The common case (a session looked up in the last seconds) does no I/O and makes no task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+from collections.abc import Awaitable
+
+from cachetools import LRUCache
+from mitmproxy import ctx, http
+from mitmproxy.connection import Client
+
+from casb.control.pages import Page, error_page, redirect, sign_in_needed
+from casb.control.routes import Kind
+from casb.control.snapshot import Snapshot
+from casb.errors import StoreError, TokenError
+from casb.identity.sessions import PENDING_COOKIE, SESSION_COOKIE, cookie, is_safe_path, set_cookie
+from casb.model.activity import RequestMode
+from casb.model.identity import Session
+from casb.proxy import translate
+from casb.proxy.faults import log_fault
+from casb.proxy.incidents import incident
+from casb.proxy.runtime import Runtime
+from casb.proxy.sealed import sealed
+from casb.proxy.translate import State
+
+logger = logging.getLogger(__name__)
+
+RESERVED = "/.casb/"
+RESUME = "__casb_resume"
+WATCH = 0.25
+"""Seconds between looks at the revocation counter; live connections of ended sessions are closed then."""
+SWEEP = 30.0
+"""Seconds between looks at sessions that may have run out by themselves."""
+
+
+class Sessions:
+    """Finds the session of each exchange and closes the connections of ended ones."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+        self.live: dict[str, tuple[str, str]] = {}  # connection id -> (authority, cookie)
+        self._trusted: LRUCache[str, bool] = LRUCache(4096)
+        self._task: asyncio.Task[None] | None = None
+        runtime.on_swap.append(self._swapped)
+
+    def _swapped(self, _snapshot: Snapshot) -> None:
+        self._trusted.clear()
+
+    # ------------------------------------------------------------ each exchange
+
+    @sealed
+    def requestheaders(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
+        """Attach the session; without one, refuse scripts and send people to sign in."""
+        state = translate.state_of(flow)
+        if state is None:
+            raise LookupError("exchange without a route")
+        state.ip = self.address(flow, state)
+        if state.ours:
+            return None
+        if state.route.kind is Kind.LOGIN or flow.request.path.startswith(RESERVED):
+            state.ours = True
+            state.limit, state.on_overflow = state.snapshot.settings.session.resume_body, lambda: False
+            return None
+        value = self.cookie(state)
+        if value is None:
+            self._stranger(flow, state)
+            return None
+        session = self.runtime.sign_in.cached(state.route.authority, value)
+        if session is None or RESUME in flow.request.path:
+            return self._look(flow, state, value)
+        self._enter(flow, state, session, value)
+        return None
+
+    def cookie(self, state: State) -> str | None:
+        """The one session cookie of the request."""
+        header = state.fields.get(b"cookie")
+        if header is None or b"__Host-casb_s" not in header:
+            return None
+        return cookie(header.decode("latin-1"), SESSION_COOKIE)
+
+    async def _look(self, flow: http.HTTPFlow, state: State, value: str) -> None:
+        try:
+            session = await self.runtime.sign_in.session_for(state.route.authority, value)
+        except StoreError as error:
+            self._store_away(flow, state, error)
+            return
+        if session is None:
+            self._stranger(flow, state)
+            return
+        self._enter(flow, state, session, value)
+        if RESUME in flow.request.path:
+            await self._resume(flow, state, session)
+
+    def _enter(self, flow: http.HTTPFlow, state: State, session: Session, value: str) -> None:
+        state.session = session
+        self.live[flow.client_conn.id] = (state.route.authority, value)
+        app = state.route.app
+        if app is not None and app.logout and any(translate.glob(each, state.facts.path) for each in app.logout):
+            state.ending = True
+
+    def _store_away(self, flow: http.HTTPFlow, state: State, error: StoreError) -> None:
+        identifier = incident(self.runtime, code="store", fact=error.message, ip=state.ip, facts=state.facts)
+        page = error_page(
+            503,
+            "Sessions cannot be checked",
+            "The session store does not answer, so nothing was passed on. Try again in a moment.",
+            identifier,
+            facts=state.facts,
+            code="unavailable",
+            headers=(("retry-after", "5"),),
+        )
+        translate.refuse(flow, "requestheaders", page)
+
+    # ------------------------------------------------------------ without a session
+
+    def _stranger(self, flow: http.HTTPFlow, state: State) -> None:
+        if state.facts.mode is not RequestMode.NAVIGATION:
+            url = f"https://{state.route.authority}/.casb/sign-in"
+            self.runtime.counters["without_session"] += 1
+            translate.refuse(flow, "requestheaders", sign_in_needed(url))
+            return
+        # The body of a POST is kept across the sign-in, so it is answered in `request`.
+        state.ours = state.stranger = True
+        state.limit, state.on_overflow = state.snapshot.settings.session.resume_body, lambda: False
+
+    @sealed
+    def request(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
+        """Send a stranger to sign in; put a kept body back in place."""
+        state = translate.state_of(flow)
+        if state is None:
+            raise LookupError("exchange without a route")
+        if state.stranger:
+            return self._send_to_sign_in(flow, state)
+        if state.resumed is not None:
+            flow.request.raw_content = state.resumed
+        return None
+
+    async def _send_to_sign_in(self, flow: http.HTTPFlow, state: State) -> None:
+        body = flow.request.raw_content or None
+        lost = body is None and flow.request.method not in ("GET", "HEAD")
+        page = await self.to_sign_in(
+            state,
+            flow.request.path,
+            method="GET" if lost else flow.request.method,
+            body=body,
+            content_type=state.fields.get(b"content-type", b"").decode("latin-1"),
+        )
+        translate.answer(flow, page)
+
+    async def to_sign_in(
+        self, state: State, path: str, *, method: str = "GET", body: bytes | None = None, content_type: str = ""
+    ) -> Page:
+        """Keep what was asked for; the redirect to the sign-in host."""
+        settings, app = state.snapshot.settings, state.route.app
+        header = state.fields.get(b"cookie", b"").decode("latin-1")
+        try:
+            started = await self.runtime.sign_in.start_pending(
+                host=state.route.authority,
+                path=path if is_safe_path(path) else "/",
+                app=app.id if app else "",
+                provider=(app.provider if app else None) or "",
+                method=method if body is not None or method == "HEAD" else "GET",
+                body=body,
+                content_type=content_type,
+                bind=cookie(header, PENDING_COOKIE),
+            )
+        except (StoreError, TokenError) as error:
+            identifier = incident(self.runtime, code=error.code, fact=error.message, ip=state.ip, facts=state.facts)
+            return error_page(503, "Sign-in is not possible now", error.message, identifier, facts=state.facts)
+        url = f"{settings.address_of(settings.login_host)}/.casb/login?p={started.id}"
+        kept = set_cookie(PENDING_COOKIE, started.bind, max_age=settings.session.pending)
+        return redirect(url, headers=(("set-cookie", kept),))
+
+    async def _resume(self, flow: http.HTTPFlow, state: State, session: Session) -> None:
+        """The form of ours has brought the browser back: put in what was to be sent before the sign-in."""
+        path, token = without_resume(flow.request.path)
+        if token is None:
+            return
+        try:
+            kept = await self.runtime.sign_in.resume(session, state.route.authority, path, token)
+        except TokenError as error:
+            identifier = incident(
+                self.runtime, code=error.code, fact=error.message, ip=state.ip, user=session.user, facts=state.facts
+            )
+            page = error_page(409, "Please send it again", error.message, identifier, facts=state.facts)
+            translate.refuse(flow, "requestheaders", page)
+            return
+        state.resumed = kept.body
+        translate.resume(flow, state, path, kept.content_type, len(kept.body))
+
+    # ------------------------------------------------------------ the end of sessions
+
+    @sealed
+    def response(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
+        """The app's own sign-out ends our session as well (S49)."""
+        state = translate.state_of(flow)
+        if state is None or not state.ending or state.session is None:
+            return None
+        return self._end(state.session)
+
+    async def _end(self, session: Session) -> None:
+        await self.runtime.sign_in.revoke_session(session.id)
+
+    def running(self) -> None:
+        """Begin to watch for revocations."""
+        self._task = asyncio.get_running_loop().create_task(self._watch())
+
+    def done(self) -> None:
+        """Stop watching."""
+        if self._task is not None:
+            self._task.cancel()
+
+    def client_disconnected(self, client: Client) -> None:
+        """Forget a connection."""
+        self.live.pop(client.id, None)
+
+    async def _watch(self) -> None:
+        epoch, since = self.runtime.sessions.epoch(), 0.0
+        while True:
+            await asyncio.sleep(WATCH)
+            since += WATCH
+            try:
+                if self.runtime.sessions.epoch() != epoch or since >= SWEEP:
+                    epoch, since = self.runtime.sessions.epoch(), 0.0
+                    await self.close_ended()
+            except asyncio.CancelledError:
+                raise
+            except Exception:
+                log_fault(logger, "ended sessions could not be closed")
+
+    async def close_ended(self) -> None:
+        """Close every connection, sockets and streams included, whose session has ended."""
+        verdicts: dict[tuple[str, str], bool] = {}
+        for identifier, key in list(self.live.items()):
+            if key not in verdicts:
+                verdicts[key] = await self.runtime.sign_in.session_for(*key) is not None
+            if not verdicts[key]:
+                self.live.pop(identifier, None)
+                handler = ctx.master.addons.get("proxyserver").connections.get(identifier)
+                if handler is not None:
+                    handler.close_connection(handler.client)
+                    self.runtime.counters["connections_ended"] += 1
+
+    # ------------------------------------------------------------ addresses
+
+    def address(self, flow: http.HTTPFlow, state: State) -> str:
+        """The client's address: the peer's, or what a trusted proxy in front of us says (right to left)."""
+        peer = flow.client_conn.peername
+        ip = str(peer[0]) if peer else ""
+        if not state.snapshot.settings.trusted_proxies:
+            return ip
+        told = state.fields.get(b"x-forwarded-for", b"").decode("latin-1")
+        for hop in reversed([each.strip() for each in told.split(",") if each.strip()]):
+            if not self._is_trusted(ip, state.snapshot):
+                return ip
+            try:
+                ip = str(ipaddress.ip_address(hop.strip("[]")))
+            except ValueError:
+                return ip
+        return ip
+
+    def _is_trusted(self, ip: str, snapshot: Snapshot) -> bool:
+        known = self._trusted.get(ip)
+        if known is None:
+            address = ipaddress.ip_address(ip)
+            known = self._trusted[ip] = any(
+                address in ipaddress.ip_network(each, strict=False) for each in snapshot.settings.trusted_proxies
+            )
+        return known
+
+
+def without_resume(path: str) -> tuple[str, str | None]:
+    """A path without our one-time parameter, which our own form puts last; and the parameter."""
+    for mark in ("?", "&"):
+        head, found, token = path.rpartition(f"{mark}{RESUME}=")
+        if found:
+            return head, token
+    return path, None
+
+
+def with_resume(path: str, token: str) -> str:
+    """The reverse of `without_resume`."""
+    return f"{path}{'&' if '?' in path else '?'}{RESUME}={token}"

@@ -1,0 +1,172 @@
+"""mitmproxy's HTTP stream with the guarantees that hooks alone cannot give.
+
+Three things happen inside the proxy core, between hooks, and are overridden here:
+
+- a refused response stops there: the origin's body is neither awaited nor kept, whatever its size;
+- a held body never grows past its own limit, chunked or not, and what happens then is asked of the exchange;
+- a refused upload's bytes are dropped as they come, and errors of the origin become pages of ours.
+
+Private parts of mitmproxy 12.2: `tests/casb/proxy/test_stream.py` fails when an upgrade changes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+from mitmproxy import flow as flow_module
+from mitmproxy.proxy import commands
+from mitmproxy.proxy.layers import http as core
+from mitmproxy.proxy.layers.http._events import (
+    ErrorCode,
+    RequestData,
+    RequestProtocolError,
+    ResponseData,
+    ResponseEndOfMessage,
+    ResponseHeaders,
+    ResponseProtocolError,
+)
+from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpResponseHeadersHook
+
+from casb.control.pages import error_page
+from casb.proxy import translate
+from casb.proxy.ids import ulid
+
+type Commands[T] = Generator[commands.Command, Any, T]
+
+_original = core.HttpStream
+
+
+class SealedStream(_original):
+    """One exchange inside the proxy core."""
+
+    def check_body_size(self, request: bool) -> Commands[bool]:
+        """Bound what is buffered by the exchange's own limit, known length or not."""
+        state = translate.state_of(self.flow)
+        if state is None or state.limit is None:
+            return (yield from super().check_body_size(request))
+        buffered = len(self.request_body_buf) if request else len(self.response_body_buf)
+        if buffered <= state.limit:
+            return False
+        if translate.is_refused(self.flow):
+            self._forget(request)
+            return False
+        if state.on_overflow is not None and state.on_overflow():
+            state.limit = None
+            yield from self._stream_on(request)
+            return False
+        if request:
+            # The answer is in place already (`on_overflow` refused); the rest of the upload is dropped.
+            self._forget(request)
+            return False
+        yield from self._cut_short()
+        return True
+
+    def _forget(self, request: bool) -> None:
+        (self.request_body_buf if request else self.response_body_buf).clear()
+
+    def _stream_on(self, request: bool) -> Commands[None]:
+        """Give out what was held and let the rest stream."""
+        if request:
+            self.flow.request.stream = True
+            held = bytes(self.request_body_buf)
+            self.request_body_buf.clear()
+            yield from self.start_request_stream()
+            yield from self.handle_event(RequestData(self.stream_id, held))
+        elif self.flow.response is not None:
+            self.flow.response.stream = self.flow.response.stream or True
+            held = bytes(self.response_body_buf)
+            self.response_body_buf.clear()
+            yield from self.start_response_stream()
+            yield from self.handle_event(ResponseData(self.stream_id, held))
+
+    def state_wait_for_response_headers(self, event: Any) -> Commands[None]:
+        """As the original, but a response refused in `responseheaders` ends right there."""
+        self.flow.response = event.response
+        if not event.end_stream and (yield from self.check_body_size(False)):
+            return
+        if (yield from self.check_invalid(False)):
+            return
+        yield HttpResponseHeadersHook(self.flow)
+        if (yield from self.check_killed(True)):
+            return
+        if translate.is_refused(self.flow) and not event.end_stream:
+            yield from self._cut_short()
+        elif self.flow.response.stream and not event.end_stream:
+            yield from self.start_response_stream()
+        else:
+            self.server_state = self.state_consume_response_body
+
+    def _cut_short(self) -> Commands[None]:
+        """Hang up on the origin and answer with the page that `response` sets."""
+        self.response_body_buf.clear()
+        yield core.SendHttp(RequestProtocolError(self.stream_id, "refused", ErrorCode.CANCEL), self.context.server)
+        yield from self.send_response()
+        self.server_state = self.state_done
+
+    def state_consume_request_body(self, event: Any) -> Commands[None]:
+        """As the original, but a refused upload is not kept."""
+        if isinstance(event, RequestData) and translate.is_refused(self.flow):
+            return
+        yield from super().state_consume_request_body(event)
+
+    def state_stream_response_body(self, event: Any) -> Commands[None]:
+        """As the original, but once refused nothing more leaves."""
+        if translate.is_refused(self.flow):
+            if self.flow.killable:
+                self.flow.kill()
+            yield from self.check_killed(True)
+            return
+        yield from super().state_stream_response_body(event)
+
+    def handle_protocol_error(self, event: Any) -> Commands[None]:
+        """An origin that fails before its answer began gets a page of ours, with an id and the class of the cause."""
+        waiting = self.server_state in (
+            self.state_wait_for_response_headers,
+            self.state_consume_response_body,
+            self.state_uninitialized,
+        )
+        ours = (
+            isinstance(event, ResponseProtocolError)
+            and event.code is not ErrorCode.KILL
+            and waiting
+            and self.client_state == self.state_done
+            and translate.state_of(self.flow) is not None
+            and not (self.flow.error and self.flow.error.msg == flow_module.Error.KILLED_MESSAGE)
+        )
+        if not ours:
+            yield from super().handle_protocol_error(event)
+            return
+        self.flow.error = flow_module.Error(event.message)
+        yield HttpErrorHook(self.flow)
+        page = origin_failed(self.flow, event.message)
+        self.flow.response = response = translate.response_from(page)
+        self.server_state = self.state_done
+        yield core.SendHttp(ResponseHeaders(self.stream_id, response, not page.body), self.context.client)
+        yield core.SendHttp(ResponseData(self.stream_id, page.body), self.context.client)
+        yield core.SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)
+        self.flow.live = False
+        yield core.DropStream(self.stream_id)
+
+
+def origin_failed(flow: Any, message: str) -> Any:
+    """The page for an origin that cannot be reached or trusted. The raw message stays in the log."""
+    state = translate.state_of(flow)
+    name = state.route.app.name if state and state.route.app else "The application"
+    identifier = (state and state.failure_id) or ulid()
+    facts = state.facts if state else None
+    if "ertificate" in message:
+        title = "The application's certificate cannot be trusted"
+        text = f"{name} answered with a certificate that is not valid for it, so nothing was sent to it."
+    elif "timed out" in message or "timeout" in message:
+        title, text = "The application does not answer", f"{name} took too long to answer."
+    elif "Killed" in message or "refused by casb" in message:
+        title, text = "This address is not allowed", f"{name} points to an address that is not allowed."
+    else:
+        title, text = "The application cannot be reached", f"{name} did not answer as it should. Try again later."
+    return error_page(502, title, text, identifier, facts=facts, code="upstream")
+
+
+def install() -> None:
+    """Make mitmproxy use it for every exchange."""
+    core.HttpStream = SealedStream  # type: ignore[misc]

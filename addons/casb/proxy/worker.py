@@ -1,0 +1,202 @@
+"""A worker process: `python -m casb.proxy.worker --config DIR`. Started, watched and healed by the supervisor.
+
+It ends when its standard input does, so that no worker outlives its supervisor.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mitmproxy.master import Master
+
+from casb.connectors.oidc import OidcProvider
+from casb.connectors.signin import SignIn
+from casb.control.snapshot import Snapshot
+from casb.protection.encrypt import AgeProtector
+from casb.proxy import master as mitm
+from casb.proxy.certificates import Authority
+from casb.proxy.record import spool_log
+from casb.proxy.reload import Reload, read
+from casb.proxy.runtime import Runtime, now
+from casb.proxy.scanning import Scanner
+from casb.settings import Settings
+from casb.store.keyring import Keyring
+from casb.store.sessions_sqlite import SqliteSessions
+from casb.store.spool import Spool
+
+logger = logging.getLogger(__name__)
+
+
+def authority_of(settings: Settings) -> str:
+    """The sign-in host as browsers name it."""
+    return settings.address_of(settings.login_host).removeprefix("https://")
+
+
+def providers(settings: Settings) -> list[OidcProvider]:
+    """The identity providers of the configuration."""
+    back = f"{settings.address_of(settings.login_host)}/.casb/oidc/callback"
+    return [OidcProvider(each, redirect_uri=back, clock=now) for each in settings.providers]
+
+
+def follow_providers(runtime: Runtime) -> None:
+    """Sign in at the providers that the newest configuration names."""
+    used = runtime.snapshot.settings.providers
+
+    def swapped(snapshot: Snapshot) -> None:
+        nonlocal used
+        if snapshot.settings.providers != used:
+            used = snapshot.settings.providers
+            runtime.sign_in.providers = {each.settings.id: each for each in providers(snapshot.settings)}
+
+    runtime.on_swap.append(swapped)
+
+
+def build_runtime(snapshot: Snapshot, data: Path) -> tuple[Runtime, Spool]:
+    """All services of one worker over the deployment's data folder."""
+    settings = snapshot.settings
+    keyring = Keyring.load_or_create(data)
+    sessions = SqliteSessions(data)
+    spool = Spool(data / "spool", f"worker-{os.getpid()}", durable=True)
+    runtime = Runtime(
+        close=sessions.close,
+        snapshot=snapshot,
+        sessions=sessions,
+        sign_in=SignIn(
+            store=sessions,
+            providers=providers(settings),
+            login_host=authority_of(settings),
+            clock=now,
+            limits=settings.session,
+        ),
+        authority=Authority.load_or_create(Path(settings.authority)),
+        keyring=keyring,
+        protector=AgeProtector(keyring.wrap, os.urandom, settings.recovery_recipient),
+        scanner=Scanner(),
+        log=spool_log(spool),
+    )
+    follow_providers(runtime)
+    return runtime, spool
+
+
+class Status:
+    """Says once a second, in a small file, how this worker is: the supervisor serves it as health and metrics."""
+
+    def __init__(self, runtime: Runtime, spool: Spool, path: Path) -> None:
+        self.runtime, self.spool, self.path = runtime, spool, path
+        self._task: asyncio.Task[None] | None = None
+
+    def running(self) -> None:
+        """All listeners are open."""
+        self._task = asyncio.get_running_loop().create_task(self._tell())
+
+    def done(self) -> None:
+        """Say no more."""
+        if self._task is not None:
+            self._task.cancel()
+        self.path.unlink(missing_ok=True)
+
+    async def _tell(self) -> None:
+        while True:
+            try:
+                begun = time.perf_counter()
+                await asyncio.to_thread(self.spool.sync)
+                self.write(time.perf_counter() - begun)
+                await asyncio.sleep(0.5)
+            except asyncio.CancelledError:
+                raise
+            except Exception:
+                logger.exception("status not written")
+                await asyncio.sleep(1)
+
+    def write(self, flush: float) -> None:
+        """One status, atomically."""
+        status: dict[str, Any] = {
+            "pid": os.getpid(),
+            "time": time.time(),
+            "version": self.runtime.snapshot.version,
+            "problems": self.runtime.problems[:50],
+            "counters": dict(self.runtime.counters),
+            "flush_seconds": round(flush, 4),
+        }
+        draft = self.path.with_suffix(".draft")
+        draft.write_text(json.dumps(status))
+        draft.replace(self.path)
+
+
+async def run(folder: Path, ready: Callable[[Master], None] = lambda master: None) -> None:
+    """Serve until the master is shut down; `ready` gets it before it listens."""
+    snapshot = read(folder)
+    data = Path(snapshot.settings.data)
+    runtime, spool = build_runtime(snapshot, data)
+    status = Status(runtime, spool, data / "workers" / f"{os.getpid()}.json")
+    server = mitm.build(runtime)
+    server.addons.add(Reload(runtime, folder), status)
+    ready(server)
+    try:
+        await server.run()
+    finally:
+        await server.addons.get("proxyserver").servers.update([])
+        await runtime.scanner.close()
+        spool.close()
+        runtime.close()
+
+
+async def supervised(folder: Path) -> None:
+    """Serve until a signal says stop, or the supervisor is gone."""
+    watches = []
+
+    def ready(server: Master) -> None:
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, server.shutdown)
+        watches.append(loop.create_task(_watch_input(server)))
+
+    try:
+        await run(folder, ready)
+    finally:
+        for watch in watches:
+            watch.cancel()
+
+
+async def _watch_input(server: Master) -> None:
+    """Stop when the supervisor is gone: our standard input is a pipe from it."""
+    if sys.stdin is None or sys.stdin.isatty():
+        return
+    with contextlib.suppress(OSError):
+        reader = asyncio.StreamReader()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+        )
+        await reader.read()
+        transport.close()
+        server.shutdown()
+
+
+def main() -> int:
+    """Exit status 0 after a clean stop."""
+    parser = argparse.ArgumentParser(prog="casb.proxy.worker")
+    parser.add_argument("--config", type=Path, required=True)
+    arguments = parser.parse_args()
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.WARNING,
+        format=f"%(asctime)s level=%(levelname)s worker={os.getpid()} logger=%(name)s %(message)s",
+    )
+    logging.getLogger("mitmproxy").setLevel(logging.ERROR)
+    asyncio.run(supervised(arguments.config.resolve()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

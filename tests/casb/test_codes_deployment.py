@@ -1,0 +1,23 @@
+import re
+from pathlib import Path
+
+import pytest
+
+import casb
+from casb.codes import CODES
+from casb.codes_deployment import ROWS
+
+SOURCES = Path(casb.__file__).parent
+
+
+def test_every_code_that_is_raised_has_its_page_and_every_page_its_code() -> None:
+    files = [*(SOURCES / "config").glob("*.py"), *(SOURCES / "store").glob("*.py"), SOURCES / "catalog" / "bodies.py"]
+    raised = {code for file in files for code in re.findall(r'"([CU][0-9]{3})"', file.read_text())}
+    assert raised == {row[0] for row in ROWS}
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
+def test_pages(row: tuple[str, str, str, str, str]) -> None:
+    code, meaning, cause, cure, _ = row
+    assert CODES[code].meaning == meaning
+    assert not meaning.endswith(".") and cause.endswith(".") and cure.endswith((".", "age1."))
