@@ -133,6 +133,13 @@ ROWS: tuple[tuple[str, str, str, str, str], ...] = (
         "",
     ),
     (
+        "I018",
+        "the provider's answer is malformed",
+        "What the browser brought back from the provider lacks a parameter, or has one twice.",
+        "Open the app again; compare the redirect address registered at the provider.",
+        "",
+    ),
+    (
         "I020",
         "asked from a foreign page",
         "A change (signing out, opening a file) must be sent by a page of ours on the same host.",

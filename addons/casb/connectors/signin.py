@@ -22,16 +22,15 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
+from urllib.parse import parse_qsl
 
-from cachetools import TTLCache
-
+from casb.connectors.live import LiveSessions, Login
 from casb.errors import ConfigError, ConnectorError, TokenError
 from casb.identity.claims import Claims, LogoutClaims, device_of, user_of
 from casb.identity.sessions import (
-    ChildRecord,
     Flow,
     HandOffCode,
     LoginRecord,
@@ -39,9 +38,9 @@ from casb.identity.sessions import (
     Resume,
     dump,
     is_id,
+    is_safe_fragment,
     key_of,
     load,
-    remaining,
     renewed,
     same_secret,
 )
@@ -49,11 +48,28 @@ from casb.model.identity import Session
 from casb.ports import Clock, NewId, SessionStore
 from casb.settings import Provider, SessionLimits
 
-CACHED: Final = 5.0  # seconds that a session is believed without asking the store
-TOUCHED: Final = 30.0  # seconds between two prolongations of one session
-CACHE_SIZE: Final = 10_000
+CODES: Final[Mapping[str, str]] = {
+    "I001": "an identity provider cannot be reached, or not in time",
+    "I002": "an identity provider's answer cannot be used",
+    "I003": "an identity provider names an address that is not https on a configured host",
+    "I004": "an identity provider refused a sign-in",
+    "I005": "an identity provider's signing keys cannot be had",
+    "I006": "an identity provider is not configured completely",
+    "I007": "no identity provider is configured",
+    "I010": "an address cannot be returned to after a sign-in",
+    "I011": "what was asked for before a sign-in has been forgotten",
+    "I012": "a sign-in was answered before, took too long, or was never begun here",
+    "I013": "a sign-in was begun in another browser",
+    "I014": "a hand-off code was used before, is too old, or was never given out",
+    "I015": "a hand-off code was made for another host or browser",
+    "I016": "what was to be sent after a sign-in has been forgotten",
+    "I017": "there is no such identity provider",
+    "I018": "an identity provider's answer is malformed",
+}
+
 BODIES: Final = 64 * 1024 * 1024  # bytes of bodies kept for people who have not signed in, per process
-RESUME: Final = 60.0
+ANSWER: Final = 16 * 1024  # characters of a provider's answer
+RESUME: Final = 60.0  # seconds that a body waits for our form
 LOGOUT_REPLAY: Final = 1500.0  # a logout token is believed for less than this
 
 
@@ -109,14 +125,6 @@ class Begun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Login:
-    """A live login. `key` is where it is stored; it is no secret and no cookie."""
-
-    key: bytes
-    record: LoginRecord
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LoginResult:
     """A login just made or renewed. `cookie` is for `__Host-casb_l`; `pending` names what waits, or is ''."""
 
@@ -142,10 +150,25 @@ class Redeemed:
     pending: PendingRequest
 
 
-class SignIn:
+def parse_answer(text: str) -> dict[str, str]:
+    """The parameters of a provider's answer, from a query or a form; raises `TokenError` when one is there twice
+    (RFC 6749 section 3.1) or there are too many."""
+    try:
+        pairs = (
+            parse_qsl(text, keep_blank_values=True, max_num_fields=20, errors="strict") if len(text) <= ANSWER else []
+        )
+    except ValueError as error:
+        raise TokenError("I018", "the provider's answer is malformed") from error
+    params = dict(pairs)
+    if len(params) != len(pairs) or not params:
+        raise TokenError("I018", "the provider's answer is malformed")
+    return params
+
+
+class SignIn(LiveSessions):
     """All that happens to sessions. One per process and event loop; every process of a deployment shares the store.
 
-    `clock` gives the present, `monotonic` seconds for the local caches, `new_id` 256 random bits in 43 characters.
+    See `LiveSessions` for the other parameters.
     """
 
     def __init__(
@@ -159,62 +182,12 @@ class SignIn:
         new_id: NewId = lambda: secrets.token_urlsafe(32),
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        super().__init__(
+            store=store, login_host=login_host, clock=clock, limits=limits, new_id=new_id, monotonic=monotonic
+        )
         self.providers = {each.settings.id: each for each in providers}
-        self.login_host = login_host
-        self._store = store
-        self._clock = clock
-        self._limits = limits or SessionLimits()
-        self._new_id = new_id
-        self._monotonic = monotonic
-        self._epoch = store.epoch()
-        self._sessions: TTLCache[bytes, tuple[str, Session]] = TTLCache(CACHE_SIZE, CACHED, timer=monotonic)
-        self._touched: TTLCache[bytes, bool] = TTLCache(CACHE_SIZE, TOUCHED, timer=monotonic)
         self._bodies: deque[tuple[float, int]] = deque()
         self._bodies_size = 0
-
-    # --- sessions on a host -------------------------------------------------------------------------------------------
-
-    def cached(self, host: str, cookie: str) -> Session | None:
-        """The session, if it was looked up in the last seconds and nothing was revoked since; no I/O. Else ask
-        `session_for`."""
-        epoch = self._store.epoch()
-        if epoch != self._epoch:
-            self._sessions.clear()
-            self._epoch = epoch
-            return None
-        found = self._sessions.get(hashlib.sha256(cookie.encode("utf-8", "replace")).digest())
-        if found is None or found[0] != host or found[1].expires <= self._clock():
-            return None
-        return found[1]
-
-    async def session_for(self, host: str, cookie: str | None) -> Session | None:
-        """The session that a host's cookie stands for, or None: sign in. A use keeps it from idling out."""
-        if cookie is None or not is_id(cookie):
-            return None
-        session = self.cached(host, cookie)
-        if session is not None:
-            return session
-        epoch = self._store.epoch()
-        found = await self._child(host, cookie)
-        if found is None:
-            return None
-        child_key, login = found
-        await self._touch(child_key, login)
-        session = login.record.session()
-        # What was dropped while we read must not be remembered: then the counter has moved on.
-        if self._store.epoch() == epoch == self._epoch:
-            self._sessions[child_key] = (host, session)
-        return session
-
-    async def login_for(self, cookie: str | None) -> Login | None:
-        """The login behind `__Host-casb_l`, or None."""
-        if cookie is None or not is_id(cookie):
-            return None
-        found = await self._child(self.login_host, cookie)
-        if found is None:
-            return None
-        await self._touch(*found)
-        return found[1]
 
     # --- before the sign-in -------------------------------------------------------------------------------------------
 
@@ -260,6 +233,13 @@ class SignIn:
     async def pending(self, pending_id: str) -> PendingRequest | None:
         """A request that waits, or None when it is over or never was."""
         return await self._get(PendingRequest, "pending", pending_id)
+
+    async def remember_fragment(self, pending_id: str, fragment: str) -> None:
+        """Add what followed `#` in the browser, which no server is sent. Anything unusable is left out."""
+        pending = await self.pending(pending_id)
+        if pending is not None and is_safe_fragment(fragment):
+            changed = dump(replace(pending, fragment=fragment))
+            await self._store.put("pending", key_of(pending_id), changed, ttl=self._limits.pending)
 
     def suffices(self, login: Login, pending: PendingRequest) -> bool:
         """Whether a login needs no further sign-in for what is asked."""
@@ -327,7 +307,7 @@ class SignIn:
         provider = self._provider(flow.provider)
         claims = await provider.finish(flow.state, params, contexts=flow.contexts, max_age=flow.max_age)
         login = await self._login(provider.settings, claims, await self.login_for(login_cookie), ip, user_agent)
-        cookie = await self._open(login, self.login_host)
+        cookie = await self.open(login, self.login_host)
         if login_cookie is not None and is_id(login_cookie):
             await self._store.drop("child", key_of(login_cookie))
         return LoginResult(cookie=cookie, login=login, pending=flow.pending)
@@ -345,10 +325,11 @@ class SignIn:
         await self._store.put("code", key_of(code), dump(record), ttl=self._limits.code)
         return HandOff(host=pending.host, code=code)
 
-    async def redeem(self, host: str, code: str, bind: str | None) -> Redeemed:
+    async def redeem(self, host: str, code: str, bind: str | None, *, previous: str | None = None) -> Redeemed:
         """The session for a code, on the host and in the browser (`bind` is its `__Host-casb_p`) it was made for.
 
-        A code is worth one try. Leave `__Host-casb_p` in place: another tab may still need it, and it dies by itself.
+        A code is worth one try. `previous` is the browser's `__Host-casb_s`, if it sent one, which ends. Leave
+        `__Host-casb_p` in place: another tab may still need it, and it dies by itself.
         """
         data = await self._store.take("code", key_of(code)) if is_id(code) else None
         if data is None:
@@ -356,12 +337,13 @@ class SignIn:
         record = load(HandOffCode, data)
         if record.host != host or not same_secret(bind, record.bind):
             raise TokenError("I015", "the code was made for another host or browser")
-        login = await self._login_at(bytes.fromhex(record.login))
+        login = await self._login_at(record.login_key)
         waiting = await self._store.take("pending", key_of(record.pending))
         if login is None or waiting is None:
             raise TokenError("I011", "the request that led here has been forgotten; open the app again")
         pending = load(PendingRequest, waiting)
-        cookie = await self._open(login, host, pending.app)
+        cookie = await self.open(login, host, pending.app)
+        await self._retire(host, previous, login)
         return Redeemed(cookie=cookie, session=login.record.session(), pending=pending)
 
     async def keep_body(self, session: Session, pending: PendingRequest) -> str | None:
@@ -391,35 +373,19 @@ class SignIn:
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
-    async def sign_out(self, host: str, cookie: str | None) -> LoginRecord | None:
-        """End the login behind a host's cookie, on every host; what it was, or None when there was none."""
-        found = await self._child(host, cookie) if cookie is not None and is_id(cookie) else None
-        if found is None:
-            return None
-        await self._store.drop_index(_login_index(found[1].key))
-        return found[1].record
-
-    async def revoke_session(self, session_id: str) -> int:
-        """End the login that a logged session id names; the number of records removed."""
-        return await self._store.drop_index(f"session:{session_id}")
-
-    async def revoke_user(self, user_id: str) -> int:
-        """End every login of a person (`User.id`); the number of records removed."""
-        return await self._store.drop_index(f"user:{user_id}")
-
-    async def revoke_sid(self, provider_id: str, sid: str) -> int:
-        """End the logins that came of one of the provider's own sessions (front-channel logout)."""
-        return await self._store.drop_index(f"sid:{provider_id}:{sid}") if sid else 0
-
     async def backchannel_logout(self, provider_id: str, token: str) -> int:
         """Do what a provider's logout token says; the number of records removed. Raises `TokenError` on a replay."""
         claims = await self._provider(provider_id).verify_logout(token)
         jti = hashlib.sha256(f"{provider_id}|{claims.issuer}|{claims.token_id}".encode()).digest()
-        if not await self._store.add("jti", jti, b"1", ttl=LOGOUT_REPLAY):
+        if await self._store.get("jti", jti) is not None:
             raise TokenError("T018", "the logout token was used before")
         if claims.session:
-            return await self.revoke_sid(provider_id, claims.session)
-        return await self._store.drop_index(_subject_index(provider_id, claims.issuer, claims.subject))
+            removed = await self.revoke_sid(provider_id, claims.session)
+        else:
+            removed = await self.revoke_subject(provider_id, claims.issuer, claims.subject)
+        # Noted last: when the store fails on the way, the provider's next try must count.
+        await self._store.add("jti", jti, b"1", ttl=LOGOUT_REPLAY)
+        return removed
 
     async def end_session_url(self, record: LoginRecord, return_to: str) -> str | None:
         """Where to send the browser to sign out at the provider too; None when there is no such place or it is away."""
@@ -462,52 +428,14 @@ class SignIn:
             if (old.record.provider, old.record.user.id) == (provider.id, record.user.id):
                 key, record = old.key, renewed(old.record, record)
             else:
-                await self._store.drop_index(_login_index(old.key))
+                await self.end(old)
         login = Login(key=key, record=record)
-        await self._store.put("login", key, dump(record), ttl=self._ttl(record), indexes=_indexes(login))
+        await self.save(login)
         return login
-
-    async def _open(self, login: Login, host: str, app: str = "") -> str:
-        """A new cookie value for a host's share in a login."""
-        cookie = self._new_id()
-        child = ChildRecord(login=login.key.hex(), host=host, app=app)
-        await self._store.put(
-            "child", key_of(cookie), dump(child), ttl=self._ttl(login.record), indexes=_indexes(login)
-        )
-        return cookie
-
-    async def _child(self, host: str, cookie: str) -> tuple[bytes, Login] | None:
-        key = key_of(cookie)
-        data = await self._store.get("child", key)
-        if data is None:
-            return None
-        child = load(ChildRecord, data)
-        if child.host != host:
-            return None
-        login = await self._login_at(bytes.fromhex(child.login))
-        return None if login is None else (key, login)
-
-    async def _login_at(self, key: bytes) -> Login | None:
-        data = await self._store.get("login", key)
-        if data is None:
-            return None
-        record = load(LoginRecord, data)
-        return Login(key=key, record=record) if record.expires > self._clock() else None
-
-    async def _touch(self, child_key: bytes, login: Login) -> None:
-        if child_key in self._touched:
-            return
-        ttl = self._ttl(login.record)
-        await self._store.touch("child", child_key, ttl=ttl)
-        await self._store.touch("login", login.key, ttl=ttl)
-        self._touched[child_key] = True
 
     async def _get[R: (PendingRequest, Flow)](self, record: type[R], kind: str, value: str) -> R | None:
         data = await self._store.get(kind, key_of(value)) if is_id(value) else None
         return None if data is None else load(record, data)
-
-    def _ttl(self, record: LoginRecord) -> float:
-        return remaining(self._clock(), record.expires, self._limits.idle)
 
     def _room_for(self, size: int) -> bool:
         """Whether one more body of people unknown may be kept, and if so, counts it."""
@@ -519,25 +447,3 @@ class SignIn:
         self._bodies.append((now + self._limits.pending, size))
         self._bodies_size += size
         return True
-
-
-def _login_index(key: bytes) -> str:
-    return f"login:{key.hex()}"
-
-
-def _subject_index(provider: str, issuer: str, subject: str) -> str:
-    return f"sub:{provider}:{issuer}:{subject}"
-
-
-def _indexes(login: Login) -> tuple[str, ...]:
-    """The names under which a login and its hosts' shares are found to be ended."""
-    record = login.record
-    names = [
-        _login_index(login.key),
-        f"session:{record.id}",
-        f"user:{record.user.id}",
-        _subject_index(record.provider, record.issuer, record.subject),
-    ]
-    if record.idp_session:
-        names.append(f"sid:{record.provider}:{record.idp_session}")
-    return tuple(names)

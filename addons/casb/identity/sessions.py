@@ -48,6 +48,13 @@ def same_secret(value: str | None, digest: str) -> bool:
     return is_id(value) and hmac.compare_digest(key_of(value or "").hex(), digest)
 
 
+def _digest(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except (ValueError, TypeError) as error:
+        raise StoreError("S042", "a stored record names its login wrongly") from error
+
+
 def is_safe_path(path: str) -> bool:
     """Whether a path, with its query, stays on the host it is sent to as a relative `Location`.
 
@@ -99,11 +106,20 @@ class LoginRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildRecord:
-    """What a host's cookie stands for: that host's share in a login. `login` is the login's store key in hex."""
+    """What a host's cookie stands for: that host's share in a login. `login` is the login's store key in hex.
+
+    `retired` ones were replaced: they serve requests still under way for a moment and are never prolonged.
+    """
 
     login: str
     host: str
     app: str = ""
+    retired: bool = False
+
+    @property
+    def login_key(self) -> bytes:
+        """The login's store key."""
+        return _digest(self.login)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +175,11 @@ class HandOffCode:
     host: str
     bind: str
     pending: str = field(repr=False)
+
+    @property
+    def login_key(self) -> bytes:
+        """The login's store key."""
+        return _digest(self.login)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

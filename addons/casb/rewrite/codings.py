@@ -1,7 +1,7 @@
 """Content codings undone and redone as a stream: gzip, deflate, br, zstd (RFC 9110 section 8.4.1, RFC 8878).
 
-A body that does not decode, is cut short or grows beyond all measure raises `ContentError`; bytes behind the end of the
-coded data are ignored, as browsers do.
+A body that does not decode, is cut short or grows beyond all measure raises `ContentError`; bytes behind the end of
+gzip, deflate and zstd data are ignored, as browsers do.
 """
 
 from __future__ import annotations
@@ -114,8 +114,10 @@ class _Brotli:
         self._started = False
 
     def feed(self, chunk: bytes) -> bytes:
-        if not chunk or self._inner.is_finished():
+        if not chunk:
             return b""
+        if self._inner.is_finished():  # the library refuses what follows in the same chunk
+            raise ContentError("R001", CODES["R001"])
         self._started = True
         self._bounds.taken(len(chunk))
         out: list[bytes] = []

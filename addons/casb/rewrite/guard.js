@@ -139,7 +139,7 @@
   const buttons = (notice, close) => {
     const actions = make("div", "", { className: "actions" });
     const help = notice.help_url && web(notice.help_url);
-    if (help) actions.append(make("a", "Get help", { href: help.href, target: "_blank", rel: "noopener noreferrer" }));
+    if (help) actions.append(make("a", notice.help_text || "Get help", { href: help.href, target: "_blank", rel: "noopener noreferrer" }));
     const dismiss = make("button", notice.go ? "Not now" : "Close", { type: "button", onclick: close });
     actions.append(dismiss);
     if (notice.go) {
@@ -218,6 +218,7 @@
       policy: word(notice.policy),
       activity,
       help_url: word(notice.help_url),
+      help_text: word(notice.help_text),
     });
   };
 

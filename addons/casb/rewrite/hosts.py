@@ -176,16 +176,17 @@ class HostMap:
         suffix = canonical(self.suffix) if self.suffix else ""
         if suffix is None or (suffix and not 0 < self.port < 65536):
             raise ValueError(f"not a suffix and port: {self.suffix!r} {self.port}")
-        names = _read(self.names if suffix else (), suffix)
+        listed, listed_plain = frozenset(self.names), frozenset(self.plain)
+        names = _read(listed if suffix else (), suffix)
         for name, value in {
             "suffix": suffix,
-            "names": frozenset(self.names),
-            "plain": frozenset(self.plain),
+            "names": listed,
+            "plain": listed_plain,
             "finder": Finder(_patterns(names)),
             "markup_finder": Finder([*_patterns(names), *MARKUP_WORDS]),
             "back_finder": Finder([f".{suffix}".encode()] if suffix and (names.exact or names.parents) else []),
             "_names": names,
-            "_plain": _read(self.plain, suffix),
+            "_plain": _read(listed_plain, suffix),
             "_ancestors": frozenset(_ancestors(names)),
             "_tail": f".{suffix}",
             "_port_tail": "" if self.port == 443 else f":{self.port}",
@@ -268,7 +269,7 @@ class HostMap:
 
         http becomes https and ws wss: there is nothing else under the suffix.
         """
-        found = _URL.match(url) or (_URL.match(url.translate(_REMOVED)) if _touched(url) else None)
+        found = _URL.match(url.translate(_REMOVED) if _touched(url) else url)
         if found is None:
             return url
         scheme = (found["scheme"] or "").lower()
@@ -281,7 +282,7 @@ class HostMap:
 
     def url_to_origin(self, url: str) -> str:
         """The reverse of `url_to_suffix`; anything that is not one of our suffix hosts stays as it is."""
-        found = _URL.match(url) or (_URL.match(url.translate(_REMOVED)) if _touched(url) else None)
+        found = _URL.match(url.translate(_REMOVED) if _touched(url) else url)
         if found is None:
             return url
         port = found["port"]

@@ -42,6 +42,11 @@ CREATE TABLE IF NOT EXISTS named (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS named_entry ON named (kind, key);
 """
+CODES: Final = {
+    "S041": "the session store is away, full, or cannot be opened",
+    "S042": "a stored session record cannot be read",
+    "S043": "the key ring of the session store cannot be used, or does not fit what is stored",
+}
 _COUNTER: Final = struct.Struct("<Q")
 _NONCE: Final = 12
 
@@ -72,6 +77,8 @@ class KeyRing:
 
     def open(self, sealed: bytes, aad: bytes) -> bytes:
         """The value; raises `StoreError` when it was not sealed with this ring for this place."""
+        if not isinstance(sealed, bytes):  # SQLite's columns take any type.
+            raise StoreError("S043", "a stored session is not what was stored")
         version, _, rest = sealed.partition(b".")
         kid, _, body = rest.partition(b".")
         name = kid.decode("ascii", "replace")
@@ -169,11 +176,7 @@ class SqliteSessions:
             self._epoch = Epoch(self._folder / "sessions.epoch")
             database = self._folder / "sessions.db"
             os.close(os.open(database, os.O_RDWR | os.O_CREAT, 0o600))
-            self._db = sqlite3.connect(database, timeout=busy, isolation_level=None, check_same_thread=False)
-            # Losing the newest sessions in a power cut costs a sign-in; a sync on every write would cost all of them.
-            for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "secure_delete=ON"):
-                self._db.execute(f"PRAGMA {pragma}").close()
-            self._db.executescript(_SCHEMA).close()
+            self._db = _connect(database, busy)
         except (OSError, sqlite3.Error) as error:
             raise StoreError("S041", f"the session store in {self._folder} cannot be opened: {error}") from error
 
@@ -295,6 +298,19 @@ class SqliteSessions:
             return result
         except sqlite3.Error as error:
             raise StoreError("S041", f"the session store does not answer: {error}") from error
+
+
+def _connect(path: Path, busy: float) -> sqlite3.Connection:
+    database = sqlite3.connect(path, timeout=busy, isolation_level=None, check_same_thread=False)
+    try:
+        # Losing the newest sessions in a power cut costs a sign-in; a sync on every write would cost everybody time.
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "secure_delete=ON"):
+            database.execute(f"PRAGMA {pragma}").close()
+        database.executescript(_SCHEMA).close()
+    except BaseException:
+        database.close()
+        raise
+    return database
 
 
 def _aad(kind: str, key: bytes) -> bytes:

@@ -1,0 +1,223 @@
+"""Live sessions over a session store: found fast, kept from idling out, ended on every host at once.
+
+Knows logins and the hosts' shares in them, and nothing of how somebody signs in; that is `connectors.signin`.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from hashlib import sha256 as _sha256
+from typing import Final
+
+from cachetools import TTLCache
+
+from casb.identity.sessions import ChildRecord, LoginRecord, dump, is_id, key_of, load, remaining
+from casb.model.identity import Session
+from casb.ports import Clock, NewId, SessionStore
+from casb.settings import SessionLimits
+
+CACHED: Final = 5.0  # seconds that a session is believed without asking the store
+TOUCHED: Final = 30.0  # seconds between two prolongations of one session
+CACHE_SIZE: Final = 10_000
+RETIRED: Final = 30.0  # seconds that a replaced cookie still serves requests under way
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Login:
+    """A live login. `key` is where it is stored; it is no secret and no cookie."""
+
+    key: bytes
+    record: LoginRecord
+
+
+class LiveSessions:
+    """All sessions of a deployment, as one process sees them. Raises `StoreError`: answer 503.
+
+    `clock` gives the present, `monotonic` seconds for the local caches, `new_id` 256 random bits in 43 characters.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: SessionStore,
+        login_host: str,
+        clock: Clock,
+        limits: SessionLimits | None = None,
+        new_id: NewId = lambda: secrets.token_urlsafe(32),
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.login_host = login_host
+        self._store = store
+        self._clock = clock
+        self._limits = limits or SessionLimits()
+        self._new_id = new_id
+        self._monotonic = monotonic
+        self._epoch = store.epoch()
+        # A plain dict: this is read for every request, and a TTLCache would cost more than all the rest of it.
+        self._sessions: dict[bytes, tuple[str, Session, float]] = {}
+        self._touched: TTLCache[bytes, bool] = TTLCache(CACHE_SIZE, TOUCHED, timer=monotonic)
+
+    def cached(self, host: str, cookie: str) -> Session | None:
+        """The session, if it was looked up in the last seconds and nothing was revoked since; no I/O. Else ask
+        `session_for`."""
+        epoch = self._store.epoch()
+        if epoch != self._epoch:
+            self._sessions.clear()
+            self._epoch = epoch
+            return None
+        found = self._sessions.get(_sha256(cookie.encode("utf-8", "replace")).digest())
+        if found is None:
+            return None
+        owner, session, until = found
+        if owner != host or until <= self._monotonic() or session.expires <= self._clock():
+            return None
+        return session
+
+    async def session_for(self, host: str, cookie: str | None) -> Session | None:
+        """The session that a host's cookie stands for, or None: sign in. A use keeps it from idling out."""
+        if cookie is None or not is_id(cookie):
+            return None
+        session = self.cached(host, cookie)
+        if session is not None:
+            return session
+        epoch = self._store.epoch()
+        found = await self._child(host, cookie)
+        if found is None:
+            return None
+        child_key, _, login = found
+        await self._touch(*found)
+        session = login.record.session()
+        # What was dropped while we read must not be remembered: then the counter has moved on.
+        if self._store.epoch() == epoch == self._epoch:
+            self._remember(child_key, host, session)
+        return session
+
+    async def login_for(self, cookie: str | None) -> Login | None:
+        """The login behind `__Host-casb_l`, or None."""
+        if cookie is None or not is_id(cookie):
+            return None
+        found = await self._child(self.login_host, cookie)
+        if found is None:
+            return None
+        await self._touch(*found)
+        return found[2]
+
+    async def sign_out(self, host: str, cookie: str | None) -> LoginRecord | None:
+        """End the login behind a host's cookie, on every host; what it was, or None when there was none."""
+        found = await self._child(host, cookie) if cookie is not None and is_id(cookie) else None
+        if found is None:
+            return None
+        await self.end(found[2])
+        return found[2].record
+
+    async def revoke_session(self, session_id: str) -> int:
+        """End the login that a logged session id names; the number of records removed."""
+        return await self._store.drop_index(f"session:{session_id}")
+
+    async def revoke_user(self, user_id: str) -> int:
+        """End every login of a person (`User.id`); the number of records removed."""
+        return await self._store.drop_index(f"user:{user_id}")
+
+    async def revoke_sid(self, provider_id: str, sid: str) -> int:
+        """End the logins that came of one of the provider's own sessions (front-channel logout)."""
+        return await self._store.drop_index(_sid_index(provider_id, sid)) if sid else 0
+
+    async def revoke_subject(self, provider_id: str, issuer: str, subject: str) -> int:
+        """End the logins of a person as the provider names them (back-channel logout)."""
+        return await self._store.drop_index(_subject_index(provider_id, issuer, subject))
+
+    async def save(self, login: Login) -> None:
+        """Keep a login, new or changed, until it idles out."""
+        record = login.record
+        await self._store.put("login", login.key, dump(record), ttl=self._ttl(record), indexes=_indexes(login))
+
+    async def end(self, login: Login) -> None:
+        """End a login and every host's share in it."""
+        await self._store.drop_index(_login_index(login.key))
+
+    async def open(self, login: Login, host: str, app: str = "") -> str:
+        """A new cookie value for a host's share in a login."""
+        cookie = self._new_id()
+        child = ChildRecord(login=login.key.hex(), host=host, app=app)
+        await self._store.put(
+            "child", key_of(cookie), dump(child), ttl=self._ttl(login.record), indexes=_indexes(login)
+        )
+        return cookie
+
+    async def _retire(self, host: str, cookie: str | None, login: Login) -> None:
+        """End a cookie that was replaced: at once if it was another login's, else in a moment."""
+        found = await self._child(host, cookie) if cookie is not None and is_id(cookie) else None
+        if found is None:
+            return
+        key, child, old = found
+        if old.key == login.key:
+            value = dump(replace(child, retired=True))
+            await self._store.put("child", key, value, ttl=RETIRED, indexes=_indexes(login))
+        else:
+            await self._store.drop("child", key)
+
+    def _remember(self, key: bytes, host: str, session: Session) -> None:
+        now = self._monotonic()
+        if len(self._sessions) >= CACHE_SIZE:
+            self._sessions = {key: found for key, found in self._sessions.items() if found[2] > now}
+            if len(self._sessions) >= CACHE_SIZE:
+                self._sessions.clear()
+        self._sessions[key] = (host, session, now + CACHED)
+
+    async def _child(self, host: str, cookie: str) -> tuple[bytes, ChildRecord, Login] | None:
+        key = key_of(cookie)
+        data = await self._store.get("child", key)
+        if data is None:
+            return None
+        child = load(ChildRecord, data)
+        if child.host != host:
+            return None
+        login = await self._login_at(child.login_key)
+        return None if login is None else (key, child, login)
+
+    async def _login_at(self, key: bytes) -> Login | None:
+        data = await self._store.get("login", key)
+        if data is None:
+            return None
+        record = load(LoginRecord, data)
+        return Login(key=key, record=record) if record.expires > self._clock() else None
+
+    async def _touch(self, child_key: bytes, child: ChildRecord, login: Login) -> None:
+        if child.retired or child_key in self._touched:
+            return
+        ttl = self._ttl(login.record)
+        await self._store.touch("child", child_key, ttl=ttl)
+        await self._store.touch("login", login.key, ttl=ttl)
+        self._touched[child_key] = True
+
+    def _ttl(self, record: LoginRecord) -> float:
+        return remaining(self._clock(), record.expires, self._limits.idle)
+
+
+def _login_index(key: bytes) -> str:
+    return f"login:{key.hex()}"
+
+
+def _subject_index(provider: str, issuer: str, subject: str) -> str:
+    return f"sub:{provider}\0{issuer}\0{subject}"  # No claim we accept has a control character.
+
+
+def _sid_index(provider: str, sid: str) -> str:
+    return f"sid:{provider}\0{sid}"
+
+
+def _indexes(login: Login) -> tuple[str, ...]:
+    """The names under which a login and its hosts' shares are found to be ended."""
+    record = login.record
+    names = [
+        _login_index(login.key),
+        f"session:{record.id}",
+        f"user:{record.user.id}",
+        _subject_index(record.provider, record.issuer, record.subject),
+    ]
+    if record.idp_session:
+        names.append(_sid_index(record.provider, record.idp_session))
+    return tuple(names)
