@@ -126,7 +126,11 @@ def _links(page: bytes, change: Callable[[str], str]) -> list[tuple[str, dict[st
     tree = LexborHTMLParser(page.decode("utf-8", "replace"))
     found = []
     for node in tree.root.traverse() if tree.root else ():
-        urls = {key: change((value or "").translate(_BREAKS)) for key, value in node.attributes.items() if key in ("href", "src", "action")}
+        urls = {
+            key: change((value or "").translate(_BREAKS))
+            for key, value in node.attributes.items()
+            if key in ("href", "src", "action")
+        }
         if urls.get("src") != "/.casb/guard.js":
             found.append((node.tag or "", urls))
     return found
