@@ -94,13 +94,6 @@ ROWS: tuple[tuple[str, str, str, str, str], ...] = (
     ),
     (
         "F010",
-        "not a form with a file",
-        "What was posted to the page for opening files is malformed, or holds no file.",
-        "Use the page itself, and choose the encrypted file (its name ends in .age).",
-        "",
-    ),
-    (
-        "F011",
         "the opened file cannot be written",
         "The folder is missing, read-only or full, or the name is taken.",
         "Name another place with -o.",

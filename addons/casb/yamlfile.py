@@ -28,6 +28,7 @@ _PARSER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 30
 MAX_ERRORS = 100
+MAX_MESSAGE = 300
 
 type Path = tuple[str | int, ...]
 type Scalar = str | int | float | bool | None
@@ -117,6 +118,8 @@ class Report:
 
     def add(self, number: str, message: str, where: Where, hint: str = "") -> None:
         """One error; `number` is the code without its prefix."""
+        if len(message) > MAX_MESSAGE:  # A text of the file in it.
+            message = message[: MAX_MESSAGE - 1] + "…"
         self.errors.append(self.kind(self.prefix + number, message, where, hint))
 
     def at(self, number: str, message: str, line: int, column: int, hint: str = "") -> None:
@@ -138,7 +141,7 @@ class Report:
 def did_you_mean(word: str, words: Iterable[str]) -> str:
     """A hint for a misspelled word: the closest known one, or all of them when they are few."""
     known = sorted(set(words))
-    close = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.65) if len(word) <= 100 else []
     if close:
         return f"did you mean '{close[0]}'?"
     return f"known: {', '.join(known)}" if 0 < len(known) <= 40 else ""
@@ -277,7 +280,8 @@ class _Builder:
         if len(self.open) >= MAX_DEPTH:
             self.report.at("006", f"nested more than {MAX_DEPTH} levels deep", line, column)
             return False
-        node = Node(line, column, {} if isinstance(event, yaml.MappingStartEvent) else [])
+        mapping = isinstance(event, yaml.MappingStartEvent)
+        node = Node(line, column, {} if mapping else [], faulty=event.tag is not None)
         self._add(node)
         self.open.append(_Open(node))
         return True
@@ -342,7 +346,7 @@ class _Builder:
             self.report.at("003", f"control character U+{ord(control[0]):04X}", line, column, "remove it")
             return Node(line, column, "", faulty=True)
         if event.style or event.tag is not None:
-            return Node(line, column, text)
+            return Node(line, column, text, faulty=event.tag is not None)
         value, fault = _resolve(text)
         if fault:
             self.report.at("011", *_with_place(fault, line, column))
@@ -352,10 +356,16 @@ class _Builder:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
         lines = text.split("\n")
-        current = lines[line - 1] if 0 < line <= len(lines) else ""
+        current = lines[line - 1][:1000] if 0 < line <= len(lines) else ""
+        before = next((each for each in reversed(lines[: max(line - 1, 0)]) if each.strip()), "")
+        special = _SPECIAL.search(current)
         problem = (error.problem or error.context or "it cannot be parsed").rstrip(".")
         if "\t" in current[: max(column, 1)]:
             hint = "indent with spaces, not with tabs"
+        elif _NO_SPACE.match(before):
+            hint = "put a space after the colon in the line before"
+        elif special and special.start(1) < max(column, 1):
+            hint = f"a text that begins with {special[1]} needs quotes"
         elif "mapping values are not allowed" in problem:
             hint = "quote a text that has ': ' in it, or mend the indentation"
         elif error.context:
@@ -364,6 +374,11 @@ class _Builder:
         else:
             hint = ""
         self.report.at("005", f"this is not YAML: {problem}", line, column, hint)
+
+
+_NO_SPACE = re.compile(r"\s*(?:- )?[A-Za-z_]+:[^\s:]")
+_SPECIAL = re.compile(r"(?:^|: |- |\[|, )([*&!%@`]|\{[^}]*\}(?= *[^ ,\]}#])|\[[^\]]*\](?= *[^ ,\]}#]))")
+"""A value that begins with what YAML takes for something else, or with a bracket and goes on behind it."""
 
 
 def _mark(event: yaml.Event) -> tuple[int, int]:
@@ -572,8 +587,9 @@ def _tell(shape: type[Any], root: Node, fault: _Fault, report: Report) -> None:
                 "015", f"key '{name}' is missing", _place(report.file, node, key=True), _one_line(fault.path[:-1])
             )
     elif fault.kind == "unexpected_keyword_argument":
-        known = _keys_at(shape, fault.path[:-1])
-        report.add("013", f"unknown key '{name}'", _place(report.file, node, key=True), did_you_mean(name, known))
+        many = len(report.errors) > MAX_ERRORS  # Then the hint would not be shown.
+        hint = "" if many else did_you_mean(name, _keys_at(shape, fault.path[:-1]))
+        report.add("013", f"unknown key '{name}'", _place(report.file, node, key=True), hint)
     elif fault.kind in ("literal_error", "enum"):
         _tell_word(fault, name, where, report)
     elif fault.kind in _KINDS or fault.kind == "one_of":
@@ -591,10 +607,11 @@ def _tell_word(fault: _Fault, name: str, where: Where, report: Report) -> None:
     expected = str(fault.context.get("expected", ""))
     noun = _singular(name) if fault.path and isinstance(fault.path[-1], int) else name
     words = re.findall(r"'([^']*)'", expected)
-    if isinstance(fault.given, str):
+    if isinstance(fault.given, str) and words:
         report.add("014", f"unknown {noun} '{fault.given[:60]}'", where, did_you_mean(fault.given, words))
     else:
-        report.add("016", f"'{noun}' must be {expected}, not {describe(fault.given)}", where)
+        hint = "" if words else f"write {expected} without quotes" if isinstance(fault.given, str) else ""
+        report.add("016", f"'{noun}' must be {expected}, not {describe(fault.given)}", where, hint)
 
 
 def _wants_quotes(expected: str, given: Any) -> bool:

@@ -97,10 +97,12 @@ def eventually[T](what: Callable[[], T], seconds: float, pause: float = 0.1) -> 
 def records(stack: Stack, **filters: str) -> list[dict[str, Any]]:
     """The activity log as `casb activity` exports it."""
     options = [part for name, value in filters.items() for part in (f"--{name}", value)]
-    status, output, errors = casb(stack, "activity", "--config", str(stack.config), "--format", "json", *options)
+    status, output, errors = casb(
+        stack, "activity", "--config", str(stack.config), "--format", "ndjson", "--limit", "0", *options
+    )
     if status:
         raise RuntimeError(f"casb activity failed: {errors}")
-    return [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+    return [json.loads(line) for line in output.split("\n") if line]
 
 
 def process_of(stack: Stack, marker: str) -> int:

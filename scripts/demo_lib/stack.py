@@ -210,7 +210,7 @@ class Stack:
             "sidecar": {
                 "public_url": self.portal,
                 "admins": {
-                    "local": True,
+                    "local": False,
                     "provider": "entra",
                     "group": ADMINS,
                     "client_id": PORTAL_CLIENT,

@@ -17,7 +17,7 @@ from playwright.sync_api import BrowserContext
 
 from demo_lib.looking import NAVIGATION, Answer, ask, eventually, process_of, records
 from demo_lib.stack import casb
-from demo_lib.story import Stage, leaks, must, must_be_blocked
+from demo_lib.story import SEALED, Stage, leaks, must, must_be_blocked
 
 IN_FORCE = 2.0  # seconds: contracts.md section 3
 
@@ -36,11 +36,12 @@ def policy_changes(stage: Stage, activity: str) -> None:
     with stage.scene("an admin's edit is in force within two seconds, in sessions that run"):
         must_be_blocked(payroll(), (stack.files.folder / "payroll.xlsx").read_bytes())
         path.write_text(_disabled(original, policy))
-        took = _seconds_until(lambda: "x-casb-activity" not in payroll().headers)
+        took = _seconds_until(lambda: payroll().body.startswith(SEALED))  # The next strictest policy decides now.
         must(took <= IN_FORCE, f"the edit was in force only after {took:.1f} s")
         path.write_text(original)
-        took = _seconds_until(lambda: "x-casb-activity" in payroll().headers)
+        took = _seconds_until(lambda: not payroll().body.startswith(SEALED))
         must(took <= IN_FORCE, f"taking it back was in force only after {took:.1f} s")
+        must_be_blocked(payroll(), (stack.files.folder / "payroll.xlsx").read_bytes())
     with stage.scene("a broken edit is reported with file, line and column, and changes nothing"):
         broken = original.replace("action:", "acton:", 1)
         where = broken[: broken.index("acton:")].count("\n") + 1
@@ -59,7 +60,7 @@ def policy_changes(stage: Stage, activity: str) -> None:
 
 def _policy_behind(stage: Stage, activity: str) -> tuple[str, Path]:
     """Id and file of the policy that decided an activity, as the log says."""
-    found = eventually(lambda: [each for each in records(stage.stack) if each["id"] == activity], 10)
+    found = eventually(lambda: records(stage.stack, id=activity), 10)
     must(found, f"the log has no activity {activity}")
     policy = found[0]["policy"]
     reason = next(each for each in found[0]["reasons"] if each["policy"] == policy)
@@ -97,10 +98,10 @@ def explanation(stage: Stage, activity: str) -> None:
         page = admin.new_page()
         page.goto(stack.portal + "/")
         stage.picture(page, "portal-sign-in")
-        page.get_by_role("link", name=re.compile("organisation|entra|single sign-on", re.IGNORECASE)).first.click()
+        page.get_by_role("link", name="Sign in with your organisation").click()
         page.locator('button[value="admin@contoso.example"]').click()
         page.wait_for_url(lambda url: url.startswith(stack.portal))
-        page.goto(f"{stack.portal}/activities?q={activity}")
+        page.goto(f"{stack.portal}/activities?id={activity}")
         page.get_by_text(activity).first.wait_for()
         stage.picture(page, "portal-activity-log")
         page.goto(f"{stack.portal}/activities/{activity}")

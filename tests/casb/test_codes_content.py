@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import casb
+from casb.codes import CODES
 from casb.codes_content import ROWS
 
 
@@ -20,3 +21,7 @@ def test_codes_match_the_sources() -> None:
 def test_every_row_is_complete() -> None:
     for _, *texts in ROWS:
         assert all(texts[:3])
+
+
+def test_every_row_can_be_explained() -> None:
+    assert {row[0] for row in ROWS} <= set(CODES)

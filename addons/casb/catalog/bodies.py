@@ -32,7 +32,7 @@ class NameSource(Enum):
 
 def name_source(app: App | None, request: RequestFacts) -> NameSource | None:
     """Where the body holds the name of the file, when only the body does; None when reading it would tell nothing."""
-    if request.upload_name is not None or request.method not in ("POST", "PUT", "PATCH"):
+    if request.upload_name is not None:
         return None
     form = request.content_type == "multipart/form-data"
     signature = signature_of(app, request)

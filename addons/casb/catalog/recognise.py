@@ -4,8 +4,9 @@ Independent of the app first (S17): attachments, media types, multipart, raw bod
 app's `signatures` say. Where both a harmless and a file reading are possible, it is a file: a policy that does not
 concern it costs nothing, an exchange that is not recognised escapes all of them.
 
-Fetch Metadata (`RequestFacts.mode`) is the browser's word and can be forged by whoever holds the session. So no mode
-turns a file into nothing; it decides only about types that pages are made of.
+Fetch Metadata (`RequestFacts.mode`) is the browser's word and can be forged by whoever holds the session, and so can
+the method: there are servers that do the same whatever it is. So neither turns a file into nothing; they decide only
+about types that pages are made of.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ NOTHING = "none"
 """The activity of a signature for traffic that looks like an up- or download and is neither."""
 
 _AT_RESPONSE = frozenset({ActivityType.DOWNLOAD, ActivityType.VIEW})
-_BODYLESS = frozenset({"HEAD", "OPTIONS", "TRACE", "CONNECT"})
+_WRITING = frozenset({"POST", "PUT", "PATCH"})
 _DAV = {
     "DELETE": ActivityType.DELETE,
     "MOVE": ActivityType.EDIT,
@@ -56,12 +57,10 @@ def recognise_request(app: App | None, request: RequestFacts) -> Recognised | No
             return None if request.upload_name == "" else (activity, _named_upload(request))
         if activity not in _AT_RESPONSE and not hides_upload(signature, request):
             return activity, file_in_path(request)
-    if request.mode is RequestMode.WEBSOCKET or request.method in _BODYLESS:
-        return None
+    if _is_upload(request):
+        return ActivityType.UPLOAD, _named_upload(request)
     activity = _DAV.get(request.method)
-    if activity is not None:
-        return activity, file_in_path(request)
-    return (ActivityType.UPLOAD, _named_upload(request)) if _is_upload(request) else None
+    return None if activity is None else (activity, file_in_path(request))
 
 
 def recognise_response(app: App | None, request: RequestFacts, response: ResponseFacts) -> Recognised | None:
@@ -71,7 +70,7 @@ def recognise_response(app: App | None, request: RequestFacts, response: Respons
     """
     if not 200 <= response.status < 300 or response.status in (204, 205):
         return None
-    if request.method in _BODYLESS or request.mode is RequestMode.WEBSOCKET:
+    if request.method in ("HEAD", "CONNECT"):
         return None
     signature = signature_of(app, request)
     name = response.filename or name_in_path(request.path)
@@ -128,15 +127,17 @@ def file_in_path(request: RequestFacts) -> FileFacts | None:
 
 
 def _is_upload(request: RequestFacts) -> bool:
-    if request.method not in ("POST", "PUT", "PATCH"):
-        return False
-    if request.upload_name is not None:
-        return request.upload_name != ""
     media_type = request.content_type
+    if request.upload_name is not None and (media_type or request.method in _WRITING):
+        return request.upload_name != ""
     if media_type.startswith("multipart/"):
         return media_type != "multipart/mixed"  # Batches of API calls (OData, Google).
     kind = kind_of(media_type)
-    if kind in (Kind.FILE, Kind.PICTURE, Kind.PAGE, Kind.ASSET):
+    if kind in (Kind.FILE, Kind.PICTURE):
+        return True
+    if request.method not in _WRITING:
+        return False
+    if kind in (Kind.PAGE, Kind.ASSET):
         return True
     extension = extension_of(name_in_path(request.path))
     if request.method == "PUT":
@@ -172,11 +173,12 @@ def _is_download(kind: Kind, extension: str, request: RequestFacts, response: Re
         return not (mode is RequestMode.SUBRESOURCE and unlabelled and extension in ASSET_EXTENSIONS)
     document = extension in DOCUMENT_EXTENSIONS
     if kind is Kind.PICTURE:
-        return mode in (RequestMode.NAVIGATION, RequestMode.OTHER)
+        return mode not in (RequestMode.FETCH, RequestMode.SUBRESOURCE)
     if kind in (Kind.TEXT, Kind.ASSET):
         return document
     if kind is Kind.UNSAID:
-        return response.content_length != 0 and (document or mode is RequestMode.NAVIGATION)
+        asked = request.method == "GET" and mode is not RequestMode.SUBRESOURCE
+        return response.content_length != 0 and (document or asked)
     if kind is Kind.DATA:
         return mode is RequestMode.NAVIGATION and (document or extension in DATA_EXTENSIONS)
     return False

@@ -97,13 +97,13 @@ def _target(out: str) -> Iterator[BinaryIO]:
     try:
         descriptor = os.open(partial_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     except OSError as error:
-        raise ContentError("F011", f"{out} cannot be written ({error.strerror})") from None
+        raise ContentError("F010", f"{out} cannot be written ({error.strerror})") from None
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield file
         os.link(partial_path, path)  # fails when somebody made the name in the meantime
     except OSError as error:
-        raise ContentError("F011", f"{out} cannot be written ({error.strerror})") from None
+        raise ContentError("F010", f"{out} cannot be written ({error.strerror})") from None
     finally:
         partial_path.unlink()
 

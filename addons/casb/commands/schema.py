@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from casb.config import schemas
-from casb.policy.reference import in_manual, policy_schema, test_schema
+from casb.policy.reference import cases_schema, in_manual, policy_schema
 
 KINDS = ("policy", "test", "casb", "app", "ranges")
 
@@ -44,7 +44,7 @@ def schema_of(kind: str) -> dict[str, Any]:
     if kind == "policy":
         return policy_schema()
     if kind == "test":
-        return test_schema()
+        return cases_schema()
     return schemas()[kind]
 
 

@@ -30,7 +30,7 @@ from casb.inspection.media_types import (
     XLSX,
     ZIP,
 )
-from casb.inspection.zips import Directory
+from casb.inspection.zips import END, Directory
 
 HEAD = 64 * 1024
 """How many leading bytes are looked at."""
@@ -133,7 +133,7 @@ def detect(file: BinaryIO, size: int) -> str:
     file.seek(0)
     head = file.read(HEAD)
     found = detect_head(head, whole=len(head) == size)
-    if found == ZIP:
+    if is_zip(file, size, found):
         return _in_zip(file, size)
     if found == OLE:
         return _in_ole(file)
@@ -156,6 +156,23 @@ def detect_head(head: bytes, *, whole: bool = False) -> str:
     if found := _structured(head):
         return found
     return _text(head, whole=whole)
+
+
+def is_zip(file: BinaryIO, size: int, outer: str) -> bool:
+    """Whether to read the file as a ZIP: by its beginning or, behind bytes that say nothing, by its end.
+
+    ZIP readers look for the directory at the end, so bytes put in front do not hide a document from them.
+    """
+    if outer not in (OCTETS, TEXT):
+        return outer == ZIP
+    length = min(size, END)
+    file.seek(size - length)
+    if b"PK\x05\x06" not in file.read(length):
+        return False
+    try:
+        return bool(Directory(file, size).members)
+    except ContentError as error:
+        return error.code != "F101"
 
 
 def _structured(head: bytes) -> str | None:

@@ -115,8 +115,8 @@ def _scan(file: Source, size: int, name: str, declared_type: str | None) -> File
 def _structure(file: Source, size: int, detected: str) -> tuple[tuple[Label, ...], Why | None]:
     """Labels, and why the content cannot be read, if so. Raises whatever damaged content leads to."""
     file.seek(0)
-    head = file.read(16)
-    if head[:4] in (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08"):
+    head = file.read(filetype.HEAD)
+    if filetype.is_zip(file, size, filetype.detect_head(head)):
         directory = Directory(file, size)
         directory.require_harmless()
         if directory.encrypted:

@@ -22,6 +22,9 @@ INFLATED = 256 * 1024 * 1024
 
 _END = struct.Struct("<4s4H2LH")
 _END_64 = struct.Struct("<4sQ2H2L4Q")
+END = _END.size + 0xFFFF
+"""Within so many bytes of the end of a file its directory is announced."""
+
 _LOCATOR_64 = struct.Struct("<4sLQL")
 _ENTRY = struct.Struct("<4s6H3L5H2L")
 _LOCAL = struct.Struct("<4s5H3L2H")
@@ -111,7 +114,7 @@ class Directory:
 
 def _find(file: BinaryIO, size: int) -> tuple[int, bytes]:
     """By how much all offsets are off (bytes put in front), and the directory's bytes."""
-    length = min(size, _END.size + 0xFFFF)
+    length = min(size, END)
     file.seek(size - length)
     tail = file.read(length)
     at = tail.rfind(b"PK\x05\x06")

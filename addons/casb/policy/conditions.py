@@ -226,11 +226,7 @@ def _operator(each: Field, name: str, operand: Any, path: Path, context: Context
     if each.many:
         wanted = frozenset(value.casefold() for value in values)
         return _none_in(each, wanted) if name == "not" else _some_in(each, wanted)
-    try:
-        test = _test(each, name, values)
-    except Malformed as wrong:  # A regular expression, or an address.
-        _error(context, path, wrong.number, wrong.message, wrong.hint)
-        return None
+    test = _test(each, name, values)
     return _is_not(each.get, test) if name == "not" else _is(each.get, test)
 
 
@@ -278,6 +274,8 @@ def _value(each: Field, name: str, item: Any, context: Context, path: Path) -> s
         raise Malformed("016", f"'{each.name}' must be a text or a list of texts, not {describe(item)}", hint)
     if not item.strip():
         raise Malformed("017", f"'{each.name}' is an empty text, which nothing is", "write a value")
+    if name == "regex":
+        matchers.regex([item])
     if name not in ("any_of", "not"):
         return item
     if each.kind is Kind.ADDRESS:

@@ -18,6 +18,7 @@ from casb.control.pages import Page, error_page, html, redirect
 from casb.control.routes import Kind, Route
 from casb.model.app import App
 from casb.proxy import translate
+from casb.proxy.faults import log_fault
 from casb.proxy.incidents import incident
 from casb.proxy.runtime import Runtime
 from casb.proxy.sealed import sealed
@@ -140,7 +141,7 @@ class Gateway:
                 return None
             return self._check_address(data)
         except Exception:
-            logger.exception("connection refused")
+            log_fault(logger, "connection refused")
             data.server.error = "refused by casb: address could not be checked"
             return None
 
@@ -163,7 +164,7 @@ class Gateway:
         except OSError as error:
             data.server.error = f"name not found: {error}"
         except Exception:
-            logger.exception("connection refused")
+            log_fault(logger, "connection refused")
             data.server.error = "refused by casb: address could not be checked"
 
     def _own_ports(self) -> set[int]:

@@ -22,6 +22,8 @@ from mitmproxy import addonmanager, flow
 from mitmproxy.proxy import commands, events, mode_servers, server
 from mitmproxy.utils import asyncio_utils
 
+from casb.proxy.faults import log_fault
+
 logger = logging.getLogger(__name__)
 
 type Handler = Callable[..., Awaitable[None] | None]
@@ -101,7 +103,7 @@ class QuickHandler(mode_servers.ProxyConnectionHandler):
             await arguments[0].wait_for_resume()
 
     def _failed(self, hook: commands.StartHook, arguments: list[Any]) -> None:
-        logger.exception("hook failed, connection closed hook=%s", hook.name)
+        log_fault(logger, "hook failed, connection closed", hook=hook.name)
         subject = arguments[0] if arguments else None
         if isinstance(subject, flow.Flow) and subject.killable:
             subject.kill()
@@ -142,7 +144,7 @@ class QuickHandler(mode_servers.ProxyConnectionHandler):
                         else:
                             self._carry_out(command)
             except Exception:
-                logger.exception("proxy core failed, connection closed")
+                log_fault(logger, "proxy core failed, connection closed")
                 self.close_connection(self.client)
 
     def _carry_out(self, command: commands.Command) -> None:
@@ -202,9 +204,13 @@ def share_port() -> None:
     mode_servers.AsyncioServerInstance.listen = listen  # type: ignore[method-assign]
 
 
+_PLAIN = (mode_servers.ProxyConnectionHandler, vars(mitmproxy.flow)["uuid"], vars(mitmproxy.connection)["uuid"])
+
+
 def pull() -> None:
-    """Put all levers in place."""
+    """Put all levers in place, or back where mitmproxy had them."""
     if not wanted():
+        mode_servers.ProxyConnectionHandler, mitmproxy.flow.uuid, mitmproxy.connection.uuid = _PLAIN  # type: ignore[misc,attr-defined]
         return
     mode_servers.ProxyConnectionHandler = QuickHandler  # type: ignore[misc]
     cheap = _CheapIds()

@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from casb.control.pages import Page
 from casb.ports import SessionStore
+from casb.proxy.faults import log_fault
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ class Notices:
             await self._store.put("notice", key, value, ttl=LIFETIME)
         except Exception:
             # The refusal stands without its dialog.
-            logger.exception("notice not kept")
+            log_fault(logger, "notice not kept")
 
     async def fetch(self, session_id: str, activity_id: str) -> bytes | None:
         """The notice as JSON, for the session it was left for."""

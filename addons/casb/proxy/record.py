@@ -19,6 +19,7 @@ from casb.model.identity import Client, Device
 from casb.model.record import Record, to_json
 from casb.proxy import translate
 from casb.proxy.control import Control
+from casb.proxy.faults import log_fault
 from casb.proxy.ids import ulid
 from casb.proxy.runtime import Runtime, now
 from casb.proxy.translate import State
@@ -73,7 +74,7 @@ class Recorder:
             if record is not None:
                 self.runtime.log(record)
         except Exception:
-            logger.exception("failure not recorded flow=%s", flow.id)
+            log_fault(logger, "failure not recorded", flow=flow.id)
         state.failure = ""
 
     def _upstream(self, flow: http.HTTPFlow, state: State) -> None:
@@ -85,7 +86,7 @@ class Recorder:
             state.failure_id = ulid()
             self.runtime.log(upstream_record(state, flow.error.msg))
         except Exception:
-            logger.exception("origin failure not recorded flow=%s", flow.id)
+            log_fault(logger, "origin failure not recorded", flow=flow.id)
 
 
 def upstream_record(state: State, message: str) -> Record:

@@ -25,6 +25,7 @@ from casb.errors import ContentError, Where
 from casb.model.activity import ResponseFacts
 from casb.model.identity import Device, DeviceTag, User
 from casb.proxy import translate
+from casb.proxy.faults import log_fault
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ class FlowLog:
             os.write(self._file, scrubbed(flow))
         except Exception:
             # Recording is a tester's aid: the activity log does not depend on it.
-            logger.exception("flow not recorded flow=%s", flow.id)
+            log_fault(logger, "flow not recorded", flow=flow.id)
 
 
 def scrubbed(flow: http.HTTPFlow) -> bytes:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from casb.control.snapshot import Snapshot, build_snapshot
 from casb.errors import CasbError, Problems
+from casb.proxy.faults import log_fault
 from casb.proxy.runtime import Runtime
 from casb.store.folder import fingerprint, load
 from casb.store.geo import open_geo
@@ -42,7 +43,7 @@ class Reload:
             try:
                 await self.look()
             except Exception:
-                logger.exception("the configuration folder cannot be watched folder=%s", self.folder)
+                log_fault(logger, "the configuration folder cannot be watched", folder=self.folder)
 
     async def look(self) -> None:
         """Load what changed since the last look."""

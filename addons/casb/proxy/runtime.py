@@ -49,6 +49,7 @@ class Runtime:
     protector: AgeProtector
     scanner: Scanner
     log: Log
+    close: Callable[[], None] = lambda: None
     problems: list[str] = field(default_factory=list)  # why the newest configuration is not in force
     counters: Counter[str] = field(default_factory=Counter)
     routes: TTLCache[tuple[str, int, bool], Route] = field(default_factory=lambda: TTLCache(20_000, 300))

@@ -15,6 +15,7 @@ from typing import Any
 from mitmproxy import http
 
 from casb.proxy import translate
+from casb.proxy.faults import log_fault
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ def sealed[A](hook: Hook[A]) -> Hook[A]:
                 return None
             result = hook(self, flow)
         except Exception:
-            logger.exception("hook failed, exchange refused phase=%s flow=%s", phase, flow.id)
+            log_fault(logger, "hook failed, exchange refused", phase=phase, flow=flow.id)
             translate.refuse(flow, phase)
             return None
         if result is not None and inspect.isawaitable(result):
@@ -51,5 +52,5 @@ async def _finish(result: Awaitable[Any], flow: http.HTTPFlow, phase: str) -> No
     try:
         await result
     except Exception:
-        logger.exception("hook failed, exchange refused phase=%s flow=%s", phase, flow.id)
+        log_fault(logger, "hook failed, exchange refused", phase=phase, flow=flow.id)
         translate.refuse(flow, phase)

@@ -22,6 +22,7 @@ from casb.identity.sessions import PENDING_COOKIE, SESSION_COOKIE, cookie, is_sa
 from casb.model.activity import RequestMode
 from casb.model.identity import Session
 from casb.proxy import translate
+from casb.proxy.faults import log_fault
 from casb.proxy.incidents import incident
 from casb.proxy.runtime import Runtime
 from casb.proxy.sealed import sealed
@@ -230,7 +231,7 @@ class Sessions:
             except asyncio.CancelledError:
                 raise
             except Exception:
-                logger.exception("ended sessions could not be closed")
+                log_fault(logger, "ended sessions could not be closed")
 
     async def close_ended(self) -> None:
         """Close every connection, sockets and streams included, whose session has ended."""

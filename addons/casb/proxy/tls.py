@@ -18,6 +18,7 @@ from mitmproxy.proxy import mode_specs
 from OpenSSL import SSL
 
 from casb.control.routes import Kind, Route
+from casb.proxy.faults import log_fault
 from casb.proxy.runtime import Runtime
 
 logger = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ class TlsConfig(tlsconfig.TlsConfig):
         try:
             found = self._route(data, forward)
         except Exception:
-            logger.exception("no route, connection refused")
+            log_fault(logger, "no route, connection refused")
             found = None
         data.context.client.casb_route = found  # type: ignore[attr-defined]
         if found is not None and found.kind is Kind.TUNNEL:
@@ -74,7 +75,7 @@ class TlsConfig(tlsconfig.TlsConfig):
             self._start_client(data)
         except Exception:
             data.ssl_conn = None
-            logger.exception("no certificate, connection refused")
+            log_fault(logger, "no certificate, connection refused")
 
     def _start_client(self, data: tls.TlsData) -> None:
         found: Route | None = getattr(data.context.client, "casb_route", None)
@@ -111,7 +112,7 @@ class TlsConfig(tlsconfig.TlsConfig):
             self._start_server(data)
         except Exception:
             data.ssl_conn = None
-            logger.exception("no trust for the origin, connection refused")
+            log_fault(logger, "no trust for the origin, connection refused")
 
     def _start_server(self, data: tls.TlsData) -> None:
         server = data.conn

@@ -69,6 +69,7 @@ def build_runtime(snapshot: Snapshot, data: Path) -> tuple[Runtime, Spool]:
     sessions = SqliteSessions(data)
     spool = Spool(data / "spool", f"worker-{os.getpid()}", durable=True)
     runtime = Runtime(
+        close=sessions.close,
         snapshot=snapshot,
         sessions=sessions,
         sign_in=SignIn(
@@ -145,8 +146,10 @@ async def run(folder: Path, ready: Callable[[Master], None] = lambda master: Non
     try:
         await server.run()
     finally:
+        await server.addons.get("proxyserver").servers.update([])
         await runtime.scanner.close()
         spool.close()
+        runtime.close()
 
 
 async def supervised(folder: Path) -> None:

@@ -103,7 +103,7 @@ def millis(value: object) -> int:
     """RFC 3339 text to Unix milliseconds. Raises `StoreError` (S031)."""
     if isinstance(value, str) and RFC3339.fullmatch(value):
         try:
-            return round(datetime.fromisoformat(value).astimezone(UTC).timestamp() * 1000)
+            return round(datetime.fromisoformat(value.upper()).astimezone(UTC).timestamp() * 1000)
         except (ValueError, OverflowError):
             pass
     raise StoreError("S031", "time: not an RFC 3339 time")

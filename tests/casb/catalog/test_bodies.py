@@ -49,6 +49,7 @@ def ask(method: str = "POST", path: str = "/", content_type: str = "", **more: o
         (ask(content_type="application/octet-stream"), None, "a chunk holds no name"),
         (ask(content_type="application/json"), None, "an API call"),
         (ask("GET"), None, "no body"),
+        (ask("FETCH", content_type="multipart/form-data"), NameSource.FORM, "a method that nobody knows"),
     ],
 )
 def test_name_source(request_: RequestFacts, source: NameSource | None, why: str) -> None:

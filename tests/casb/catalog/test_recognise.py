@@ -78,6 +78,13 @@ def word(found: tuple[ActivityType, FileFacts | None] | None) -> str | None:
         (ask("OPTIONS", "/d/a.xlsx", FETCH), None, "preflight"),
         (ask("HEAD", "/d/a.xlsx", OTHER), None, "no body"),
         (ask("GET", "/ws", RequestMode.WEBSOCKET), None, "a socket"),
+        (ask("POST", "/x", RequestMode.WEBSOCKET, content_type="multipart/form-data"), "upload", "a forged mode"),
+        (ask("GET", "/x", FETCH, content_type="multipart/form-data"), "upload", "a server may not mind the method"),
+        (ask("DELETE", "/x", FETCH, content_type="multipart/form-data"), "upload", "nor this one"),
+        (ask("ANYTHING", "/x", FETCH, content_type="application/zip"), "upload", "nor an invented one"),
+        (ask("GET", "/x", FETCH, content_type="application/json"), None, "a careless client"),
+        (ask("GET", "/x", FETCH, upload_name="a.zip"), None, "a stray header, and no body"),
+        (ask("DELETE", "/x", FETCH, content_type="application/json"), "delete", "what to delete"),
         (ask("PROPFIND", "/d/", OTHER, content_type="application/xml"), None, "a WebDAV listing"),
     ],
 )  # fmt: skip
@@ -129,7 +136,12 @@ def test_recognise_request(request_: RequestFacts, expected: str | None, why: st
         (ask(path="/a.json"), told("application/json"), "download a.json", "a JSON file, opened"),
         (ask(path="/api/me"), told("application/json"), "view", "data, opened"),
         (ask(path="/a.bin"), told("", content_length=7), "download a.bin", "no type at all"),
-        (ask(path="/x", mode=FETCH), told("", content_length=7), None, "no type, by script"),
+        (ask(path="/x", mode=FETCH), told("", content_length=7), "download x", "no type, by script"),
+        (ask("POST", "/x", FETCH), told(""), None, "no type, the answer to a call"),
+        (ask(path="/f.woff2", mode=SUBRESOURCE), told(""), None, "a font without a type"),
+        (ask("OPTIONS", "/a.zip", FETCH), told("application/zip"), "download a.zip", "a server that minds no method"),
+        (ask(path="/a.zip", mode=RequestMode.WEBSOCKET), told("application/zip"), "download a.zip", "a forged mode"),
+        (ask(path="/a.png", mode=RequestMode.WEBSOCKET), told("image/png"), "download a.png", "a forged mode"),
         (ask(path="/a.docx", mode=FETCH), told("", content_length=7), "download a.docx", "no type, a file's name"),
         (ask(path="/x"), told("", content_length=0), "view", "nothing"),
         (ask(path="/a.iso", mode=FETCH), told("multipart/byteranges", 206), "download a.iso", "several ranges"),
@@ -261,7 +273,8 @@ FILE_TYPES = ["application/pdf", "application/zip", "application/octet-stream", 
 
 @settings(max_examples=150, deadline=None)
 @given(
-    st.sampled_from([NAVIGATION, FETCH, SUBRESOURCE, OTHER]),
+    st.sampled_from(["GET", "POST", "OPTIONS", "get", "ANYTHING"]),
+    st.sampled_from(RequestMode),
     st.booleans(),
     st.booleans(),
     st.sampled_from(FILE_TYPES),
@@ -269,9 +282,9 @@ FILE_TYPES = ["application/pdf", "application/zip", "application/octet-stream", 
     st.sampled_from([200, 203, 206]),
 )
 def test_no_claim_of_the_browser_turns_a_file_into_nothing(
-    mode: RequestMode, save_as: bool, frame: bool, media_type: str, extension: str, status: int
+    method: str, mode: RequestMode, save_as: bool, frame: bool, media_type: str, extension: str, status: int
 ) -> None:
-    request = ask(path=f"/d/file.{extension}", mode=mode, save_as=save_as, frame=frame)
+    request = ask(method, path=f"/d/file.{extension}", mode=mode, save_as=save_as, frame=frame)
     found = recognise_response(APP, request, told(media_type, status))
     assert found and found[0] is ActivityType.DOWNLOAD and found[1] and found[1].extension == extension
 
@@ -284,3 +297,17 @@ def test_any_facts_are_answered(method: str, path: str, mode: RequestMode, media
     request = ask(method, path, mode, content_type=media_type)
     for found in (recognise_request(SIGNED, request), recognise_response(SIGNED, request, told(media_type, status))):
         assert found is None or isinstance(found[0], ActivityType)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from(["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "post", "ANYTHING"]),
+    st.sampled_from(RequestMode),
+    st.sampled_from([*FILE_TYPES, "multipart/form-data", "multipart/related", "image/png"]),
+    st.sampled_from(["/", "/api/x", "/d/a.xlsx"]),
+)
+def test_no_claim_of_the_browser_turns_an_upload_into_nothing(
+    method: str, mode: RequestMode, media_type: str, path: str
+) -> None:
+    found = recognise_request(APP, ask(method, path, mode, content_type=media_type, content_length=5))
+    assert found and found[0] is ActivityType.UPLOAD

@@ -100,8 +100,14 @@ def test_a_program_with_a_zip_behind_it_is_a_program(files: Mapping[str, bytes])
     assert detect_bytes(b"MZ" + bytes(100) + files["some.zip"]) == "application/x-msdos-program"
 
 
-def test_bytes_in_front_of_the_parts_do_not_hide_a_document(files: Mapping[str, bytes]) -> None:
-    assert detect_bytes(b"PK\x03\x04" + bytes(30) + files["plain.docx"]) == OPENXML + "wordprocessingml.document"
+@pytest.mark.parametrize("front", [b"PK\x03\x04" + bytes(30), bytes(100), b"just some text\n", b"text\n" * 20_000])
+def test_bytes_in_front_do_not_hide_a_document(front: bytes, files: Mapping[str, bytes]) -> None:
+    assert detect_bytes(front + files["plain.docx"]) == OPENXML + "wordprocessingml.document"
+
+
+def test_talk_of_zip_is_no_zip() -> None:
+    assert detect_bytes(b"a directory begins with PK\x05\x06" + bytes(40)) == "application/octet-stream"
+    assert detect_bytes(b"hello\n" + b"PK\x05\x06 is how it begins, says the manual") == "application/octet-stream"
 
 
 @given(st.binary(max_size=400))

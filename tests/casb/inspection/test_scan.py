@@ -123,6 +123,10 @@ def test_bodies(body: bytes, why: str) -> None:
     assert outcome(scan(body, "a"))[0] == why
 
 
+def test_bytes_in_front_do_not_hide_a_label(files: Mapping[str, bytes]) -> None:
+    assert outcome(scan(b"\x00junk" + files["labelled.docx"], "a.txt")) == ("", "Confidential")
+
+
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     facts = scan(tmp_path / "nothing", "a.docx", None)
     assert facts == unscannable("a.docx", None, Why.UNREADABLE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tracemalloc
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -271,3 +272,17 @@ def test_a_mistyped_recipient_is_refused() -> None:
 def test_a_recipient_of_low_order_is_refused() -> None:
     with pytest.raises(ContentError, match="F009"):
         x25519_stanza(bytes(32), FILE_KEY, os.urandom(32))
+
+
+def test_memory_does_not_grow_with_the_file() -> None:
+    writer = Writer(FILE_KEY, NONCE, header([OURS], FILE_KEY))
+    reader = Reader(no_lookup)
+    piece = bytes(50_000)
+    tracemalloc.start()
+    try:
+        total = sum(len(reader.update(writer.update(piece))) for _ in range(400))
+        total += len(reader.update(writer.finish())) + len(reader.finish())
+        assert total == 400 * len(piece)
+        assert tracemalloc.get_traced_memory()[1] < 2 * 1024 * 1024
+    finally:
+        tracemalloc.stop()

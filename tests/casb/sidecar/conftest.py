@@ -3,60 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from asgi_client import Client
 from casb.settings import Secret, Settings
+from casb.sidecar import passwords
 from casb.sidecar.app import build_app
-from casb.sidecar.deployment import PolicyView, View
 from casb.sidecar.services import Services
+from casb.sidecar.signin import first_run_code
 from casb.store.portal_sqlite import PortalStore
 from casb.store.records_sqlite import Database, SqliteRecords
-from sample_records import FILES, NOTES, START
-
-TOKEN = "proxy-token-" + "x" * 32
-
-
-@dataclass
-class Hands:
-    """A clock that tests move."""
-
-    now: datetime = START + timedelta(hours=4)
-
-    def __call__(self) -> datetime:
-        return self.now
+from portal_user import set_up
+from sidecar_parts import TOKEN, FixedDeployment, Hands
 
 
-@dataclass
-class FixedDeployment:
-    """A deployment that is what tests say."""
-
-    present: View = field(
-        default_factory=lambda: View(
-            version="3f2a91c0",
-            apps=(FILES, NOTES),
-            policies=(
-                PolicyView(
-                    id="block-downloads-on-unmanaged-devices",
-                    name="Block downloads",
-                    kind="session",
-                    action="block",
-                    severity="high",
-                    file="unmanaged.yaml",
-                    line=3,
-                ),
-            ),
-            files=(),
-            read=datetime(2026, 3, 2, tzinfo=UTC),
-        )
-    )
-
-    def view(self) -> View:
-        return self.present
+@pytest.fixture(autouse=True)
+def quick_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashing takes long on purpose; here it need not."""
+    monkeypatch.setattr(passwords, "_N", 2**4)
+    monkeypatch.setattr(passwords, "_NOBODY", passwords._NOBODY.replace("$32768$", "$16$"))
 
 
 @pytest.fixture
@@ -88,3 +55,12 @@ def client(services: Services) -> Iterator[Client]:
     opened = Client(build_app(services), "http://127.0.0.1:8090")
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def grace(client: Client, services: Services) -> Client:
+    """The client, with an admin called grace signed in."""
+    code = first_run_code(services.settings, services.portal)
+    assert code
+    assert set_up(client, code).status_code == 303
+    return client
