@@ -147,6 +147,13 @@ ROWS: tuple[tuple[str, str, str, str, str], ...] = (
         "",
     ),
     (
+        "S060",
+        "the configuration in force cannot be read",
+        "`in-force.json` in the data folder is missing or damaged; the proxy makes it at its start.",
+        "Start the proxy again with a configuration folder that `casb check` finds good.",
+        "",
+    ),
+    (
         "R001",
         "not a recording",
         "The file is neither mitmproxy flows nor HAR, or it is cut off.",

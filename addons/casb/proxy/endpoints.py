@@ -9,10 +9,11 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from html import escape
-from urllib.parse import parse_qs, parse_qsl, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from mitmproxy import http
 
+from casb.connectors.signin import parse_answer
 from casb.control.exchange import Party, access
 from casb.control.pages import Page, error_page, facts_list, html, json_page, redirect
 from casb.control.routes import Kind
@@ -204,7 +205,9 @@ class Endpoints:
             return await self._whoami(state)
         header = state.fields.get(b"cookie", b"").decode("latin-1")
         authority = state.route.authority
-        done = await self.runtime.sign_in.redeem(authority, code, cookie(header, PENDING_COOKIE))
+        done = await self.runtime.sign_in.redeem(
+            authority, code, cookie(header, PENDING_COOKIE), previous=cookie(header, SESSION_COOKIE)
+        )
         steered = self._log_on(state, done.session)
         if not steered:
             return redirect(f"https://{state.route.origin_authority}{done.pending.target}")
@@ -364,7 +367,7 @@ class Endpoints:
 
     async def posted_callback(self, flow: http.HTTPFlow, state: State) -> Page:
         """`response_mode=form_post` comes cross-site, without our Lax cookies: one form of ours brings them back."""
-        fields = _form(flow)
+        fields = parse_answer(_form(flow))
         inputs = "".join(
             f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">' for name, value in fields.items()
         )
@@ -380,9 +383,9 @@ class Endpoints:
     async def callback(self, flow: http.HTTPFlow, state: State) -> Page:
         """Back from the provider: a login, then the code for the app that waits."""
         if flow.request.method == "POST":
-            params = _form(flow)
+            params = parse_answer(_form(flow))
         else:
-            params = dict(parse_qsl(flow.request.path.partition("?")[2], keep_blank_values=True))
+            params = parse_answer(flow.request.path.partition("?")[2])
         header = state.fields.get(b"cookie", b"").decode("latin-1")
         result = await self.runtime.sign_in.callback(
             cookie(header, FLOW_COOKIE),
@@ -401,9 +404,8 @@ class Endpoints:
 
     async def backchannel(self, flow: http.HTTPFlow, state: State) -> Page:
         """OpenID Connect Back-Channel Logout 1.0: 200 when done, 400 when the token is not what it must be."""
-        token = _form(flow).get("logout_token", "")
-        provider = next(iter(state.snapshot.settings.providers)).id
-        await self.runtime.sign_in.backchannel_logout(provider, token)
+        token = parse_answer(_form(flow)).get("logout_token", "")
+        await self.runtime.sign_in.backchannel_logout("", token)
         return json_page(200, {"casb": "signed-out"})
 
     async def frontchannel(self, flow: http.HTTPFlow, state: State) -> Page:
@@ -461,6 +463,5 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
 
 
-def _form(flow: http.HTTPFlow) -> dict[str, str]:
-    body = (flow.request.raw_content or b"")[:262_144]
-    return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=50))
+def _form(flow: http.HTTPFlow) -> str:
+    return (flow.request.raw_content or b"").decode("latin-1")

@@ -238,7 +238,7 @@ class Sessions:
         verdicts: dict[tuple[str, str], bool] = {}
         for identifier, key in list(self.live.items()):
             if key not in verdicts:
-                verdicts[key] = await self.runtime.sign_in.session_for(*key) is not None
+                verdicts[key] = await self.runtime.sign_in.session_for(*key, touch=False) is not None
             if not verdicts[key]:
                 self.live.pop(identifier, None)
                 handler = ctx.master.addons.get("proxyserver").connections.get(identifier)

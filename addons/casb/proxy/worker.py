@@ -52,12 +52,18 @@ def providers(settings: Settings) -> list[OidcProvider]:
 def follow_providers(runtime: Runtime) -> None:
     """Sign in at the providers that the newest configuration names."""
     used = runtime.snapshot.settings.providers
+    endings: set[asyncio.Future[None]] = set()
 
     def swapped(snapshot: Snapshot) -> None:
         nonlocal used
         if snapshot.settings.providers != used:
             used = snapshot.settings.providers
+            old = runtime.sign_in.providers.values()
             runtime.sign_in.providers = {each.settings.id: each for each in providers(snapshot.settings)}
+            for each in [one for one in old if isinstance(one, OidcProvider)]:
+                closing = asyncio.ensure_future(each.close())
+                endings.add(closing)
+                closing.add_done_callback(endings.discard)
 
     runtime.on_swap.append(swapped)
 
