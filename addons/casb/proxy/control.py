@@ -13,7 +13,7 @@ from casb.catalog.bodies import name_source
 from casb.control.exchange import Exchange, Party, Stage, access
 from casb.control.pages import Refusal, notice, refusal_page
 from casb.control.routes import Kind
-from casb.errors import ContentError
+from casb.errors import ContentError, StoreError
 from casb.model.activity import ActivityType
 from casb.model.decision import Action, Answer, Effect, Hold, Pass, Protect
 from casb.model.file import FileFacts
@@ -221,9 +221,10 @@ class Control:
             raise LookupError("nothing to protect")
         why = protect.cannot(flow, state)
         if why:
-            effect = exchange.refuse("protect.impossible", f"action: protect using {using}", why)
+            effect = exchange.fall_back("protect.impossible", f"action: protect using {using}", why)
             self._write(flow, state)
-            self._refuse(flow, state, effect, phase)
+            if isinstance(effect, Answer):
+                self._refuse(flow, state, effect, phase)
             return
         self._write(flow, state)
         protect.begin(flow, state, self.runtime.protector, self.notices)
@@ -307,7 +308,14 @@ class Control:
         if exchange is None:
             return
         for record in exchange.records[state.written :]:
-            self.runtime.log(record)
+            try:
+                self.runtime.log(record)
+            except StoreError:
+                # Whoever prefers availability says so for the app; otherwise what cannot be recorded is refused.
+                if exchange.app.on_failure != "allow":
+                    raise
+                self.runtime.counters["unrecorded"] += 1
+                log_fault(logger, "record not kept, on_failure is allow", activity=record.activity.id)
             translate.annotate(flow, record, state.route, state.party)
             self.runtime.counters[f"action_{record.decision.action.word}"] += 1
         state.written = len(exchange.records)
