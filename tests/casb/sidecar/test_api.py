@@ -176,9 +176,9 @@ def test_apps(client: Client, services: Services, token: dict[str, str]) -> None
 
 def test_policies(client: Client, services: Services, deployment: FixedDeployment, token: dict[str, str]) -> None:
     services.records.append([record(1, action=Action.BLOCK)])
-    services.portal.put_status("edge", {"policy_version": "3f2a"}, services.clock())
+    services.portal.put_status("edge", {"versions": ["3f2a"]}, services.clock())
     answer = client.get("/v1/policies", headers=token).json()
-    assert (answer["valid"], answer["version"], answer["in_force"]) == (True, "3f2a91c0", {"edge": "3f2a"})
+    assert (answer["valid"], answer["version"], answer["in_force"]) == (True, "3f2a91c0", {"edge": ["3f2a"]})
     assert answer["policies"][0]["hits_7d"] == 1
     error = PolicyError("P013", "unknown condition", Where(file="policies/a.yaml", line=9, column=16), "try tag")
     broken = FileView(name="policies/a.yaml", errors=(error,))

@@ -73,11 +73,13 @@ def test_the_overview_counts_today(grace: Client, services: Services, deployment
 
 
 def test_a_proxy_that_fell_silent_is_told(grace: Client, services: Services) -> None:
-    services.portal.put_status("one", {"policy_version": "3f2a"}, services.clock())
+    services.portal.put_status("one", {"versions": ["3f2a"], "problems": ["a.yaml:1:1: P013 <b>"]}, services.clock())
     services.portal.put_status("two", {}, services.clock() - timedelta(minutes=5))
     text = grace.get("/").text
     assert text.count(">up<") == 1
     assert text.count(">silent<") == 1
+    assert ">older<" in text
+    assert "a.yaml:1:1: P013 &lt;b&gt;" in text
 
 
 def test_the_log_pages_and_filters(grace: Client, services: Services) -> None:

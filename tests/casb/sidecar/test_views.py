@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from casb.sidecar.views import record_line
+from casb.sidecar.services import Services
+from casb.sidecar.views import proxy_lines, record_line
 from sample_records import record
 
 
@@ -17,3 +18,10 @@ def test_a_line_of_the_log() -> None:
 def test_a_record_that_lacks_everything() -> None:
     line = record_line({"id": "a", "time": "2026-03-02T08:00:00Z", "activity": "send_item", "action": "allow"})
     assert (line.activity, line.user, line.app, line.tags, line.policy) == ("send item", "", "", (), "")
+
+
+def test_what_a_proxy_says_is_taken_with_care(services: Services) -> None:
+    facts = {"workers": 1, "wanted": 2, "versions": ["a", 7], "problems": "none", "spool": {"lag": "much", "torn": 2}}
+    services.portal.put_status("edge", facts, services.clock())
+    (line,) = proxy_lines(services)
+    assert (line.workers, line.versions, line.problems, line.lag, line.rejected) == ("1 of 2", ("a",), (), 0, 2)
