@@ -71,6 +71,18 @@
     return input;
   };
 
+  /** `Domain=` as the browser must be told it; the application names its own host or a parent of it. */
+  const withDomain = (text) => {
+    const host = location.hostname;
+    if (!config.suffix || !suffixed(host)) return text;
+    const own = host.slice(0, -tail.length);
+    return String(text).replace(/;\s*domain\s*=\s*\.?([^;\s]+)/gi, (attribute, domain) => {
+      const parent = domain.toLowerCase();
+      if (PORTED.test(own) && own.replace(PORTED, "").endsWith(parent)) return ""; // its parents are nobody's names
+      return own === parent || own.endsWith("." + parent) ? `; Domain=${parent}${tail}` : attribute;
+    });
+  };
+
   // --- the dialog -------------------------------------------------------------------------------------------------
 
   const STYLE = `
@@ -370,6 +382,12 @@
       return Reflect.apply(target, self, withUrl(args, 1));
     },
   });
+
+  const cookie = Object.getOwnPropertyDescriptor(Document.prototype, "cookie");
+  if (cookie?.set && cookie.configurable) {
+    const set = new Proxy(cookie.set, { apply: (target, self, args) => Reflect.apply(target, self, args.map(withDomain)) });
+    Object.defineProperty(Document.prototype, "cookie", { ...cookie, set });
+  }
 
   Object.defineProperty(window, KEY, { value: Object.freeze({ show }) });
   watch();

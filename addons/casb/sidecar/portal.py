@@ -21,7 +21,7 @@ from casb.sidecar.chart import chart_of
 from casb.sidecar.pages import page
 from casb.sidecar.services import Services
 from casb.sidecar.story import story_of
-from casb.sidecar.views import app_lines, policy_lines
+from casb.sidecar.views import app_lines, policy_lines, record_line
 from casb.store.filters import FILTERS
 
 PAGE = 50
@@ -42,7 +42,7 @@ def overview(request: Request, services: Here, who: Person) -> Response:
         midnight=rfc3339(midnight),
         today=services.records.counts("action", midnight, now + timedelta(hours=1)),
         chart=chart_of(hours),
-        blocked=services.records.query({"action": "block"}, limit=6).records,
+        blocked=[record_line(each) for each in services.records.query({"action": "block"}, limit=6).records],
         proxies=proxy_lines(services, now),
         view=services.deployment.view(),
         total=services.records.total(),
@@ -66,7 +66,7 @@ def activities(request: Request, services: Here, who: Person, cursor: str | None
         request,
         "activities.html",
         status=400 if problem else 200,
-        records=records,
+        records=[record_line(each) for each in records],
         given=given,
         used=used,
         problem=problem,
@@ -86,7 +86,8 @@ def activity(request: Request, services: Here, who: Person, record_id: str) -> R
     return page(
         request,
         "activity.html",
-        record=record,
+        line=record_line(record),
+        version=str(record.get("policy_version") or ""),
         story=story_of(record),
         raw=orjson.dumps(record, option=orjson.OPT_INDENT_2).decode(),
         pivots=_pivots(record),

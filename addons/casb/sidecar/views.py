@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from casb.model.app import App
 from casb.model.record import rfc3339
 from casb.sidecar.deployment import PolicyView, View
 from casb.sidecar.services import Services
+from casb.store.row import millis
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,24 @@ class AppLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecordLine:
+    """A record as a line of the log: texts only, empty where the record says nothing. `time` is RFC 3339 in UTC."""
+
+    id: str
+    time: str
+    action: str
+    activity: str
+    user: str
+    app: str
+    file: str
+    tags: tuple[str, ...]
+    ip: str
+    policy: str
+    severity: str
+    by_default: bool  # our own failure decided, not a policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyLine:
     """A policy and how often it matched."""
 
@@ -66,6 +86,32 @@ class PolicyLine:
             "line": each.line,
             "hits_7d": self.hits,
         }
+
+
+def record_line(record: Mapping[str, Any]) -> RecordLine:
+    """A kept record, whatever it lacks."""
+
+    def text(*path: str) -> str:
+        value: Any = record
+        for key in path:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        return value if isinstance(value, str) else ""
+
+    device = record.get("device") or {}
+    return RecordLine(
+        id=text("id"),
+        time=rfc3339(datetime.fromtimestamp(millis(record.get("time")) / 1000, UTC)),
+        action=text("action"),
+        activity=text("activity").replace("_", " "),
+        user=text("user", "name"),
+        app=text("app", "name") or text("app", "id"),
+        file=text("file", "name"),
+        tags=tuple(device.get("tags") or ()),
+        ip=text("client", "ip"),
+        policy=text("policy"),
+        severity=text("severity"),
+        by_default=record.get("default_behaviour") is True,
+    )
 
 
 def app_lines(services: Services) -> list[AppLine]:

@@ -338,6 +338,21 @@ def test_authorities_that_are_none(make_provider: Make, authority: str) -> None:
     assert caught.value.code == "I006"
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"device": DeviceRules(claims={"managed": {"a": (True,)}})},
+        {"algorithms": ()},
+        {"algorithms": ("none",)},
+        {"algorithms": ("RS256", "HS256")},
+    ],
+)
+def test_configurations_that_cannot_work(make_provider: Make, change: dict[str, Any]) -> None:
+    with pytest.raises(ConnectorError) as caught:
+        make_provider(**change)
+    assert caught.value.code == "I006"
+
+
 async def test_without_a_credential(make_provider: Make) -> None:
     with pytest.raises(ConnectorError, match="neither"):
         await make_provider(client_secret=None).begin()

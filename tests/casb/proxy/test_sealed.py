@@ -217,7 +217,7 @@ def test_a_rewriter_that_breaks_in_the_middle_cuts_the_answer_off(
 
     world.origin.routes["/slow"] = slow
     cookie = world.session()
-    original = rewriting.recoded
+    from casb.rewrite.body import recoded as original
 
     def fragile(inner: Any, *arguments: Any, **named: Any) -> Any:
         return _Fragile(original(inner, *arguments, **named))
