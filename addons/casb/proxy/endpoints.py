@@ -74,6 +74,7 @@ class Endpoints:
         self.on_login: dict[tuple[str, str], Endpoint] = {
             ("GET", "/"): self.apps,
             ("GET", "/.casb/login"): self.login,
+            ("GET", "/.casb/session"): self.whoami,
             ("GET", "/.casb/oidc/callback"): self.callback,
             ("POST", "/.casb/oidc/callback"): self.posted_callback,
             ("POST", "/.casb/oidc/return"): self.callback,
@@ -202,7 +203,9 @@ class Endpoints:
         """The way back from sign-in (`?code=`), or who I am."""
         code = parse_qs(flow.request.path.partition("?")[2]).get("code", [""])[0]
         if not code:
-            return await self._whoami(state)
+            # Not here: the app's scripts could read it.
+            settings = state.snapshot.settings
+            return redirect(f"{settings.address_of(settings.login_host)}/.casb/session")
         header = state.fields.get(b"cookie", b"").decode("latin-1")
         authority = state.route.authority
         done = await self.runtime.sign_in.redeem(
@@ -244,11 +247,12 @@ class Endpoints:
         self.runtime.counters["log_ons"] += 1
         return steered
 
-    async def _whoami(self, state: State) -> Page:
-        found = await self._session(state)
-        if found is None:
-            return html(200, "Not signed in", '<p><a class="button" href="/.casb/sign-in">Sign in</a></p>')
-        session = found[0]
+    async def whoami(self, flow: http.HTTPFlow, state: State) -> Page:
+        """Who I am, on which device, and until when."""
+        login = await self.runtime.sign_in.login_for(self._login_cookie(state))
+        if login is None:
+            return html(200, "Not signed in", '<p class="row"><a class="button" href="/">Applications</a></p>')
+        session = login.record.session()
         tags = ", ".join(sorted(session.device.tags)) or "unmanaged: no proof of management was given at sign-in"
         content = facts_list(
             (
