@@ -26,6 +26,7 @@ from casb.proxy.notices import Notices
 from casb.proxy.runtime import Runtime, Visitor, now
 from casb.proxy.sealed import sealed
 from casb.proxy.translate import State
+from casb.rewrite import codings
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +81,8 @@ class Control:
         agent = state.fields.get(b"user-agent", b"")
         key = (session.id, ip, f"{route.host}|{snapshot.version}", agent)
         found = self.runtime.visitors.get(key)
+        if found is not None and found.session is not session and found.session != session:
+            found = None  # The same login, renewed: what it proved may have changed.
         if found is None:
             client, device = snapshot.client(ip, agent.decode("utf-8", "replace")[:1024], session.device)
             party = Party.of(session, client, device)
@@ -88,7 +91,7 @@ class Control:
             record = access(snapshot, route.app, party, now=now(), new_id=ulid, mode=route.mode)
             if record.decision.action is not Action.ALLOW:
                 self.runtime.log(record)
-            found = self.runtime.visitors[key] = Visitor(party=party, access=record)
+            found = self.runtime.visitors[key] = Visitor(session=session, party=party, access=record)
         return found
 
     def _refuse_access(self, flow: http.HTTPFlow, state: State, visitor: Visitor) -> None:
@@ -170,6 +173,7 @@ class Control:
             detected_type=seen.detected_type,
             sha256=seen.sha256,
             label=seen.label,
+            label_id=seen.label_id,
             verdict=seen.verdict,
         )
 
@@ -181,7 +185,8 @@ class Control:
             return None
         if state.naming:
             return self._judge_form(flow, state)
-        return self._inspect(flow, state, flow.request.raw_content or b"", "request")
+        coding = state.fields.get(b"content-encoding", b"").decode("latin-1")
+        return self._inspect(flow, state, flow.request.raw_content or b"", coding, "request")
 
     # ------------------------------------------------------------ response
 
@@ -236,7 +241,8 @@ class Control:
         state = translate.state_of(flow)
         if state is None or not state.held or flow.response is None:
             return None
-        return self._inspect(flow, state, flow.response.content or b"", "response")
+        coding = state.response.content_encoding if state.response else ""
+        return self._inspect(flow, state, flow.response.raw_content or b"", coding, "response")
 
     # ------------------------------------------------------------ both
 
@@ -270,13 +276,18 @@ class Control:
         else:
             self._apply_to_response(flow, state, effect, phase)
 
-    async def _inspect(self, flow: http.HTTPFlow, state: State, body: bytes, phase: str) -> None:
+    async def _inspect(self, flow: http.HTTPFlow, state: State, body: bytes, coding: str, phase: str) -> None:
         exchange = state.exchange
         if exchange is None or exchange.activity is None:
             raise LookupError("no exchange")
         state.held = False
         known = exchange.activity.file or FileFacts(name="")
-        effect = exchange.inspected(await self._read(known, body))
+        try:
+            plain = codings.decoded(body, coding, limit=state.snapshot.settings.limits.hold)
+        except ContentError as error:
+            effect = exchange.unscannable(error.message)
+        else:
+            effect = exchange.inspected(await self._read(known, plain))
         if phase == "request":
             self._apply_to_request(flow, state, effect)
             if translate.is_refused(flow):

@@ -211,7 +211,7 @@ class Outward:
         body = response.raw_content or b""
         if not body:
             return
-        plain = recoded(rewriter, encoding, "")
+        plain = recoded(rewriter, encoding, "", limit=state.snapshot.settings.limits.rewrite)
         out = plain.feed(body) + plain.finish()
         coding = codings.choose(state.fields.get(b"accept-encoding", b"").decode("latin-1")) if len(out) > 1400 else ""
         encoder = codings.encoder_for(coding)

@@ -216,6 +216,13 @@ def decoder_for(content_encoding: str, *, limit: int = 1 << 32, ratio: int = 100
     return _Chain(coders) if len(coders) > 1 else coders[0] if coders else None
 
 
+def decoded(body: bytes, content_encoding: str, *, limit: int) -> bytes:
+    """A whole body without its content coding. Raises `ContentError` when it is none, or decodes to more than `limit`
+    bytes."""
+    decoder = decoder_for(content_encoding, limit=limit) if body else None
+    return decoder.feed(body) + decoder.finish() if decoder else body
+
+
 class _GzipOut:
     __slots__ = ("_deflate", "_flush")
 

@@ -148,6 +148,19 @@ def test_content_is_read_where_a_policy_needs_it(proxy: World) -> None:
     assert got.body == b"just text " * 10
 
 
+def test_a_held_bomb_is_unscannable_and_small_in_memory(proxy: World) -> None:
+    bomb = gzip.compress(bytes(400 * 1024 * 1024), 1)
+    attachment(proxy, "/bomb", bomb, "data.bin", content_encoding="gzip")
+    got = proxy.ask("/bomb", cookie=proxy.session(tags=(DeviceTag.COMPLIANT,)), headers=NAVIGATE)
+    record = proxy.record(got.headers["x-casb-activity"])
+    assert record["action"] == "block"
+    assert record["reasons"][-1]["code"] == "file.unscannable"
+    assert proxy.process is not None
+    with open(f"/proc/{proxy.process.pid}/status") as status:
+        peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+    assert peak < 400 * 1024, "KiB: the bomb itself has as much"
+
+
 def multipart(name: str, content: bytes) -> tuple[dict[str, str], bytes]:
     body = (
         b'--x\r\nContent-Disposition: form-data; name="f"; filename="' + name.encode() + b'"\r\n\r\n' + content
