@@ -8,10 +8,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from html import escape
-from urllib.parse import parse_qs, parse_qsl
+from urllib.parse import parse_qs
 
 from mitmproxy import http
 
+from casb.connectors.signin import parse_answer
 from casb.control.exchange import Party, access
 from casb.control.pages import Page, error_page, facts_list, html, json_page, redirect
 from casb.control.routes import Kind
@@ -326,10 +327,7 @@ class Endpoints:
 
     async def callback(self, flow: http.HTTPFlow, state: State) -> Page:
         """Back from the provider: a login, then the code for the app that waits."""
-        if flow.request.method == "POST":
-            params = _form(flow)
-        else:
-            params = dict(parse_qsl(flow.request.path.partition("?")[2], keep_blank_values=True))
+        params = _form(flow) if flow.request.method == "POST" else parse_answer(flow.request.path.partition("?")[2])
         header = state.fields.get(b"cookie", b"").decode("latin-1")
         result = await self.runtime.sign_in.callback(
             cookie(header, FLOW_COOKIE),
@@ -408,5 +406,5 @@ def sentence(text: str) -> str:
 
 
 def _form(flow: http.HTTPFlow) -> dict[str, str]:
-    body = (flow.request.raw_content or b"")[:262_144]
-    return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=50))
+    """The fields that a provider has the browser post, or posts itself; raises `TokenError` when they are malformed."""
+    return parse_answer((flow.request.raw_content or b"").decode("utf-8", "replace"))
