@@ -71,8 +71,9 @@ class Recorder:
         try:
             self.runtime.counters["failures"] += 1
             record = self.control.failure(flow, state, now())
-            if record is not None:
-                self.runtime.log(record)
+            if record is None:  # It failed outside of any app's exchange: on the sign-in host, or before the session.
+                record = fault_record(state, "failure", "on_failure: block", f"the proxy failed in {state.failure}")
+            self.runtime.log(record)
         except Exception:
             log_fault(logger, "failure not recorded", flow=flow.id)
         state.failure = ""
@@ -91,9 +92,14 @@ class Recorder:
 
 def upstream_record(state: State, message: str) -> Record:
     """An exchange that ended because the origin failed. `message` is mitmproxy's: it holds no content."""
+    return fault_record(state, "upstream", "the application answers", message)
+
+
+def fault_record(state: State, code: str, condition: str, fact: str) -> Record:
+    """An exchange that no policy refused, under `state.failure_id`."""
     party = state.party
     where = Where(file=state.snapshot.settings.folder)
-    reason = Reason(code="upstream", policy="", where=where, condition="the application answers", fact=message[:200])
+    reason = Reason(code=code, policy="", where=where, condition=condition, fact=fact[:200])
     activity = Activity(
         id=state.failure_id,
         time=now(),
