@@ -26,8 +26,18 @@ from casb.proxy.notices import Notices
 from casb.proxy.runtime import Runtime, Visitor, now
 from casb.proxy.sealed import sealed
 from casb.proxy.translate import State
+from casb.rewrite.codings import decoder_for
 
 logger = logging.getLogger(__name__)
+
+
+def plain(body: bytes, encoding: str, limit: int) -> bytes:
+    """A body without its content codings; raises `ContentError` unless it decodes whole, and to `limit` bytes at most.
+
+    mitmproxy would decode the first member of a gzip body only, as much of it as there is, to any size.
+    """
+    decoder = decoder_for(encoding, limit=limit)
+    return body if decoder is None else decoder.feed(body) + decoder.finish()
 
 
 class Control:
@@ -235,7 +245,14 @@ class Control:
         state = translate.state_of(flow)
         if state is None or not state.held or flow.response is None:
             return None
-        return self._inspect(flow, state, flow.response.content or b"", "response")
+        encoding = state.response.content_encoding if state.response else ""
+        try:
+            body = plain(flow.response.raw_content or b"", encoding, state.snapshot.settings.limits.hold)
+        except ContentError as error:
+            state.held = False
+            self._decided(flow, state, error.message, "response")
+            return None
+        return self._inspect(flow, state, body, "response")
 
     # ------------------------------------------------------------ both
 
