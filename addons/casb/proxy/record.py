@@ -6,6 +6,7 @@ Also the last addon of the chain: it writes down what our own failures refused a
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +27,8 @@ from casb.proxy.translate import State
 from casb.store.spool import Spool
 
 logger = logging.getLogger(__name__)
+
+_QUOTED = re.compile(r"(?:\bb)?['\"`]")
 
 
 def spool_log(spool: Spool) -> Callable[[Record], None]:
@@ -91,8 +94,10 @@ class Recorder:
 
 
 def upstream_record(state: State, message: str) -> Record:
-    """An exchange that ended because the origin failed. `message` is mitmproxy's: it holds no content."""
-    return fault_record(state, "upstream", "the application answers", message)
+    """An exchange that ended because the origin failed. `message` is mitmproxy's, which quotes what it could not read:
+    from the first quotation mark on it may be the origin's content, or a cookie of it."""
+    told = _QUOTED.split(message, maxsplit=1)[0].rstrip(" (:,")
+    return fault_record(state, "upstream", "the application answers", told or "the answer cannot be read")
 
 
 def fault_record(state: State, code: str, condition: str, fact: str) -> Record:
