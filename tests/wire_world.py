@@ -25,7 +25,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPSConnection
 from urllib3.connectionpool import HTTPSConnectionPool
 
-from proxy_world import APP_HOST, BROWSER, NAVIGATE, SUFFIX, Origin, World, reply, wait_for, world
+from proxy_world import APP_HOST, BROWSER, NAVIGATE, SUFFIX, Handler, Origin, World, reply, wait_for, world
 
 TENANT = "11111111-2222-4333-8444-555555555555"
 CLIENT = "99999999-2222-4333-8444-555555555555"
@@ -62,13 +62,22 @@ class HostileProvider:
         self.base = f"https://localhost:{self.server.port}"
         self.issuer = f"{self.base}/{TENANT}/v2.0"
         self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        self.server.routes = {
+        routes = {
             f"/{TENANT}/v2.0/.well-known/openid-configuration": self._metadata,
             "/keys": self._keys,
             "/authorize": self._authorize,
             "/token": self._token,
             "/logout": self._logout,
         }
+        self.server.routes = {path: self._while_up(route) for path, route in routes.items()}
+
+    def _while_up(self, route: Handler) -> Handler:
+        def serve(handler: BaseHTTPRequestHandler, body: bytes) -> None:
+            handler.close_connection = handler.close_connection or self.down  # Also the connections kept alive.
+            if not self.down:
+                route(handler, body)
+
+        return serve
 
     def reset(self) -> None:
         """Honest again."""
@@ -165,7 +174,10 @@ class HostileProvider:
 
 def provider_yaml(authority: str, ca: Path) -> str:
     """The provider's entry in casb.yaml, in the place of the one that `proxy_world` writes."""
-    return f"authority: {authority}\n    kind: entra\n    client_id: {CLIENT}\n    ca: {ca}\n    domains: [contoso.example]"
+    return (
+        f"authority: {authority}\n    kind: entra\n    client_id: {CLIENT}\n    ca: {ca}\n"
+        "    domains: [contoso.example]\n    device: {compliant: [c1]}"
+    )
 
 
 def point_at(made: World, authority: str, ca: Path) -> None:
@@ -200,7 +212,7 @@ class Site:
 
 
 @contextlib.contextmanager
-def site(folder: Path, *, policies: str = "", start: bool = True, **casb: str) -> Iterator[Site]:
+def site(folder: Path, *, policies: str = "", start: bool = True, **casb: Any) -> Iterator[Site]:
     """A started worker whose provider, and both of whose applications, are the test's."""
     idp = HostileProvider(folder / "idp")
     (folder / "wiki").mkdir(parents=True)
@@ -238,7 +250,7 @@ class _LoopbackPool(HTTPSConnectionPool):
 
 class _Names(HTTPAdapter):
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-        super().init_poolmanager(*arguments, **options)  # type: ignore[no-untyped-call]
+        super().init_poolmanager(*arguments, **options)
         self.poolmanager.pool_classes_by_scheme = {"https": _LoopbackPool}
 
 
