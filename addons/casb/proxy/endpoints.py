@@ -371,7 +371,7 @@ class Endpoints:
 
     async def posted_callback(self, flow: http.HTTPFlow, state: State) -> Page:
         """`response_mode=form_post` comes cross-site, without our Lax cookies: one form of ours brings them back."""
-        fields = parse_answer(_form(flow))
+        fields = _form(flow)
         inputs = "".join(
             f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">' for name, value in fields.items()
         )
@@ -386,10 +386,7 @@ class Endpoints:
 
     async def callback(self, flow: http.HTTPFlow, state: State) -> Page:
         """Back from the provider: a login, then the code for the app that waits."""
-        if flow.request.method == "POST":
-            params = parse_answer(_form(flow))
-        else:
-            params = parse_answer(flow.request.path.partition("?")[2])
+        params = _form(flow) if flow.request.method == "POST" else parse_answer(flow.request.path.partition("?")[2])
         header = state.fields.get(b"cookie", b"").decode("latin-1")
         result = await self.runtime.sign_in.callback(
             cookie(header, FLOW_COOKIE),
@@ -408,7 +405,7 @@ class Endpoints:
 
     async def backchannel(self, flow: http.HTTPFlow, state: State) -> Page:
         """OpenID Connect Back-Channel Logout 1.0: 200 when done, 400 when the token is not what it must be."""
-        token = parse_answer(_form(flow)).get("logout_token", "")
+        token = _form(flow).get("logout_token", "")
         await self.runtime.sign_in.backchannel_logout("", token)
         return json_page(200, {"casb": "signed-out"})
 
@@ -467,5 +464,6 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
 
 
-def _form(flow: http.HTTPFlow) -> str:
-    return (flow.request.raw_content or b"").decode("latin-1")
+def _form(flow: http.HTTPFlow) -> dict[str, str]:
+    """The fields that a provider has the browser post, or posts itself; raises `TokenError` when they are malformed."""
+    return parse_answer((flow.request.raw_content or b"").decode("utf-8", "replace"))

@@ -6,6 +6,7 @@ Also the last addon of the chain: it writes down what our own failures refused a
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +27,8 @@ from casb.proxy.translate import State
 from casb.store.spool import Spool
 
 logger = logging.getLogger(__name__)
+
+_QUOTED = re.compile(r"(?:\bb)?['\"`]")
 
 
 def spool_log(spool: Spool) -> Callable[[Record], None]:
@@ -71,8 +74,9 @@ class Recorder:
         try:
             self.runtime.counters["failures"] += 1
             record = self.control.failure(flow, state, now())
-            if record is not None:
-                self.runtime.log(record)
+            if record is None:  # It failed outside of any app's exchange: on the sign-in host, or before the session.
+                record = fault_record(state, "failure", "on_failure: block", f"the proxy failed in {state.failure}")
+            self.runtime.log(record)
         except Exception:
             log_fault(logger, "failure not recorded", flow=flow.id)
         state.failure = ""
@@ -90,10 +94,17 @@ class Recorder:
 
 
 def upstream_record(state: State, message: str) -> Record:
-    """An exchange that ended because the origin failed. `message` is mitmproxy's: it holds no content."""
+    """An exchange that ended because the origin failed. `message` is mitmproxy's, which quotes what it could not read:
+    from the first quotation mark on it may be the origin's content, or a cookie of it."""
+    told = _QUOTED.split(message, maxsplit=1)[0].rstrip(" (:,")
+    return fault_record(state, "upstream", "the application answers", told or "the answer cannot be read")
+
+
+def fault_record(state: State, code: str, condition: str, fact: str) -> Record:
+    """An exchange that no policy refused, under `state.failure_id`."""
     party = state.party
     where = Where(file=state.snapshot.settings.folder)
-    reason = Reason(code="upstream", policy="", where=where, condition="the application answers", fact=message[:200])
+    reason = Reason(code=code, policy="", where=where, condition=condition, fact=fact[:200])
     activity = Activity(
         id=state.failure_id,
         time=now(),

@@ -9,8 +9,9 @@ import asyncio
 import ipaddress
 import logging
 from collections.abc import Awaitable
+from dataclasses import replace
 
-from cachetools import LRUCache
+from cachetools import LRUCache, TTLCache
 from mitmproxy import ctx, http
 from mitmproxy.connection import Client
 
@@ -18,8 +19,8 @@ from casb.control.pages import Page, error_page, redirect, sign_in_needed
 from casb.control.routes import Kind
 from casb.control.snapshot import Snapshot
 from casb.errors import StoreError, TokenError
-from casb.identity.sessions import PENDING_COOKIE, SESSION_COOKIE, cookie, is_safe_path, set_cookie
-from casb.model.activity import RequestMode
+from casb.identity.sessions import PENDING_COOKIE, SESSION_COOKIE, cookie, is_safe_path, key_of, set_cookie
+from casb.model.activity import ActivityType, RequestMode
 from casb.model.identity import Session
 from casb.proxy import translate
 from casb.proxy.faults import log_fault
@@ -36,6 +37,8 @@ WATCH = 0.25
 """Seconds between looks at the revocation counter; live connections of ended sessions are closed then."""
 SWEEP = 30.0
 """Seconds between looks at sessions that may have run out by themselves."""
+NOTED = 600.0
+"""Seconds during which a cookie that stands for no session is written down once, however often it is shown."""
 
 
 class Sessions:
@@ -43,7 +46,8 @@ class Sessions:
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
-        self.live: dict[str, tuple[str, str]] = {}  # connection id -> (authority, cookie)
+        self.live: dict[str, set[tuple[str, str]]] = {}  # connection id -> (authority, cookie) of all its requests
+        self._strange: TTLCache[tuple[str, str, str], str] = TTLCache(4096, NOTED)
         self._trusted: LRUCache[str, bool] = LRUCache(4096)
         self._task: asyncio.Task[None] | None = None
         runtime.on_swap.append(self._swapped)
@@ -68,7 +72,7 @@ class Sessions:
             return None
         value = self.cookie(state)
         if value is None:
-            self._stranger(flow, state)
+            self._stranger(flow, state, noted=self._noted(state, None))
             return None
         session = self.runtime.sign_in.cached(state.route.authority, value)
         if session is None or RESUME in flow.request.path:
@@ -90,7 +94,7 @@ class Sessions:
             self._store_away(flow, state, error)
             return
         if session is None:
-            self._stranger(flow, state)
+            self._stranger(flow, state, noted=self._noted(state, value))
             return
         self._enter(flow, state, session, value)
         if RESUME in flow.request.path:
@@ -98,7 +102,10 @@ class Sessions:
 
     def _enter(self, flow: http.HTTPFlow, state: State, session: Session, value: str) -> None:
         state.session = session
-        self.live[flow.client_conn.id] = (state.route.authority, value)
+        keys = self.live.get(flow.client_conn.id)
+        if keys is None:
+            keys = self.live[flow.client_conn.id] = set()
+        keys.add((state.route.authority, value))
         app = state.route.app
         if app is not None and app.logout and any(translate.glob(each, state.facts.path) for each in app.logout):
             state.ending = True
@@ -118,11 +125,36 @@ class Sessions:
 
     # ------------------------------------------------------------ without a session
 
-    def _stranger(self, flow: http.HTTPFlow, state: State) -> None:
+    def _noted(self, state: State, value: str | None) -> str:
+        """The id of the record that a session cookie without a session was shown; '' when none was shown.
+
+        It may have run out, be forged or be another host's: which one is not told, not even to ourselves.
+        """
+        if value is None and SESSION_COOKIE.encode() + b"=" not in state.fields.get(b"cookie", b""):
+            return ""
+        key = (state.route.authority, state.ip, key_of(value).hex() if value else "")
+        found = self._strange.get(key)
+        if found is None:
+            found = self._strange[key] = incident(
+                self.runtime,
+                code="session.unknown" if value else "session.malformed",
+                fact="the session cookie stands for no session on this host"
+                if value
+                else "there is more than one session cookie, or it has not the form of ours",
+                ip=state.ip,
+                app=state.route.app,
+                facts=state.facts,
+                agent=state.fields.get(b"user-agent", b"").decode("utf-8", "replace"),
+                kind=ActivityType.LOGON,
+            )
+        return found
+
+    def _stranger(self, flow: http.HTTPFlow, state: State, *, noted: str) -> None:
+        state.noted = noted
         if state.facts.mode is not RequestMode.NAVIGATION:
             url = f"https://{state.route.authority}/.casb/sign-in"
             self.runtime.counters["without_session"] += 1
-            translate.refuse(flow, "requestheaders", sign_in_needed(url))
+            translate.refuse(flow, "requestheaders", _with_id(sign_in_needed(url), noted))
             return
         # The body of a POST is kept across the sign-in, so it is answered in `request`.
         state.ours = state.stranger = True
@@ -150,7 +182,7 @@ class Sessions:
             body=body,
             content_type=state.fields.get(b"content-type", b"").decode("latin-1"),
         )
-        translate.answer(flow, page)
+        translate.answer(flow, _with_id(page, state.noted))
 
     async def to_sign_in(
         self, state: State, path: str, *, method: str = "GET", body: bytes | None = None, content_type: str = ""
@@ -236,10 +268,10 @@ class Sessions:
     async def close_ended(self) -> None:
         """Close every connection, sockets and streams included, whose session has ended."""
         verdicts: dict[tuple[str, str], bool] = {}
-        for identifier, key in list(self.live.items()):
-            if key not in verdicts:
+        for identifier, keys in list(self.live.items()):
+            for key in keys - verdicts.keys():
                 verdicts[key] = await self.runtime.sign_in.session_for(*key, touch=False) is not None
-            if not verdicts[key]:
+            if not all(verdicts[key] for key in keys):
                 self.live.pop(identifier, None)
                 handler = ctx.master.addons.get("proxyserver").connections.get(identifier)
                 if handler is not None:
@@ -251,7 +283,7 @@ class Sessions:
     def address(self, flow: http.HTTPFlow, state: State) -> str:
         """The client's address: the peer's, or what a trusted proxy in front of us says (right to left)."""
         peer = flow.client_conn.peername
-        ip = str(peer[0]) if peer else ""
+        ip = plain_address(str(peer[0])) if peer else ""
         if not state.snapshot.settings.trusted_proxies:
             return ip
         told = state.fields.get(b"x-forwarded-for", b"").decode("latin-1")
@@ -259,7 +291,7 @@ class Sessions:
             if not self._is_trusted(ip, state.snapshot):
                 return ip
             try:
-                ip = str(ipaddress.ip_address(hop.strip("[]")))
+                ip = plain_address(str(ipaddress.ip_address(hop.strip("[]"))))
             except ValueError:
                 return ip
         return ip
@@ -272,6 +304,20 @@ class Sessions:
                 address in ipaddress.ip_network(each, strict=False) for each in snapshot.settings.trusted_proxies
             )
         return known
+
+
+def plain_address(ip: str) -> str:
+    """An IPv4 address that came in over a socket for both families, as IPv4 (RFC 4291 section 2.5.5.2)."""
+    if not ip.lower().startswith("::ffff:"):
+        return ip
+    mapped = ipaddress.IPv6Address(ip).ipv4_mapped
+    return str(mapped) if mapped else ip
+
+
+def _with_id(page: Page, identifier: str) -> Page:
+    """The page with the id of a record, if there is one."""
+    already = not identifier or any(name == "x-casb-activity" for name, _ in page.headers)
+    return page if already else replace(page, headers=(*page.headers, ("x-casb-activity", identifier)))
 
 
 def without_resume(path: str) -> tuple[str, str | None]:

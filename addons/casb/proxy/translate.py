@@ -50,6 +50,7 @@ class State:
     ip: str = ""  # the client's address, behind trusted proxies the one they tell
     session: Session | None = None
     stranger: bool = False  # a person without a session, to be sent to sign in
+    noted: str = ""  # id of the record that a cookie without a session was shown
     ending: bool = False  # the app's own sign-out
     resumed: bytes | None = None  # the body kept across a sign-in
     response: ResponseFacts | None = None
