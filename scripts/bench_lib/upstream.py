@@ -35,15 +35,15 @@ def contents(folder: Path, megabytes: int) -> None:
 
 
 def _page(size: int) -> str:
-    """A page as applications write them: a link or a picture now and then, text in between."""
+    """A page as applications write them: relative links, text, and each of the app's hosts once."""
     parts = ['<!doctype html><html><head><meta charset="utf-8"><title>Files</title></head><body>']
-    names, number = hosts(), 0
-    while sum(map(len, parts)) < size:
-        host = names[number % len(names)]
-        parts.append(f'<p class="row"><a href="https://{host}/item/{number}?view=full">Item {number}</a>')
-        parts.append(f'<img src="//{host}/thumb/{number}.png" alt="" width="64"> {"lorem ipsum dolor " * 12}</p>\n')
-        number += 1
-    return "".join([*parts, "</body></html>"])
+    names = hosts()
+    text = "lorem ipsum dolor " * ((size // len(names) - 150) // 18)
+    for number, host in enumerate(names):
+        parts.append(f'<p class="row"><a href="/item/{number}?view=full">Item {number}</a> {text}')
+        parts.append(f'<img src="https://{host}/thumb/{number}.png" alt="" width="64" height="64"></p>\n')
+    parts.append(f"<!-- {'x' * (size - sum(map(len, parts)))} --></body></html>")
+    return "".join(parts)
 
 
 _SERVER = """

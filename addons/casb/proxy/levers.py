@@ -22,10 +22,13 @@ from typing import Any
 import mitmproxy.connection
 import mitmproxy.flow
 from mitmproxy import addonmanager, flow, http, optmanager
-from mitmproxy.proxy import commands, events, layer, mode_servers, server
-from mitmproxy.proxy.layers import modes
-from mitmproxy.proxy.layers.http import HttpStream
+from mitmproxy.proxy import commands, context, events, layer, mode_servers, server
+from mitmproxy.proxy.layers import http as core
+from mitmproxy.proxy.layers import modes, tls
+from mitmproxy.proxy.layers.http._base import ReceiveHttp
+from mitmproxy.proxy.layers.http._events import RequestHeaders
 from mitmproxy.utils import asyncio_utils
+from OpenSSL import SSL
 
 from casb.proxy.faults import log_fault
 
@@ -129,6 +132,20 @@ class QuickHandler(mode_servers.ProxyConnectionHandler):
         if isinstance(subject, flow.Flow) and subject.killable:
             subject.kill()
 
+    async def drain_writers(self) -> None:
+        """As the original, when there is anything to wait for."""
+        for transport in self.transports.values():
+            writer = transport.writer
+            if writer is None:
+                continue
+            if not isinstance(writer, asyncio.StreamWriter) or writer.is_closing():
+                break
+            if writer.transport.get_write_buffer_size():
+                break
+        else:
+            return
+        await super().drain_writers()  # type: ignore[no-untyped-call]
+
     async def handle_hook(self, hook: commands.StartHook) -> None:
         """For hooks outside of the layers (client connected and the like)."""
         with self.timeout_watchdog.disarm():
@@ -222,6 +239,7 @@ class QuickHandler(mode_servers.ProxyConnectionHandler):
 
 
 _WAITING = "casb_waiting"
+HttpStream = core.HttpStream  # before `stream.install` puts ours in its place
 _PASSING = (layer.NextLayer, modes.ReverseProxy, modes.HttpProxy)
 
 
@@ -278,28 +296,56 @@ def _folded(name: str | bytes) -> bytes:
     return http._always_bytes(name).lower()
 
 
+def _index(self: http.Headers) -> dict[bytes, list[bytes]]:
+    """Names in lower case to values. Made once for each state of the fields, which are a tuple and never changed."""
+    own = self.__dict__
+    fields = own["fields"]
+    if own.get("casb_indexed") is fields and type(fields) is tuple:
+        found: dict[bytes, list[bytes]] = own["casb_index"]
+        return found
+    index: dict[bytes, list[bytes]] = {}
+    for key, value in fields:
+        index.setdefault(key.lower(), []).append(value)
+    own["casb_indexed"], own["casb_index"] = fields, index
+    return index
+
+
 def _get_all(self: http.Headers, name: str | bytes) -> list[str]:
-    wanted = _folded(name)
-    return [value.decode("utf-8", "surrogateescape") for key, value in self.fields if key.lower() == wanted]
-
-
-def _getitem(self: http.Headers, name: str | bytes) -> str:
-    values = _get_all(self, name)
-    if not values:
-        raise KeyError(name)
-    return values[0] if len(values) == 1 else ", ".join(values)
+    return [value.decode("utf-8", "surrogateescape") for value in _index(self).get(_folded(name), ())]
 
 
 def _get(self: http.Headers, name: str | bytes, default: Any = None) -> Any:
-    values = _get_all(self, name)
-    if not values:
+    values = _index(self).get(_folded(name))
+    if values is None:
         return default
-    return values[0] if len(values) == 1 else ", ".join(values)
+    if len(values) == 1:
+        return values[0].decode("utf-8", "surrogateescape")
+    return b", ".join(values).decode("utf-8", "surrogateescape")
+
+
+def _getitem(self: http.Headers, name: str | bytes) -> str:
+    value = _get(self, name)
+    if value is None:
+        raise KeyError(name)
+    return str(value)
 
 
 def _contains(self: http.Headers, name: str | bytes) -> bool:
-    wanted = _folded(name)
-    return any(key.lower() == wanted for key, _ in self.fields)
+    return _folded(name) in _index(self)
+
+
+def _setitem(self: http.Headers, name: str | bytes, value: str | bytes) -> None:
+    wanted, new, fields = _folded(name), http._always_bytes(value), []
+    found = False
+    for pair in self.fields:
+        if pair[0].lower() != wanted:
+            fields.append(pair)
+        elif not found:
+            fields.append((pair[0], new))
+            found = True
+    if not found:
+        fields.append((http._always_bytes(name), new))
+    self.fields = tuple(fields)
 
 
 _plain_init = http.Headers.__init__
@@ -318,6 +364,7 @@ def _init(self: http.Headers, fields: Iterable[tuple[bytes, bytes]] = (), **head
 _HEADERS: dict[str, Any] = {
     "__init__": _init,
     "__getitem__": _getitem,
+    "__setitem__": _setitem,
     "__contains__": _contains,
     "get": _get,
     "get_all": _get_all,
@@ -333,6 +380,92 @@ def _current(self: optmanager._Option) -> Any:
     """As the original, which copies deeply what cannot be changed."""
     value = self._default if self.value is optmanager.unset else self.value
     return value if type(value) in _IMMUTABLE else copy.deepcopy(value)
+
+
+# ---------------------------------------------------------------- layers
+
+
+def http_event_to_child(
+    self: core.HttpLayer, child: layer.Layer, event: events.Event
+) -> Generator[commands.Command, Any, None]:
+    """As the original, which asks of every command all that it may be; the frequent ones come first here."""
+    for command in child.handle_event(event):
+        kind = type(command)
+        if kind is commands.SendData or kind is commands.Log:
+            yield command
+            continue
+        if command.blocking or kind is commands.RequestWakeup:
+            self.command_sources[command] = child
+        if kind is ReceiveHttp:
+            received = command.event  # type: ignore[attr-defined]
+            if type(received) is RequestHeaders:
+                yield from self.make_stream(received.stream_id)
+            stream = self.streams.get(received.stream_id)
+            if stream is not None:  # It may have been finished already.
+                yield from self.event_to_child(stream, received)
+        elif kind is core.SendHttp:
+            target = self.connections[command.connection]  # type: ignore[attr-defined]
+            yield from self.event_to_child(target, command.event)  # type: ignore[attr-defined]
+        elif kind is core.DropStream:
+            self.streams.pop(command.stream_id, None)  # type: ignore[attr-defined]
+        elif kind is core.GetHttpConnection:
+            yield from self.get_connection(command)  # type: ignore[arg-type]
+        elif kind is core.RegisterHttpConnection:
+            yield from self.register_connection(command)  # type: ignore[arg-type]
+        else:
+            if kind is commands.OpenConnection:
+                self.connections[command.connection] = child  # type: ignore[attr-defined]
+            yield command
+
+
+def context_fork(self: context.Context) -> context.Context:
+    """As the original, which makes a server connection and throws it away."""
+    fork = object.__new__(context.Context)
+    fork.client, fork.options, fork.server = self.client, self.options, self.server
+    fork.layers = self.layers.copy()
+    return fork
+
+
+def _waiting_bytes(bio: Any) -> int:
+    """How much can be read from a memory BIO now."""
+    return int(SSL._lib.BIO_get_mem_data(bio, _START))  # type: ignore[attr-defined]
+
+
+_START = SSL._ffi.new("char **")  # type: ignore[attr-defined]
+
+
+def tls_interact(self: tls.TLSLayer) -> Generator[commands.Command, Any, None]:
+    """As the original, which reads until an exception says that there is no more."""
+    size = _waiting_bytes(self.tls._from_ssl)
+    if size:
+        yield commands.SendData(self.conn, self.tls.bio_read(size))
+
+
+def tls_receive_data(self: tls.TLSLayer, data: bytes) -> Generator[commands.Command, Any, None]:
+    """As the original, which reads until an exception says that there is no more."""
+    if data:
+        self.tls.bio_write(data)
+    parts: list[bytes] = []
+    close = False
+    while True:
+        try:
+            parts.append(self.tls.recv(65535))
+        except SSL.WantReadError:
+            break
+        except SSL.ZeroReturnError:
+            close = True
+            break
+        except SSL.Error as error:
+            yield commands.Log(f"TLS Error: {error}", logging.WARNING)
+            break
+        if not _waiting_bytes(self.tls._into_ssl) and not self.tls.pending():
+            break
+    yield from self.tls_interact()
+    if parts:
+        yield from self.event_to_child(events.DataReceived(self.conn, b"".join(parts)))
+    if close:
+        self.conn.state &= ~mitmproxy.connection.ConnectionState.CAN_READ
+        yield from self.event_to_child(events.ConnectionClosed(self.conn))
 
 
 class _CheapIds:
@@ -371,6 +504,10 @@ def _overrides() -> list[tuple[Any, str, Any]]:
         (mitmproxy.flow, "uuid", cheap),
         (mitmproxy.connection, "uuid", cheap),
         (HttpStream, "handle_event", stream_handle_event),
+        (core.HttpLayer, "event_to_child", http_event_to_child),
+        (context.Context, "fork", context_fork),
+        (tls.TLSLayer, "tls_interact", tls_interact),
+        (tls.TLSLayer, "receive_data", tls_receive_data),
         *((http.Headers, name, ours) for name, ours in _HEADERS.items()),
         (optmanager._Option, "current", _current),
         # Live connections are the same when they are the same object; ids decide for recorded ones only.
