@@ -17,7 +17,7 @@ from mitmproxy import ctx
 
 from casb.proxy import master, stream, worker
 from casb.proxy.layers import NextLayer
-from casb.proxy.reload import Reload, read
+from casb.proxy.reload import Folder, Reload, read
 from casb.proxy.tls import TlsConfig
 
 
@@ -38,7 +38,7 @@ def build() -> list[Any]:
     tls, layers = TlsConfig(runtime), NextLayer(runtime)
     tls.name, layers.name = "casb_tls", "casb_layers"  # type: ignore[attr-defined]
     tls.load = lambda loader: None  # type: ignore[method-assign]
-    return [Refuse(), layers, tls, *master.addons(runtime), Reload(runtime, folder)]
+    return [Refuse(), layers, tls, *master.addons(runtime), Reload(runtime, Folder(folder))]
 
 
 addons = build() if "CASB_CONFIG" in os.environ else []

@@ -69,6 +69,6 @@ npm_install() {
   wanted=$(sha256sum <"$1/package-lock.json")
   [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && return 0
   say "installing the packages of $1"
-  npm ci --prefix "$1" --silent --no-audit --no-fund --loglevel=error >&2
+  npm ci --prefix "$1" --no-audit --no-fund --loglevel=error >/dev/null
   printf '%s\n' "$wanted" >"$stamp"
 }

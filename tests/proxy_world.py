@@ -204,6 +204,7 @@ class World:
     def inside(self) -> Iterator[None]:
         """Run the worker in a thread of this process instead, so that a test can break what it wants broken."""
         from casb.proxy import worker
+        from casb.proxy.reload import Folder
 
         (self.data / "workers").mkdir(parents=True, exist_ok=True)
         masters: list[Any] = []
@@ -211,7 +212,7 @@ class World:
 
         def serve() -> None:
             try:
-                asyncio.run(worker.run(self.config, masters.append))
+                asyncio.run(worker.run(Folder(self.config), masters.append))
             except BaseException as error:
                 failed.append(error)
 

@@ -133,10 +133,24 @@ ROWS: tuple[tuple[str, str, str, str, str], ...] = (
         "",
     ),
     (
+        "I018",
+        "the provider's answer is malformed",
+        "A parameter is there twice, there are too many, or it is not UTF-8.",
+        "Open the app again; many of these from one address are an attack.",
+        "",
+    ),
+    (
         "I020",
         "asked from a foreign page",
         "A change (signing out, opening a file) must be sent by a page of ours on the same host.",
         "Use the page itself; another site tried to do it for the user.",
+        "",
+    ),
+    (
+        "S060",
+        "the configuration in force cannot be read",
+        "`in-force.json` in the data folder is missing or damaged; the proxy makes it at its start.",
+        "Start the proxy again with a configuration folder that `casb check` finds good.",
         "",
     ),
     (
@@ -147,10 +161,24 @@ ROWS: tuple[tuple[str, str, str, str, str], ...] = (
         "",
     ),
     (
-        "S043",
-        "the key ring of the session store is empty",
-        "`sessions.keys` in the data folder holds no key.",
-        "Remove the file: a new key is made and everybody signs in again.",
+        "S051",
+        "the session store does not answer",
+        "`sessions.db` in the data folder cannot be opened or written, or too much is kept at once.",
+        "Check the folder's owner and free space. Until then nobody is let in: answers are 503.",
+        "",
+    ),
+    (
+        "S052",
+        "a stored session cannot be read",
+        "It was written by another version of casb, or altered.",
+        "The person signs in again; end all sessions by removing `sessions.db` if it goes on.",
+        "",
+    ),
+    (
+        "S053",
+        "the key ring of the session store cannot be used",
+        "`sessions.keys` in the data folder is empty, damaged, readable by others, or lacks a key still in use.",
+        "Give it mode 0600. Removing it makes a new key, and everybody signs in again.",
         "",
     ),
 )

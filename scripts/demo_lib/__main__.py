@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import signal
 import sys
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+from casb.model.record import rfc3339
+from casb.store.records_sqlite import Database, SqliteRecords
 from demo_lib.browser import browsers, command_line, trust
 from demo_lib.idp import ROOT
-from demo_lib.processes import Child, StartError
+from demo_lib.processes import StartError
 from demo_lib.relay import Relay
 from demo_lib.stack import RISKY, SUFFIX, Ports, Stack
 
@@ -27,6 +30,7 @@ def main() -> int:
     parser.add_argument("--fresh", action="store_true", help="forget what an earlier demo left there")
     arguments = parser.parse_args()
     folder = (arguments.folder or ROOT / "var" / ("check" if arguments.check else "demo")).resolve()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # A shell may have started us with it ignored.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # Leaves every `with` in order.
     if arguments.fresh or arguments.check:
         shutil.rmtree(folder, ignore_errors=True)
@@ -74,22 +78,53 @@ def show(folder: Path) -> int:
         home = folder / "browser"
         trust(home, {"casb demo servers": stack.authority.certificate_path, "casb": stack.our_ca})
         say(introduction(stack, home, relay.port))
-        follow(stack.casb, stack.casb_log)
+        follow(stack)
     say("stopped")
     return 0
 
 
-def follow(child: Child, log: Path) -> None:
-    """Prints the service log as it happens; returns on Ctrl-C."""
+def follow(stack: Stack) -> None:
+    """Prints what is decided and what the service log says, as it happens; returns on Ctrl-C."""
     stop = threading.Event()
     signal.signal(signal.SIGINT, lambda *_: stop.set())
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    with log.open(errors="replace") as lines:
-        while not stop.wait(0.2):
+    decisions = Decisions(stack)
+    with stack.casb_log.open(errors="replace") as lines:
+        while not stop.wait(0.5):
             for line in lines:
                 print(line, end="", flush=True)
-            if not child.running:
-                raise StartError(f"casb up ended with status {child.process.returncode}:\n{child.last_words()}")
+            for line in decisions.new():
+                print(line, flush=True)
+            if not stack.casb.running:
+                status = stack.casb.process.returncode
+                raise StartError(f"casb up ended with status {status}:\n{stack.casb.last_words()}")
+
+
+class Decisions:
+    """The activity log, read as it grows. Plain looking around is left out."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._log = SqliteRecords(Database(stack.data / "casb.db", read_only=True))
+        self._since = datetime.now(UTC)
+        self._known: set[str] = set()
+
+    def new(self) -> list[str]:
+        """A line for each activity that was not there before, oldest first."""
+        begun = datetime.now(UTC)
+        found = list(self._log.stream({"from": rfc3339(self._since - timedelta(seconds=30))}))
+        fresh = [each for each in reversed(found) if each["id"] not in self._known]
+        self._known = {each["id"] for each in found}
+        self._since = begun
+        return [_line(each) for each in fresh if (each["activity"], each["action"]) != ("view", "allow")]
+
+
+def _line(record: dict[str, Any]) -> str:
+    user, app, file = (record.get(name) or {} for name in ("user", "app", "file"))
+    what = " ".join(filter(None, (record["activity"], file.get("name"))))
+    because = f"because of {record['policy']}" if record.get("policy") else ""
+    who = f"{user.get('name', 'somebody')} ({', '.join(record['device']['tags']) or 'unmanaged'})"
+    where = app.get("name", "no application")
+    return f"{record['time'][11:19]} {record['action']:<8} {who}: {what} in {where} {because} {record['id']}"
 
 
 def introduction(stack: Stack, home: Path, relay_port: int) -> str:
@@ -97,7 +132,7 @@ def introduction(stack: Stack, home: Path, relay_port: int) -> str:
     files, flows = stack.url(stack.files), stack.url(stack.flows)
     mapping = f"MAP *.{SUFFIX}:{stack.ports.reverse} 127.0.0.1:{relay_port}"
     away = command_line(home, files, profile="away", mapping=mapping)
-    config = os.path.relpath(stack.config)
+    config = stack.config.relative_to(ROOT) if stack.config.is_relative_to(ROOT) else stack.config
     return f"""
 casb runs. Open a browser of its own, which trusts the demo's certificates:
 

@@ -53,16 +53,8 @@ def start_files(
         *("-i", "127.0.0.1", "-p", str(port), "--https-only", "--no-crt"),
         *("--cert", str(leaf.certificate), "--certkey", str(leaf.key)),
         *("-v", f"{shared}::r", "-v", f"{shared}/inbox:inbox:rwmd"),
-        *(
-            "--hist",
-            str(folder / "hist"),
-            "--name",
-            "Contoso files",
-            "--no-robots",
-            "-q",
-            "-lo",
-            str(folder / "access.log"),
-        ),
+        *("--hist", str(folder / "hist"), "--name", "Contoso files", "--theme", "1", "--no-robots"),
+        *("-q", "-lo", str(folder / "access.log")),
         *("--rproxy", "-1", "--xff-src", "127.0.0.1/32"),  # Forwarded headers count only when our proxy sends them.
         *("--no-thumb", "--no-mutagen", "--dotpart", "--ver-who", "no", "-ed"),
         *NO_BANS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from demo_lib import story, story_admin
+from demo_lib import story, story_admin, story_modes
 from demo_lib.browser import Browsers
 from demo_lib.stack import Stack
 
@@ -16,6 +16,8 @@ def play(stack: Stack, browsers: Browsers, pictures: Path | None, say: Callable[
     story.managed_user(stage)
     activity = story.unmanaged_user(stage)
     story.risky_network(stage)
+    story_modes.forward(stage)
+    story_modes.host_preserving(stage)
     recorded = story_admin.keep_recording(stage)
     story_admin.explanation(stage, activity)
     story_admin.replay(stage, recorded)

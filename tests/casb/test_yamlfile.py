@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import AfterValidator, Field
 
 from casb.errors import ConfigError, PolicyError, Problems, Where
-from casb.yamlfile import Marks, did_you_mean, read, read_located
+from casb.yamlfile import Marks, describe, did_you_mean, read, read_located
 
 
 class Colour(StrEnum):
@@ -248,6 +248,39 @@ def test_configuration_has_codes_of_its_own() -> None:
     (error,) = caught.value.errors
     assert isinstance(error, ConfigError)
     assert error.code == "C013"
+
+
+def test_a_value_that_is_longer_than_a_message_is_cut() -> None:
+    (message,) = problems(f"{'k' * 1000}: 1")
+    assert message.startswith("f.yaml:1:1: P013 unknown key 'kkk")
+    assert len(message) < 400
+
+
+def test_a_key_with_an_error_of_its_own_is_told_once() -> None:
+    assert problems("free: {*x : 1, b: 2}") == ["f.yaml:1:8: P008 alias '*x' is not allowed; write the value out"]
+
+
+def test_keys_are_known_through_annotations_and_aliases() -> None:
+    text = "version: 1\nitems: [{name: a, table: {x: [{z: 1}]}}]"
+    assert problems(text) == ["f.yaml:2:31: P016 'x' must be a text or true or false, not a mapping"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "nothing"),
+        (True, "true"),
+        (False, "false"),
+        ("x", "the text 'x'"),
+        ("x" * 70, f"the text '{'x' * 60}…'"),
+        (1, "the number 1"),
+        ({}, "a mapping"),
+        ([], "a list"),
+        (object(), "something else"),
+    ],
+)
+def test_describe(value: object, text: str) -> None:
+    assert describe(value) == text
 
 
 def test_marks_tell_where_values_and_keys_stand() -> None:

@@ -119,11 +119,18 @@ def test_cutting_changes_nothing(name: str, data: bytes, at: list[int]) -> None:
     assert run(make(), data, list(range(len(data)))) == whole
 
 
+_BREAKS = str.maketrans("", "", "\t\r\n")  # browsers drop them from URLs
+
+
 def _links(page: bytes, change: Callable[[str], str]) -> list[tuple[str, dict[str, str]]]:
     tree = LexborHTMLParser(page.decode("utf-8", "replace"))
     found = []
     for node in tree.root.traverse() if tree.root else ():
-        urls = {key: change(value or "") for key, value in node.attributes.items() if key in ("href", "src", "action")}
+        urls = {
+            key: change((value or "").translate(_BREAKS))
+            for key, value in node.attributes.items()
+            if key in ("href", "src", "action")
+        }
         if urls.get("src") != "/.casb/guard.js":
             found.append((node.tag or "", urls))
     return found
@@ -193,7 +200,7 @@ def test_any_bytes_as_a_coding(coding: str, data: bytes, at: list[int]) -> None:
     try:
         run(decoder, data, at)
     except ContentError as error:
-        assert error.code in ("R001", "R002", "R003")
+        assert error.code in ("W001", "W002", "W003")
 
 
 @settings(deadline=None)

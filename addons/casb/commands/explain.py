@@ -23,6 +23,7 @@ from casb.commands._log import HttpLog, add_source_arguments, settings_of, token
 from casb.commands.activity import clean
 from casb.errors import CasbError
 from casb.identity import tokens
+from casb.rewrite import codings
 from casb.settings import Settings
 from casb.sidecar.story import story_of
 from casb.store import codes as store_codes
@@ -31,7 +32,7 @@ from casb.store.spool import find, spool_folder
 
 _CODE = re.compile(r"[A-Za-z]{1,2}\d{3}")
 
-_SENTENCES = (store_codes.CODES, tokens.CODES)
+_SENTENCES = (store_codes.CODES, tokens.CODES, codings.CODES)
 
 type Source = tuple[str, Callable[[], dict[str, Any] | None]]
 

@@ -25,9 +25,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Start both, start again whichever dies, stop both on SIGTERM or SIGINT."""
-    from casb.store.folder import load
-
-    load(arguments.config.resolve())  # A broken configuration is told once, here, and nothing is started.
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -76,8 +76,11 @@ class LiveSessions:
             return None
         return session
 
-    async def session_for(self, host: str, cookie: str | None) -> Session | None:
-        """The session that a host's cookie stands for, or None: sign in. A use keeps it from idling out."""
+    async def session_for(self, host: str, cookie: str | None, *, touch: bool = True) -> Session | None:
+        """The session that a host's cookie stands for, or None: sign in.
+
+        A use keeps it from idling out; `touch=False` only looks, e.g. whether an open connection's session still lives.
+        """
         if cookie is None or not is_id(cookie):
             return None
         session = self.cached(host, cookie)
@@ -88,8 +91,10 @@ class LiveSessions:
         if found is None:
             return None
         child_key, _, login = found
-        await self._touch(*found)
         session = login.record.session()
+        if not touch:
+            return session
+        await self._touch(*found)
         # What was dropped while we read must not be remembered: then the counter has moved on.
         if self._store.epoch() == epoch == self._epoch:
             self._remember(child_key, host, session)

@@ -23,8 +23,9 @@ from casb.connectors.fetch import Fetcher
 from casb.connectors.keys import KeyCache
 from casb.errors import CasbError, ConnectorError, TokenError
 from casb.identity.claims import Claims, LogoutClaims, claims_wanted, contexts_wanted
-from casb.identity.jose import key_id
+from casb.identity.jose import SUPPORTED, key_id
 from casb.identity.tokens import TENANT_TEMPLATE, hashed_nonce, verify_logout_token, verify_token
+from casb.model.identity import DeviceTag
 from casb.ports import Clock
 from casb.settings import Provider
 
@@ -76,6 +77,10 @@ class OidcProvider:
         parts = urlsplit(self._authority)
         if parts.scheme != "https" or not parts.hostname or parts.query or parts.fragment or "@" in parts.netloc:
             raise ConnectorError("I006", f"the authority of provider {provider.id} is not an https address")
+        if not set(provider.device.claims) <= {tag.value for tag in DeviceTag}:
+            raise ConnectorError("I006", f"provider {provider.id} names a device tag that does not exist")
+        if not provider.algorithms or not set(provider.algorithms) <= set(SUPPORTED):
+            raise ConnectorError("I006", f"provider {provider.id} names a signature algorithm that is not supported")
         self._fetcher = fetcher or Fetcher([parts.netloc, *provider.hosts], ca=provider.ca)
         self._redirect_uri = redirect_uri
         self._clock = clock

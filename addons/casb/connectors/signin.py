@@ -28,7 +28,7 @@ from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl
 
 from casb.connectors.live import LiveSessions, Login
-from casb.errors import ConfigError, ConnectorError, TokenError
+from casb.errors import CasbError, ConfigError, ConnectorError, TokenError
 from casb.identity.claims import Claims, LogoutClaims, device_of, user_of
 from casb.identity.sessions import (
     Flow,
@@ -47,25 +47,6 @@ from casb.identity.sessions import (
 from casb.model.identity import Session
 from casb.ports import Clock, NewId, SessionStore
 from casb.settings import Provider, SessionLimits
-
-CODES: Final[Mapping[str, str]] = {
-    "I001": "an identity provider cannot be reached, or not in time",
-    "I002": "an identity provider's answer cannot be used",
-    "I003": "an identity provider names an address that is not https on a configured host",
-    "I004": "an identity provider refused a sign-in",
-    "I005": "an identity provider's signing keys cannot be had",
-    "I006": "an identity provider is not configured completely",
-    "I007": "no identity provider is configured",
-    "I010": "an address cannot be returned to after a sign-in",
-    "I011": "what was asked for before a sign-in has been forgotten",
-    "I012": "a sign-in was answered before, took too long, or was never begun here",
-    "I013": "a sign-in was begun in another browser",
-    "I014": "a hand-off code was used before, is too old, or was never given out",
-    "I015": "a hand-off code was made for another host or browser",
-    "I016": "what was to be sent after a sign-in has been forgotten",
-    "I017": "there is no such identity provider",
-    "I018": "an identity provider's answer is malformed",
-}
 
 BODIES: Final = 64 * 1024 * 1024  # bytes of bodies kept for people who have not signed in, per process
 ANSWER: Final = 16 * 1024  # characters of a provider's answer
@@ -374,8 +355,11 @@ class SignIn(LiveSessions):
     # --- the end ------------------------------------------------------------------------------------------------------
 
     async def backchannel_logout(self, provider_id: str, token: str) -> int:
-        """Do what a provider's logout token says; the number of records removed. Raises `TokenError` on a replay."""
-        claims = await self._provider(provider_id).verify_logout(token)
+        """Do what a provider's logout token says; the number of records removed. Raises `TokenError` on a replay.
+
+        '' leaves it to the token's signature and issuer which provider it is.
+        """
+        provider_id, claims = await self._logout_claims([provider_id] if provider_id else list(self.providers), token)
         jti = hashlib.sha256(f"{provider_id}|{claims.issuer}|{claims.token_id}".encode()).digest()
         if await self._store.get("jti", jti) is not None:
             raise TokenError("T018", "the logout token was used before")
@@ -404,6 +388,15 @@ class SignIn(LiveSessions):
         if provider_id not in self.providers:
             raise TokenError("I017", "there is no such identity provider")
         return self.providers[provider_id]
+
+    async def _logout_claims(self, candidates: list[str], token: str) -> tuple[str, LogoutClaims]:
+        refused: CasbError = TokenError("I017", "there is no such identity provider")
+        for provider_id in candidates:
+            try:
+                return provider_id, await self._provider(provider_id).verify_logout(token)
+            except (TokenError, ConnectorError) as error:
+                refused = error
+        raise refused
 
     async def _login(self, provider: Provider, claims: Claims, old: Login | None, ip: str, user_agent: str) -> Login:
         now = self._clock()

@@ -116,17 +116,32 @@ class Exchange:
         verdict = Verdict(status=VerdictStatus.UNSCANNABLE, why=why)
         return self.inspected(replace(known, verdict=verdict, inspected=False))
 
+    def fall_back(self, code: str, condition: str, fact: str) -> Effect:
+        """What the app's default behaviour says (`on_failure`, S22) when a policy's action cannot be carried out."""
+        if self.app.on_failure != "allow":
+            return self.refuse(code, condition, fact)
+        self._replace_last(code, condition, fact, Action.AUDIT)
+        return PASS
+
     def refuse(self, code: str, condition: str, fact: str) -> Answer:
         """Refuse for a reason of ours that no policy names, e.g. a partial response that had to be protected."""
+        return Answer(kind="block", decision=self._replace_last(code, condition, fact, Action.BLOCK))
+
+    def _replace_last(self, code: str, condition: str, fact: str, action: Action) -> Decision:
+        """Put the default behaviour in the place of the decision that could not be carried out."""
         activity = self.activity or self._activity(self._fallback_type(), None)
         where = Where(file=self.snapshot.settings.folder)
         reason = Reason(code=code, policy="", where=where, condition=condition, fact=fact)
-        decision = Decision(action=Action.BLOCK, reasons=(reason,), default_behaviour=True)
+        reasons: tuple[Reason, ...] = (reason,)
+        matched: tuple[str, ...] = ()
+        policy: str | None = None
         if self.records and self.records[-1].activity.id == activity.id:
-            self.records.pop()
+            before = self.records.pop().decision
+            reasons, matched, policy = (*before.reasons, reason), before.matched, before.policy
+        decision = Decision(action=action, policy=policy, matched=matched, reasons=reasons, default_behaviour=True)
         self.stage = Stage.DONE
         self.records.append(self._record(activity, decision))
-        return Answer(kind="block", decision=decision)
+        return decision
 
     def concerns(self, kind: ActivityType) -> bool:
         """Whether any policy looks at such an activity in this app."""

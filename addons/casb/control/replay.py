@@ -144,6 +144,7 @@ def file_json(file: FileFacts) -> dict[str, Any]:
         "detected_type": file.detected_type,
         "sha256": file.sha256,
         "label": file.label,
+        "label_id": file.label_id,
         "verdict": verdict
         and {
             "status": verdict.status.value,
@@ -166,6 +167,7 @@ def file_from(value: Mapping[str, Any]) -> FileFacts:
         detected_type=value["detected_type"],
         sha256=value["sha256"],
         label=value["label"],
+        label_id=value.get("label_id"),
         verdict=verdict
         and Verdict(
             status=VerdictStatus(verdict["status"]),

@@ -52,7 +52,7 @@ def _digest(text: str) -> bytes:
     try:
         return bytes.fromhex(text)
     except (ValueError, TypeError) as error:
-        raise StoreError("S042", "a stored record names its login wrongly") from error
+        raise StoreError("S052", "a stored record names its login wrongly") from error
 
 
 def is_safe_path(path: str) -> bool:
@@ -229,7 +229,7 @@ def load[R: (LoginRecord, ChildRecord, PendingRequest, Flow, HandOffCode, Resume
             members["contexts"] = tuple(members["contexts"])
         return kind(**members)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise StoreError("S042", f"a stored {kind.__name__} cannot be read") from error
+        raise StoreError("S052", f"a stored {kind.__name__} cannot be read") from error
 
 
 def _login_json(record: LoginRecord) -> dict[str, Any]:

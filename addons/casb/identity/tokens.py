@@ -214,8 +214,6 @@ def _issuer(members: Mapping[str, Any], issuer: str, tenant: str) -> str:
 def _audience(members: Mapping[str, Any], client_id: str, *, one_only: bool) -> None:
     """`aud` is the client; Entra never sends a list, elsewhere a list needs `azp` (OpenID Connect Core 3.1.3.7)."""
     audience, party = members.get("aud"), members.get("azp")
-    if not client_id:
-        raise TokenError("T013", "no client id is configured")
     if "azp" in members and party != client_id:
         raise TokenError("T013", "the token was issued to another client")
     if isinstance(audience, list) and not one_only:

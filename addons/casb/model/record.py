@@ -76,6 +76,7 @@ def to_json(record: Record) -> dict[str, Any]:
             "inspected": file.inspected,
             "sha256": file.sha256,
             "label": file.label,
+            "label_id": file.label_id,
             "verdict": file.verdict
             and {"status": file.verdict.status.value, "inspector": file.verdict.inspector, "why": file.verdict.why},
             "findings": {each.info_type: each.count for each in file.verdict.findings} if file.verdict else {},

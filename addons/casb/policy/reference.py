@@ -45,6 +45,7 @@ def policy_schema() -> dict[str, Any]:
     policy = definitions["PolicyDocument"]["properties"]
     policy["when"] = {"$ref": "#/$defs/when", "description": policy["when"]["description"]}
     policy["id"]["pattern"] = "^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$"
+    definitions["StepUp"]["properties"]["context"]["pattern"] = "^c[1-9][0-9]?$"
     definitions["when"] = _when()
     definitions.update({group: _group(group) for group in GROUPS})
     definitions.update({f"value.{each.code}": _value(each) for each in FIELDS})

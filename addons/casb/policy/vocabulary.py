@@ -123,8 +123,14 @@ def plain_name(text: str) -> str:
     """A name as it is compared: case, width, composition and invisible characters make no difference."""
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text)
-        text = "".join(char for char in text if unicodedata.category(char) != "Cf")
+        text = "".join(_visible(char) for char in text)
     return text.strip().casefold()
+
+
+def _visible(char: str) -> str:
+    """Formatting characters vanish; half of a surrogate pair, which is no character at all, shows as such."""
+    category = unicodedata.category(char)
+    return "" if category == "Cf" else "\N{REPLACEMENT CHARACTER}" if category == "Cs" else char
 
 
 @functools.lru_cache(maxsize=4096)

@@ -13,7 +13,7 @@ from casb.catalog.bodies import name_source
 from casb.control.exchange import Exchange, Party, Stage, access
 from casb.control.pages import Refusal, notice, refusal_page
 from casb.control.routes import Kind
-from casb.errors import ContentError
+from casb.errors import ContentError, StoreError
 from casb.model.activity import ActivityType
 from casb.model.decision import Action, Answer, Effect, Hold, Pass, Protect
 from casb.model.file import FileFacts
@@ -26,18 +26,9 @@ from casb.proxy.notices import Notices
 from casb.proxy.runtime import Runtime, Visitor, now
 from casb.proxy.sealed import sealed
 from casb.proxy.translate import State
-from casb.rewrite.codings import decoder_for
+from casb.rewrite import codings
 
 logger = logging.getLogger(__name__)
-
-
-def plain(body: bytes, encoding: str, limit: int) -> bytes:
-    """A body without its content codings; raises `ContentError` unless it decodes whole, and to `limit` bytes at most.
-
-    mitmproxy would decode the first member of a gzip body only, as much of it as there is, to any size.
-    """
-    decoder = decoder_for(encoding, limit=limit)
-    return body if decoder is None else decoder.feed(body) + decoder.finish()
 
 
 class Control:
@@ -90,6 +81,8 @@ class Control:
         agent = state.fields.get(b"user-agent", b"")
         key = (session.id, ip, f"{route.host}|{snapshot.version}", agent)
         found = self.runtime.visitors.get(key)
+        if found is not None and found.session is not session and found.session != session:
+            found = None  # The same login, renewed: what it proved may have changed.
         if found is None:
             client, device = snapshot.client(ip, agent.decode("utf-8", "replace")[:1024], session.device)
             party = Party.of(session, client, device)
@@ -98,7 +91,7 @@ class Control:
             record = access(snapshot, route.app, party, now=now(), new_id=ulid, mode=route.mode)
             if record.decision.action is not Action.ALLOW:
                 self.runtime.log(record)
-            found = self.runtime.visitors[key] = Visitor(party=party, access=record)
+            found = self.runtime.visitors[key] = Visitor(session=session, party=party, access=record)
         return found
 
     def _refuse_access(self, flow: http.HTTPFlow, state: State, visitor: Visitor) -> None:
@@ -180,6 +173,7 @@ class Control:
             detected_type=seen.detected_type,
             sha256=seen.sha256,
             label=seen.label,
+            label_id=seen.label_id,
             verdict=seen.verdict,
         )
 
@@ -191,7 +185,8 @@ class Control:
             return None
         if state.naming:
             return self._judge_form(flow, state)
-        return self._inspect(flow, state, flow.request.raw_content or b"", "request")
+        coding = state.fields.get(b"content-encoding", b"").decode("latin-1")
+        return self._inspect(flow, state, flow.request.raw_content or b"", coding, "request")
 
     # ------------------------------------------------------------ response
 
@@ -231,9 +226,10 @@ class Control:
             raise LookupError("nothing to protect")
         why = protect.cannot(flow, state)
         if why:
-            effect = exchange.refuse("protect.impossible", f"action: protect using {using}", why)
+            effect = exchange.fall_back("protect.impossible", f"action: protect using {using}", why)
             self._write(flow, state)
-            self._refuse(flow, state, effect, phase)
+            if isinstance(effect, Answer):
+                self._refuse(flow, state, effect, phase)
             return
         self._write(flow, state)
         protect.begin(flow, state, self.runtime.protector, self.notices)
@@ -245,14 +241,8 @@ class Control:
         state = translate.state_of(flow)
         if state is None or not state.held or flow.response is None:
             return None
-        encoding = state.response.content_encoding if state.response else ""
-        try:
-            body = plain(flow.response.raw_content or b"", encoding, state.snapshot.settings.limits.hold)
-        except ContentError as error:
-            state.held = False
-            self._decided(flow, state, error.message, "response")
-            return None
-        return self._inspect(flow, state, body, "response")
+        coding = state.response.content_encoding if state.response else ""
+        return self._inspect(flow, state, flow.response.raw_content or b"", coding, "response")
 
     # ------------------------------------------------------------ both
 
@@ -286,13 +276,18 @@ class Control:
         else:
             self._apply_to_response(flow, state, effect, phase)
 
-    async def _inspect(self, flow: http.HTTPFlow, state: State, body: bytes, phase: str) -> None:
+    async def _inspect(self, flow: http.HTTPFlow, state: State, body: bytes, coding: str, phase: str) -> None:
         exchange = state.exchange
         if exchange is None or exchange.activity is None:
             raise LookupError("no exchange")
         state.held = False
         known = exchange.activity.file or FileFacts(name="")
-        effect = exchange.inspected(await self._read(known, body))
+        try:
+            plain = codings.decoded(body, coding, limit=state.snapshot.settings.limits.hold)
+        except ContentError as error:
+            effect = exchange.unscannable(error.message)
+        else:
+            effect = exchange.inspected(await self._read(known, plain))
         if phase == "request":
             self._apply_to_request(flow, state, effect)
             if translate.is_refused(flow):
@@ -324,7 +319,14 @@ class Control:
         if exchange is None:
             return
         for record in exchange.records[state.written :]:
-            self.runtime.log(record)
+            try:
+                self.runtime.log(record)
+            except StoreError:
+                # Whoever prefers availability says so for the app; otherwise what cannot be recorded is refused.
+                if exchange.app.on_failure != "allow":
+                    raise
+                self.runtime.counters["unrecorded"] += 1
+                log_fault(logger, "record not kept, on_failure is allow", activity=record.activity.id)
             translate.annotate(flow, record, state.route, state.party)
             self.runtime.counters[f"action_{record.decision.action.word}"] += 1
         state.written = len(exchange.records)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from html import escape
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 from mitmproxy import http
 
@@ -28,7 +29,9 @@ from casb.identity.sessions import (
     set_cookie,
 )
 from casb.model.activity import ActivityType
+from casb.model.decision import Action
 from casb.model.identity import Session
+from casb.policy.engine import may_concern
 from casb.proxy import rewriting, translate
 from casb.proxy.ids import ulid
 from casb.proxy.incidents import incident
@@ -44,6 +47,14 @@ logger = logging.getLogger(__name__)
 type Endpoint = Callable[[http.HTTPFlow, State], Awaitable[Page]]
 
 SUBMIT = "document.forms[0].submit()"
+KEEP_FRAGMENT = (
+    'const on=document.getElementById("on");try{sessionStorage.setItem("casb."+on.dataset.for,location.hash)}catch{}'
+    "location.replace(on.href)"
+)
+RESTORE_FRAGMENT = (
+    'const on=document.getElementById("on"),key="casb."+on.dataset.for;let part="";'
+    'try{part=sessionStorage.getItem(key)||"";sessionStorage.removeItem(key)}catch{}location.replace(on.href+part)'
+)
 
 
 class Endpoints:
@@ -63,6 +74,7 @@ class Endpoints:
         self.on_login: dict[tuple[str, str], Endpoint] = {
             ("GET", "/"): self.apps,
             ("GET", "/.casb/login"): self.login,
+            ("GET", "/.casb/session"): self.whoami,
             ("GET", "/.casb/oidc/callback"): self.callback,
             ("POST", "/.casb/oidc/callback"): self.posted_callback,
             ("POST", "/.casb/oidc/return"): self.callback,
@@ -191,11 +203,17 @@ class Endpoints:
         """The way back from sign-in (`?code=`), or who I am."""
         code = parse_qs(flow.request.path.partition("?")[2]).get("code", [""])[0]
         if not code:
-            return await self._whoami(state)
+            # Not here: the app's scripts could read it.
+            settings = state.snapshot.settings
+            return redirect(f"{settings.address_of(settings.login_host)}/.casb/session")
         header = state.fields.get(b"cookie", b"").decode("latin-1")
         authority = state.route.authority
-        done = await self.runtime.sign_in.redeem(authority, code, cookie(header, PENDING_COOKIE))
-        self._log_on(state, done.session)
+        done = await self.runtime.sign_in.redeem(
+            authority, code, cookie(header, PENDING_COOKIE), previous=cookie(header, SESSION_COOKIE)
+        )
+        steered = self._log_on(state, done.session)
+        if not steered:
+            return redirect(f"https://{state.route.origin_authority}{done.pending.target}")
         cookies = (("set-cookie", set_cookie(SESSION_COOKIE, done.cookie)),)
         token = await self.runtime.sign_in.keep_body(done.session, done.pending)
         if token is None and done.pending.method not in ("GET", "HEAD"):
@@ -220,8 +238,11 @@ class Endpoints:
             script=SUBMIT,
         )
 
-    def _log_on(self, state: State, session: Session) -> None:
-        """Write the log-on down; the access decision it holds is made again, and enforced, at the first request."""
+    def _log_on(self, state: State, session: Session) -> bool:
+        """Write the log-on down; the access decision it holds is made again, and enforced, at the first request.
+
+        False: no session policy could concern this person here, and the app is proxied only for those it could (S30).
+        """
         app = state.route.app
         if app is None:
             raise LookupError("no app")
@@ -229,14 +250,18 @@ class Endpoints:
         client, device = state.snapshot.client(state.ip, agent, session.device)
         party = Party.of(session, client, device)
         record = access(state.snapshot, app, party, now=now(), new_id=ulid, mode=state.route.mode)
-        self.runtime.log(record)
+        free = not app.always_proxied and state.route.mode == "suffix" and record.decision.action < Action.STEP_UP
+        steered = not free or may_concern(record.activity, state.snapshot.policies)
+        self.runtime.log(record if steered else replace(record, extra={"steered": False}))
         self.runtime.counters["log_ons"] += 1
+        return steered
 
-    async def _whoami(self, state: State) -> Page:
-        found = await self._session(state)
-        if found is None:
-            return html(200, "Not signed in", '<p><a class="button" href="/.casb/sign-in">Sign in</a></p>')
-        session = found[0]
+    async def whoami(self, flow: http.HTTPFlow, state: State) -> Page:
+        """Who I am, on which device, and until when."""
+        login = await self.runtime.sign_in.login_for(self._login_cookie(state))
+        if login is None:
+            return html(200, "Not signed in", '<p class="row"><a class="button" href="/">Applications</a></p>')
+        session = login.record.session()
         tags = ", ".join(sorted(session.device.tags)) or "unmanaged: no proof of management was given at sign-in"
         content = facts_list(
             (
@@ -306,6 +331,8 @@ class Endpoints:
         """Hand over to the app when somebody is signed in already; otherwise to the provider."""
         query = parse_qs(flow.request.path.partition("?")[2])
         pending_id = query.get("p", [""])[0]
+        if "target_link_uri" in query:
+            return self._started_elsewhere(state, query["target_link_uri"][0])
         sign_in = self.runtime.sign_in
         login = await sign_in.login_for(self._login_cookie(state))
         pending = await sign_in.pending(pending_id)
@@ -317,7 +344,39 @@ class Endpoints:
         header = state.fields.get(b"cookie", b"").decode("latin-1")
         begun = await sign_in.begin(pending_id, flow_cookie=cookie(header, FLOW_COOKIE))
         limit = state.snapshot.settings.session.pending
-        return redirect(begun.url, headers=(("set-cookie", set_cookie(FLOW_COOKIE, begun.cookie, max_age=limit)),))
+        cookies = (("set-cookie", set_cookie(FLOW_COOKIE, begun.cookie, max_age=limit)),)
+        return self._onward(state, begun.url, KEEP_FRAGMENT, pending_id, cookies)
+
+    def _onward(
+        self, state: State, url: str, script: str, pending_id: str, cookies: tuple[tuple[str, str], ...]
+    ) -> Page:
+        """Send the browser on. The part after `#` never reaches a server, and a sign-in page in between loses it: so a
+        browser is sent by a page that keeps it meanwhile, and any other client by a redirect."""
+        if b"sec-fetch-mode" not in state.fields or not pending_id:
+            return redirect(url, headers=cookies)
+        return html(
+            200,
+            "Signing in",
+            f'<p>You are being signed in.</p><p class="row"><a class="button" id="on" data-for="{escape(pending_id)}" '
+            f'href="{escape(url)}">Continue</a></p>',
+            headers=cookies,
+            script=script,
+        )
+
+    def _started_elsewhere(self, state: State, target: str) -> Page:
+        """A sign-in begun at the provider (OpenID Connect Core section 4): go to the app, which begins it again as
+        its own. Only hosts of controlled apps are gone to."""
+        parts = urlsplit(target)
+        found = self.runtime.route((parts.hostname or "").lower(), parts.port or 443, forward=False)
+        path = f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"
+        if parts.scheme != "https" or found.kind is not Kind.APP or "@" in parts.netloc or not is_safe_path(path):
+            raise TokenError("I010", "the address cannot be returned to after a sign-in")
+        if found.mode == "host":
+            mapped = state.snapshot.hosts.to_suffix(found.origin)
+            if mapped is None:
+                raise TokenError("I010", "the address cannot be returned to after a sign-in")
+            return redirect(f"https://{mapped}{path}")
+        return redirect(f"https://{found.authority}{path}")
 
     async def posted_callback(self, flow: http.HTTPFlow, state: State) -> Page:
         """`response_mode=form_post` comes cross-site, without our Lax cookies: one form of ours brings them back."""
@@ -350,13 +409,13 @@ class Endpoints:
         if pending is None or pending.host == state.route.authority:
             return redirect(pending.target if pending else "/", headers=cookies)
         code = await self.runtime.sign_in.hand_off(result.login, result.pending)
-        return redirect(f"https://{code.host}/.casb/session?code={code.code}", headers=cookies)
+        url = f"https://{code.host}/.casb/session?code={code.code}"
+        return self._onward(state, url, RESTORE_FRAGMENT, result.pending, cookies)
 
     async def backchannel(self, flow: http.HTTPFlow, state: State) -> Page:
         """OpenID Connect Back-Channel Logout 1.0: 200 when done, 400 when the token is not what it must be."""
         token = _form(flow).get("logout_token", "")
-        provider = next(iter(state.snapshot.settings.providers)).id
-        await self.runtime.sign_in.backchannel_logout(provider, token)
+        await self.runtime.sign_in.backchannel_logout("", token)
         return json_page(200, {"casb": "signed-out"})
 
     async def frontchannel(self, flow: http.HTTPFlow, state: State) -> Page:

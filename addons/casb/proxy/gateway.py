@@ -6,6 +6,7 @@ First hook of every exchange. What passes it has a `State` with a route; everyth
 from __future__ import annotations
 
 import asyncio
+import functools
 import ipaddress
 import logging
 from collections.abc import Awaitable
@@ -191,10 +192,19 @@ def _authority(request: http.Request, default_port: int) -> tuple[str, int] | No
     values = [value for name, value in request.headers.fields if name.lower() == b"host"]
     if request.data.authority:
         values.append(request.data.authority)
-    if not values or len({value.lower() for value in values}) != 1:
+    if not values:
         return None
+    if len(values) > 1 and len({value.lower() for value in values}) != 1:
+        return None
+    found = _parsed(values[0])
+    return found and (found[0], default_port if found[1] is None else found[1])
+
+
+@functools.lru_cache(4096)
+def _parsed(value: bytes) -> tuple[str, int | None] | None:
+    """An authority as host and port, which may be missing; None when malformed."""
     try:
-        text = values[0].decode("ascii").lower()
+        text = value.decode("ascii").lower()
     except UnicodeDecodeError:
         return None
     if not text or any(c in text for c in " /\\@?#,\t\0"):
@@ -207,4 +217,4 @@ def _authority(request: http.Request, default_port: int) -> tuple[str, int] | No
         host, _, port = text.partition(":")
     if port and not (port.isdigit() and len(port) < 6):
         return None
-    return host.rstrip("."), int(port) if port else default_port
+    return host.rstrip("."), int(port) if port else None

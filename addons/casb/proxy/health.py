@@ -17,8 +17,8 @@ from casb.store.shipper import ShipperState
 class Health:
     """Knows how the workers and the shipper are."""
 
-    def __init__(self, data: Path, wanted: int, shipper: ShipperState) -> None:
-        self.data, self.wanted, self.shipper = data, wanted, shipper
+    def __init__(self, data: Path, wanted: int, shipper: ShipperState, problems: Callable[[], list[str]]) -> None:
+        self.data, self.wanted, self.shipper, self.problems = data, wanted, shipper, problems
 
     def statuses(self) -> list[dict[str, Any]]:
         """The workers that are alive."""
@@ -32,7 +32,7 @@ class Health:
             missing.append("no worker serves")
         elif len(statuses) < self.wanted:
             missing.append(f"{self.wanted - len(statuses)} of {self.wanted} workers are starting")
-        warnings = [problem for each in statuses[:1] for problem in each["problems"]]
+        warnings = list(self.problems()) + [problem for each in statuses[:1] for problem in each["problems"]]
         if self.shipper.error:
             warnings.append(f"records wait in the spool: {self.shipper.error}")
         versions = sorted({each["version"] for each in statuses})

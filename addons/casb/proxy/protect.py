@@ -104,6 +104,7 @@ def begin(flow: http.HTTPFlow, state: State, protector: AgeProtector, left: Noti
                 "app": exchange.app.name,
                 "policy": record.decision.policy or "",
                 "activity": record.activity.id,
+                "help_text": "Open a protected file",
                 "help_url": state.snapshot.settings.address_of(state.snapshot.settings.login_host) + "/.casb/open",
             },
         )

@@ -1,31 +1,99 @@
-"""A valid new configuration replaces the old one in running sessions; a broken one is reported and changes nothing."""
+"""A valid new configuration replaces the old one in running sessions; a broken one is reported and changes nothing.
+
+The supervisor looks at the folder and publishes what is good (`Warden`); workers follow what is published (`Reload`
+over `Published`). A worker run by hand follows the folder itself (`Reload` over `Folder`).
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from pathlib import Path
+from typing import Protocol
 
+from casb.catalog.agents import Agents
+from casb.config import Configuration
 from casb.control.snapshot import Snapshot, build_snapshot
 from casb.errors import CasbError, Problems
 from casb.proxy.faults import log_fault
 from casb.proxy.runtime import Runtime
-from casb.store.folder import fingerprint, load
+from casb.store import in_force
+from casb.store.folder import WORLD, fingerprint, load, published
 from casb.store.geo import open_geo
 
 logger = logging.getLogger(__name__)
 
-POLL = 0.4
-"""Seconds between looks at the folder; two seconds are promised."""
+POLL = 0.25
+"""Seconds between looks; two seconds are promised from an edit to its effect."""
+
+
+class Source(Protocol):
+    """Where a configuration comes from."""
+
+    def stamp(self) -> object:
+        """Changes when there is another one; cheap."""
+
+    def load(self) -> Configuration:
+        """The present one; raises `Problems` or `CasbError` with all that is wrong with it."""
+
+
+class Folder:
+    """An admin's folder, straight."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def stamp(self) -> object:
+        """By the files' own stamps."""
+        return fingerprint(self.path)
+
+    def load(self) -> Configuration:
+        """Read the folder."""
+        return load(self.path)
+
+
+class Published:
+    """What the supervisor found good."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def stamp(self) -> object:
+        """By the file's own stamp."""
+        return in_force.stamp(self.path)
+
+    def load(self) -> Configuration:
+        """Read the published texts."""
+        return in_force.read(self.path).configuration(WORLD)
+
+
+def snapshot_of(configuration: Configuration, agents: Agents | None = None) -> Snapshot:
+    """The configuration as a snapshot; raises `Problems` with everything that is wrong in it."""
+    database = configuration.settings.geo_database
+    return build_snapshot(configuration, geo=open_geo(database) if database else None, agents=agents)
+
+
+def read(folder: Path) -> Snapshot:
+    """The folder as a snapshot."""
+    return snapshot_of(load(folder))
+
+
+def told(problem: Problems | CasbError) -> list[str]:
+    """Each error as the line that people read; logged as well."""
+    errors = problem.errors if isinstance(problem, Problems) else [problem]
+    for each in errors:
+        logger.error("configuration refused, the last good one stays in force: %s", each)
+    return [str(each) for each in errors]
 
 
 class Reload:
-    """Looks at the configuration folder; reading and compiling happen in a thread."""
+    """Keeps a worker's snapshot the newest good one; reading and compiling happen in a thread."""
 
-    def __init__(self, runtime: Runtime, folder: Path) -> None:
+    def __init__(self, runtime: Runtime, source: Source) -> None:
         self.runtime = runtime
-        self.folder = folder
-        self._seen = fingerprint(folder)
+        self.source = source
+        self._seen = source.stamp()
         self._task: asyncio.Task[None] | None = None
 
     def running(self) -> None:
@@ -43,34 +111,88 @@ class Reload:
             try:
                 await self.look()
             except Exception:
-                log_fault(logger, "the configuration folder cannot be watched", folder=self.folder)
+                log_fault(logger, "the configuration cannot be watched")
 
     async def look(self) -> None:
         """Load what changed since the last look."""
+        seen = self.source.stamp()
+        if seen == self._seen:
+            return
+        try:
+            snapshot = await asyncio.to_thread(self._load)
+        except (Problems, CasbError) as problem:
+            self.runtime.problems = told(problem)
+        else:
+            self.runtime.problems = []
+            if snapshot.version != self.runtime.snapshot.version:
+                self.runtime.swap(snapshot)
+                logger.warning("configuration in force version=%s", snapshot.version)
+        self._seen = seen
+
+    def _load(self) -> Snapshot:
+        return snapshot_of(self.source.load(), self.runtime.snapshot.agents)
+
+
+class Warden:
+    """The supervisor's look at the folder: publishes what is good for all workers, reports what is not.
+
+    `problems` are the errors of the folder as it is now. A start with a broken folder goes on with what was in force
+    before, when there is that; without, it raises.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.problems: list[str] = []
+        self._seen = fingerprint(folder)
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def begin(self) -> tuple[Snapshot, Path]:
+        """The snapshot to start with, and where it is published."""
+        snapshot = read(self.folder)
+        self.path = in_force.publish(Path(snapshot.settings.data), published(self.folder))
+        return snapshot, self.path
+
+    def resume(self, data: Path) -> tuple[Snapshot, Path] | None:
+        """What was in force before, when it is of this folder; for a start while the folder is broken."""
+        self.path = data / in_force.FILE
+        try:
+            before = in_force.read(self.path)
+        except CasbError:
+            return None
+        if before.folder != self.folder.as_posix():
+            return None
+        return snapshot_of(before.configuration(WORLD)), self.path
+
+    def start(self) -> None:
+        """Look from now on, in a thread."""
+        self._thread = threading.Thread(target=self._watch, name="warden", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(5)
+
+    def _watch(self) -> None:
+        while not self._stop.wait(POLL):
+            try:
+                self.look()
+            except Exception:
+                log_fault(logger, "the configuration folder cannot be watched")
+
+    def look(self) -> None:
+        """Publish or report what changed since the last look."""
         seen = fingerprint(self.folder)
         if seen == self._seen:
             return
-        self._seen = seen
         try:
-            snapshot = await asyncio.to_thread(read, self.folder)
+            candidate = published(self.folder)
+            snapshot_of(candidate.configuration(WORLD))
         except (Problems, CasbError) as problem:
-            errors = problem.errors if isinstance(problem, Problems) else [problem]
-            self.runtime.problems = [str(each) for each in errors]
-            for each in errors:
-                logger.error("configuration refused, the last good one stays in force: %s", each)
-            return
-        except OSError as problem:
-            self._seen = ()  # look again
-            logger.warning("configuration unreadable for now: %s", problem.strerror)
-            return
-        self.runtime.problems = []
-        if snapshot.version != self.runtime.snapshot.version:
-            self.runtime.swap(snapshot)
-            logger.warning("configuration in force version=%s", snapshot.version)
-
-
-def read(folder: Path) -> Snapshot:
-    """The folder as a snapshot; raises `Problems` with everything wrong in it."""
-    configuration = load(folder)
-    database = configuration.settings.geo_database
-    return build_snapshot(configuration, geo=open_geo(database) if database else None)
+            self.problems = told(problem)
+        else:
+            self.problems = []
+            in_force.publish(self.path.parent, candidate)
+        self._seen = seen

@@ -56,8 +56,10 @@ def hosts_of(state: State) -> HostMap:
 
 def context_of(state: State) -> RewriteContext:
     """What the rewriting engine needs to know of an exchange."""
+    if state.rewriting is not None:
+        return state.rewriting
     route, hosts = state.route, hosts_of(state)
-    return RewriteContext(
+    state.rewriting = RewriteContext(
         hosts=hosts,
         guard_digest=guard_of(hosts)[1],
         host=route.origin_authority or route.host,
@@ -65,6 +67,7 @@ def context_of(state: State) -> RewriteContext:
         mode=state.fields.get(b"sec-fetch-mode", b"").decode("latin-1"),
         inject_guard=bool(route.app and route.app.rewrite.inject_guard),
     )
+    return state.rewriting
 
 
 def _is_ours(field: tuple[bytes, bytes], state: State) -> bool:
@@ -211,8 +214,10 @@ class Outward:
         body = response.raw_content or b""
         if not body:
             return
-        plain = recoded(rewriter, encoding, "")
+        plain = recoded(rewriter, encoding, "", limit=state.snapshot.settings.limits.rewrite)
         out = plain.feed(body) + plain.finish()
+        if out == body and not encoding:
+            return  # Nothing of ours was in it: what its head says of it stays true.
         coding = codings.choose(state.fields.get(b"accept-encoding", b"").decode("latin-1")) if len(out) > 1400 else ""
         encoder = codings.encoder_for(coding)
         if encoder is not None:

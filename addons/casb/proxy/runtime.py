@@ -13,6 +13,7 @@ from casb.connectors.signin import SignIn
 from casb.control.exchange import Party
 from casb.control.routes import Route, route
 from casb.control.snapshot import Snapshot
+from casb.model.identity import Session
 from casb.model.record import Record
 from casb.ports import SessionStore
 from casb.protection.encrypt import AgeProtector
@@ -33,6 +34,7 @@ def now() -> datetime:
 class Visitor:
     """A party, and whether access policies let it open the app at all. Kept while nothing about it changes."""
 
+    session: Session
     party: Party
     access: Record
 

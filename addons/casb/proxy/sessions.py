@@ -268,7 +268,7 @@ class Sessions:
         verdicts: dict[tuple[str, str], bool] = {}
         for identifier, keys in list(self.live.items()):
             for key in keys - verdicts.keys():
-                verdicts[key] = await self.runtime.sign_in.session_for(*key) is not None
+                verdicts[key] = await self.runtime.sign_in.session_for(*key, touch=False) is not None
             if not all(verdicts[key] for key in keys):
                 self.live.pop(identifier, None)
                 handler = ctx.master.addons.get("proxyserver").connections.get(identifier)

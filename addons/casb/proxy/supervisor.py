@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from casb.control.snapshot import Snapshot
+from casb.errors import CasbError, Problems
 from casb.proxy.health import Health, read_statuses, serve_health
-from casb.proxy.reload import read
+from casb.proxy.reload import Warden, told
 from casb.proxy.runtime import now
 from casb.store import authority
+from casb.store.folder import load_draft
 from casb.store.keyring import Keyring
 from casb.store.shipper import Shipper
 from casb.store.token import sidecar_token
@@ -46,12 +48,25 @@ class Supervisor:
     def __init__(self, folder: Path, workers: int) -> None:
         self.folder = folder
         self.count = workers
-        self.snapshot: Snapshot = read(folder)
+        self.warden = Warden(folder)
+        self.snapshot, self.in_force = self._first()
         self.settings = self.snapshot.settings
         self.data = Path(self.settings.data)
         self.workers: list[Worker] = []
         self.restarts = 0
         self._stop = threading.Event()
+
+    def _first(self) -> tuple[Snapshot, Path]:
+        """The configuration to start with: the folder's, or, while that is broken, the one in force before."""
+        try:
+            return self.warden.begin()
+        except (Problems, CasbError) as problem:
+            draft = load_draft(self.folder).settings
+            before = self.warden.resume(Path(draft.data)) if draft is not None else None
+            if before is None:
+                raise
+            self.warden.problems = told(problem)
+            return before
 
     def prepare(self) -> None:
         """Make what all workers share, so that they need not race for it."""
@@ -71,20 +86,22 @@ class Supervisor:
             self.data / "spool", self.settings.sidecar_url, sidecar_token(self.settings), status=self.heartbeat
         )
         shipper.start()
-        health = Health(self.data, self.count, shipper.state)
+        self.warden.start()
+        health = Health(self.data, self.count, shipper.state, lambda: self.warden.problems)
         stop_health = serve_health(health, self.settings.listeners.health)
         try:
             self.workers = [self._start() for _ in range(self.count)]
             while not self._stop.wait(0.2):
                 self._heal()
         finally:
+            self.warden.stop()
             self._end_workers()
             shipper.stop()
             stop_health()
         return 0
 
     def _start(self) -> Worker:
-        command = [sys.executable, "-O", "-m", "casb.proxy.worker", "--config", str(self.folder)]
+        command = [sys.executable, "-O", "-m", "casb.proxy.worker", "--in-force", str(self.in_force)]
         environment = dict(os.environ, PYTHONPATH=str(Path(__file__).resolve().parents[2]))
         process = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)  # noqa: S603 - our own module
         return Worker(process=process, started=time.monotonic())
@@ -124,5 +141,5 @@ class Supervisor:
             "wanted": self.count,
             "restarts": self.restarts,
             "versions": sorted({each["version"] for each in statuses}),
-            "problems": next((each["problems"] for each in statuses if each["problems"]), []),
+            "problems": self.warden.problems or next((each["problems"] for each in statuses if each["problems"]), []),
         }

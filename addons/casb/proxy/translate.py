@@ -26,6 +26,7 @@ from casb.model.activity import RequestFacts, RequestMode, ResponseFacts
 from casb.model.identity import Session
 from casb.model.record import Record
 from casb.proxy.ids import ulid
+from casb.rewrite.context import RewriteContext
 
 REFUSED = "casb.refused"
 type Fields = Mapping[bytes, bytes]
@@ -53,6 +54,7 @@ class State:
     noted: str = ""  # id of the record that a cookie without a session was shown
     ending: bool = False  # the app's own sign-out
     resumed: bytes | None = None  # the body kept across a sign-in
+    rewriting: RewriteContext | None = None  # what both directions of rewriting need to know
     response: ResponseFacts | None = None
     protected: bool = False  # the response leaves encrypted: nobody touches its body any more
     naming: bool = False  # the upload's form is held until it has told its file names

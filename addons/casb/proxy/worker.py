@@ -27,7 +27,7 @@ from casb.protection.encrypt import AgeProtector
 from casb.proxy import master as mitm
 from casb.proxy.certificates import Authority
 from casb.proxy.record import spool_log
-from casb.proxy.reload import Reload, read
+from casb.proxy.reload import Folder, Published, Reload, Source, snapshot_of
 from casb.proxy.runtime import Runtime, now
 from casb.proxy.scanning import Scanner
 from casb.settings import Settings
@@ -52,12 +52,18 @@ def providers(settings: Settings) -> list[OidcProvider]:
 def follow_providers(runtime: Runtime) -> None:
     """Sign in at the providers that the newest configuration names."""
     used = runtime.snapshot.settings.providers
+    endings: set[asyncio.Future[None]] = set()
 
     def swapped(snapshot: Snapshot) -> None:
         nonlocal used
         if snapshot.settings.providers != used:
             used = snapshot.settings.providers
+            old = runtime.sign_in.providers.values()
             runtime.sign_in.providers = {each.settings.id: each for each in providers(snapshot.settings)}
+            for each in [one for one in old if isinstance(one, OidcProvider)]:
+                closing = asyncio.ensure_future(each.close())
+                endings.add(closing)
+                closing.add_done_callback(endings.discard)
 
     runtime.on_swap.append(swapped)
 
@@ -134,14 +140,14 @@ class Status:
         draft.replace(self.path)
 
 
-async def run(folder: Path, ready: Callable[[Master], None] = lambda master: None) -> None:
+async def run(source: Source, ready: Callable[[Master], None] = lambda master: None) -> None:
     """Serve until the master is shut down; `ready` gets it before it listens."""
-    snapshot = read(folder)
+    snapshot = snapshot_of(source.load())
     data = Path(snapshot.settings.data)
     runtime, spool = build_runtime(snapshot, data)
     status = Status(runtime, spool, data / "workers" / f"{os.getpid()}.json")
     server = mitm.build(runtime)
-    server.addons.add(Reload(runtime, folder), status)
+    server.addons.add(Reload(runtime, source), status)
     ready(server)
     try:
         await server.run()
@@ -152,7 +158,7 @@ async def run(folder: Path, ready: Callable[[Master], None] = lambda master: Non
         runtime.close()
 
 
-async def supervised(folder: Path) -> None:
+async def supervised(source: Source) -> None:
     """Serve until a signal says stop, or the supervisor is gone."""
     watches = []
 
@@ -163,7 +169,7 @@ async def supervised(folder: Path) -> None:
         watches.append(loop.create_task(_watch_input(server)))
 
     try:
-        await run(folder, ready)
+        await run(source, ready)
     finally:
         for watch in watches:
             watch.cancel()
@@ -186,15 +192,18 @@ async def _watch_input(server: Master) -> None:
 def main() -> int:
     """Exit status 0 after a clean stop."""
     parser = argparse.ArgumentParser(prog="casb.proxy.worker")
-    parser.add_argument("--config", type=Path, required=True)
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--config", type=Path, help="follow this folder")
+    which.add_argument("--in-force", type=Path, help="follow what the supervisor publishes in this file")
     arguments = parser.parse_args()
+    source = Published(arguments.in_force) if arguments.in_force else Folder(arguments.config.resolve())
     logging.basicConfig(
         stream=sys.stderr,
         level=logging.WARNING,
         format=f"%(asctime)s level=%(levelname)s worker={os.getpid()} logger=%(name)s %(message)s",
     )
     logging.getLogger("mitmproxy").setLevel(logging.ERROR)
-    asyncio.run(supervised(arguments.config.resolve()))
+    asyncio.run(supervised(source))
     return 0
 
 

@@ -144,7 +144,7 @@ def recoded(
 ) -> BodyRewriter:
     """`inner` between the application's `Content-Encoding` and ours (`zstd`, `gzip` or "" for none).
 
-    Raises `ContentError` R004 at once for a coding we cannot undo, and R001 to R003 while it is fed: the body must not
+    Raises `ContentError` W004 at once for a coding we cannot undo, and W001 to W003 while it is fed: the body must not
     go on then.
     """
     decoder, encoder = decoder_for(content_encoding, limit=limit), encoder_for(coding, flush=flush)

@@ -16,10 +16,10 @@ import zstandard
 from casb.errors import ContentError
 
 CODES = {
-    "R001": "a body does not decode as its Content-Encoding says",
-    "R002": "a body grows too much when it is decoded",
-    "R003": "an encoded body ends too early",
-    "R004": "a Content-Encoding that we cannot undo",
+    "W001": "a body does not decode as its Content-Encoding says",
+    "W002": "a body grows too much when it is decoded",
+    "W003": "an encoded body ends too early",
+    "W004": "a Content-Encoding that we cannot undo",
 }
 _MAX_LAYERS = 3
 _SLICE = 256  # a zstd block of 4 bytes may become 128 KiB: small bites keep the growth visible
@@ -38,7 +38,7 @@ class Coder(Protocol):
 
 
 class _Bounds:
-    """Counts what goes in and comes out; raises R002."""
+    """Counts what goes in and comes out; raises W002."""
 
     __slots__ = ("_in", "_limit", "_out", "_ratio")
 
@@ -51,7 +51,7 @@ class _Bounds:
     def given(self, size: int) -> None:
         self._out += size
         if self._out > self._limit or (self._out > _FREE and self._out > self._ratio * max(self._in, 1)):
-            raise ContentError("R002", CODES["R002"])
+            raise ContentError("W002", CODES["W002"])
 
 
 class _Zlib:
@@ -75,7 +75,7 @@ class _Zlib:
             try:
                 chunk = self._member(self._inflate, chunk, out)
             except zlib.error as error:
-                raise ContentError("R001", CODES["R001"]) from error
+                raise ContentError("W001", CODES["W001"]) from error
         return b"".join(out)
 
     def _begin(self, first: int) -> bool:
@@ -101,7 +101,7 @@ class _Zlib:
 
     def finish(self) -> bytes:
         if self._inflate is not None:
-            raise ContentError("R003", CODES["R003"])
+            raise ContentError("W003", CODES["W003"])
         return b""
 
 
@@ -117,7 +117,7 @@ class _Brotli:
         if not chunk:
             return b""
         if self._inner.is_finished():  # the library refuses what follows in the same chunk
-            raise ContentError("R001", CODES["R001"])
+            raise ContentError("W001", CODES["W001"])
         self._started = True
         self._bounds.taken(len(chunk))
         out: list[bytes] = []
@@ -130,11 +130,11 @@ class _Brotli:
                     return b"".join(out)
                 data = self._inner.process(b"", output_buffer_limit=_STEP)
         except brotli.error as error:
-            raise ContentError("R001", CODES["R001"]) from error
+            raise ContentError("W001", CODES["W001"]) from error
 
     def finish(self) -> bytes:
         if self._started and not self._inner.is_finished():
-            raise ContentError("R003", CODES["R003"])
+            raise ContentError("W003", CODES["W003"])
         return b""
 
 
@@ -158,7 +158,7 @@ class _Zstd:
             try:
                 data = self._inner.decompress(chunk[:_SLICE])
             except zstandard.ZstdError as error:
-                raise ContentError("R001", CODES["R001"]) from error
+                raise ContentError("W001", CODES["W001"]) from error
             self._bounds.given(len(data))
             out.append(data)
             chunk = chunk[_SLICE:]
@@ -169,7 +169,7 @@ class _Zstd:
 
     def finish(self) -> bytes:
         if self._inner is not None:
-            raise ContentError("R003", CODES["R003"])
+            raise ContentError("W003", CODES["W003"])
         return b""
 
 
@@ -194,12 +194,12 @@ class _Chain:
 def decoder_for(content_encoding: str, *, limit: int = 1 << 32, ratio: int = 1000) -> Coder | None:
     """Undoes a `Content-Encoding`; None when there is none to undo.
 
-    `limit` is the most bytes that may come out, `ratio` the most per byte in (judged above 8 MiB). Raises R004 for a
+    `limit` is the most bytes that may come out, `ratio` the most per byte in (judged above 8 MiB). Raises W004 for a
     coding that is not known, or too many layers of them.
     """
     names = [name for part in content_encoding.split(",") if (name := part.strip().lower()) not in ("", "identity")]
     if len(names) > _MAX_LAYERS:
-        raise ContentError("R004", CODES["R004"])
+        raise ContentError("W004", CODES["W004"])
     coders: list[Coder] = []
     for name in reversed(names):
         bounds = _Bounds(limit, ratio)
@@ -212,8 +212,17 @@ def decoder_for(content_encoding: str, *, limit: int = 1 << 32, ratio: int = 100
         elif name == "zstd":
             coders.append(_Zstd(bounds))
         else:
-            raise ContentError("R004", CODES["R004"])
+            raise ContentError("W004", CODES["W004"])
     return _Chain(coders) if len(coders) > 1 else coders[0] if coders else None
+
+
+def decoded(body: bytes, content_encoding: str, *, limit: int) -> bytes:
+    """A whole body without its content codings. Raises `ContentError` unless it decodes whole, to `limit` bytes at most.
+
+    mitmproxy would decode the first member of a gzip body only, as much of it as there is, to any size.
+    """
+    decoder = decoder_for(content_encoding, limit=limit) if body else None
+    return decoder.feed(body) + decoder.finish() if decoder else body
 
 
 class _GzipOut:

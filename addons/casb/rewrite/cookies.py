@@ -17,6 +17,7 @@ from casb.rewrite.hosts import canonical, split_port
 OUR_PREFIX = b"__host-casb_"
 NOTICE_COOKIE = b"casb_notice"
 
+_PUBLIC_SUFFIXES = PublicSuffixList(idna=True)  # read on import: the first cookie must not wait for it
 _CRUMB = re.compile(rb";[ \t]*")
 
 
@@ -29,14 +30,9 @@ def is_ours(name: bytes, value: bytes = b"") -> bool:
     return name.startswith(OUR_PREFIX) or name.partition(b"=")[0].strip(b" \t") == NOTICE_COOKIE
 
 
-@functools.cache
-def _public_suffixes() -> PublicSuffixList:
-    return PublicSuffixList(idna=True)
-
-
 @functools.lru_cache(4096)
 def _is_public_suffix(domain: str) -> bool:
-    return bool(_public_suffixes().get_tld(domain, strict=False) == domain)
+    return bool(_PUBLIC_SUFFIXES.get_tld(domain, strict=False) == domain)
 
 
 def set_cookie(value: bytes, context: RewriteContext) -> bytes | None:

@@ -71,6 +71,18 @@
     return input;
   };
 
+  /** `Domain=` as the browser must be told it; the application names its own host or a parent of it. */
+  const withDomain = (text) => {
+    const host = location.hostname;
+    if (!config.suffix || !suffixed(host)) return text;
+    const own = host.slice(0, -tail.length);
+    return String(text).replace(/;\s*domain\s*=\s*\.?([^;\s]+)/gi, (attribute, domain) => {
+      const parent = domain.toLowerCase();
+      if (PORTED.test(own) && own.replace(PORTED, "").endsWith(parent)) return ""; // its parents are nobody's names
+      return own === parent || own.endsWith("." + parent) ? `; Domain=${parent}${tail}` : attribute;
+    });
+  };
+
   // --- the dialog -------------------------------------------------------------------------------------------------
 
   const STYLE = `
@@ -139,7 +151,7 @@
   const buttons = (notice, close) => {
     const actions = make("div", "", { className: "actions" });
     const help = notice.help_url && web(notice.help_url);
-    if (help) actions.append(make("a", "Get help", { href: help.href, target: "_blank", rel: "noopener noreferrer" }));
+    if (help) actions.append(make("a", notice.help_text || "Get help", { href: help.href, target: "_blank", rel: "noopener noreferrer" }));
     const dismiss = make("button", notice.go ? "Not now" : "Close", { type: "button", onclick: close });
     actions.append(dismiss);
     if (notice.go) {
@@ -218,6 +230,7 @@
       policy: word(notice.policy),
       activity,
       help_url: word(notice.help_url),
+      help_text: word(notice.help_text),
     });
   };
 
@@ -369,6 +382,12 @@
       return Reflect.apply(target, self, withUrl(args, 1));
     },
   });
+
+  const cookie = Object.getOwnPropertyDescriptor(Document.prototype, "cookie");
+  if (cookie?.set && cookie.configurable) {
+    const set = new Proxy(cookie.set, { apply: (target, self, args) => Reflect.apply(target, self, args.map(withDomain)) });
+    Object.defineProperty(Document.prototype, "cookie", { ...cookie, set });
+  }
 
   Object.defineProperty(window, KEY, { value: Object.freeze({ show }) });
   watch();

@@ -67,8 +67,8 @@ def _url_back(value: bytes, context: RewriteContext, page: PagePolicy) -> bytes 
 
 
 def _referer_back(value: bytes, context: RewriteContext, page: PagePolicy) -> bytes | None:
-    url = _bytes(context.hosts.url_to_origin(_text(value)))
-    return once(names_to_origin(context.hosts), url)
+    url = _url_back(value, context, page) or b""
+    return once(names_to_origin(context.hosts), url) if b"?" in url else url
 
 
 def _urls_back(value: bytes, context: RewriteContext, page: PagePolicy) -> bytes | None:

@@ -26,6 +26,7 @@ _LABELS = re.compile(
 _PORT_LABEL = re.compile(r"(?P<host>.+)--p(?P<port>[1-9][0-9]{0,4})\Z")
 _DEFAULT_PORTS = frozenset({"", "80", "443"})
 _SCHEME_PORTS = {"https": "443", "wss": "443", "http": "80", "ws": "80"}
+_MEMO = 10_000  # answers kept; what comes after them is worked out each time
 _SAFE = {"http": "https", "https": "https", "ws": "wss", "wss": "wss"}
 _PLAIN = {"http": "http", "https": "http", "ws": "ws", "wss": "ws"}
 
@@ -170,6 +171,8 @@ class HostMap:
     _plain: _Names = field(init=False, compare=False, repr=False)
     _tail: str = field(init=False, compare=False, repr=False)
     _port_tail: str = field(init=False, compare=False, repr=False)
+    _memo: dict[tuple[str, str], str | None] = field(init=False, compare=False, repr=False)  # pages repeat themselves
+    _back_memo: dict[str, str | None] = field(init=False, compare=False, repr=False)
     _ancestors: frozenset[str] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -187,6 +190,8 @@ class HostMap:
             "back_finder": Finder([f".{suffix}".encode()] if suffix and (names.exact or names.parents) else []),
             "_names": names,
             "_plain": _read(listed_plain, suffix),
+            "_memo": {},
+            "_back_memo": {},
             "_ancestors": frozenset(_ancestors(names)),
             "_tail": f".{suffix}",
             "_port_tail": "" if self.port == 443 else f":{self.port}",
@@ -227,15 +232,31 @@ class HostMap:
 
     def suffix_host(self, host: str, port: str = "") -> str | None:
         """The suffix form without the public port, or None when the host is none of ours. Takes any spelling."""
+        try:
+            return self._memo[host, port]
+        except KeyError:
+            pass
         known, number = canonical(host), canonical_port(port)
-        if known is None or number is None or not self.knows(known, number):
-            return None
-        mapped = _joined(known, number, self.suffix)
-        return mapped if _LABELS.match(mapped) else None
+        mapped: str | None = None
+        if known is not None and number is not None and self.knows(known, number):
+            mapped = _joined(known, number, self.suffix)
+            mapped = mapped if _LABELS.match(mapped) else None
+        if len(self._memo) < _MEMO:
+            self._memo[host, port] = mapped
+        return mapped
 
     def origin_host(self, host: str) -> str | None:
         """`app.example` or `app.example:8444` for a suffix host without a port; None when it is none of ours."""
-        known = canonical(host)
+        try:
+            return self._back_memo[host]
+        except KeyError:
+            pass
+        origin = self._origin(canonical(host))
+        if len(self._back_memo) < _MEMO:
+            self._back_memo[host] = origin
+        return origin
+
+    def _origin(self, known: str | None) -> str | None:
         if known is None or not self.suffix or not known.endswith(self._tail):
             return None
         name, port = known[: -len(self._tail)], ""

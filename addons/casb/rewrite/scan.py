@@ -107,6 +107,8 @@ def _judge_forward(hosts: HostMap, data: bytes, start: int, end: int, bare: bool
     if data[stop : stop + 1] in (b"@", b":"):
         return None  # user information, or a port that only a script knows
     before = data[max(0, start - _LEFT) : start]
+    if before.endswith(b"://") and b"\\" not in before[-10:]:
+        before = before[-10:]  # the common case: a short window is searched faster
     if prefix := _BEFORE.search(before):
         scheme = prefix["scheme"]
         number = port.decode()

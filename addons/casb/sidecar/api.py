@@ -16,7 +16,7 @@ from casb.sidecar.auth import Reader
 from casb.sidecar.bearer import Here, from_proxy
 from casb.sidecar.export import FORMATS
 from casb.sidecar.ingest import MOST_RECORDS, TooMany, take
-from casb.sidecar.views import app_lines, policy_lines
+from casb.sidecar.views import app_lines, policy_lines, proxy_lines
 from casb.store.filters import FILTERS
 
 EXPORT_LIMIT = 100_000  # records, as in Microsoft's export
@@ -132,7 +132,7 @@ def get_policies(services: Here, who: Reader) -> dict[str, Any]:
         "ok": True,
         "valid": not view.errors,
         "version": view.version,
-        "in_force": {each.name: each.facts.get("policy_version") for each in services.portal.statuses()},
+        "in_force": {each.name: list(each.versions) for each in proxy_lines(services)},
         "policies": [line.as_json() for line in policy_lines(services, view, timedelta(days=7))],
         "errors": [
             {

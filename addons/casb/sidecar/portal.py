@@ -21,11 +21,10 @@ from casb.sidecar.chart import chart_of
 from casb.sidecar.pages import page
 from casb.sidecar.services import Services
 from casb.sidecar.story import story_of
-from casb.sidecar.views import app_lines, policy_lines
+from casb.sidecar.views import app_lines, policy_lines, proxy_lines, record_line
 from casb.store.filters import FILTERS
 
 PAGE = 50
-STALE = timedelta(seconds=30)  # a proxy that has been silent for longer is told to be away
 
 router = APIRouter(include_in_schema=False)
 
@@ -42,8 +41,8 @@ def overview(request: Request, services: Here, who: Person) -> Response:
         midnight=rfc3339(midnight),
         today=services.records.counts("action", midnight, now + timedelta(hours=1)),
         chart=chart_of(hours),
-        blocked=services.records.query({"action": "block"}, limit=6).records,
-        proxies=proxy_lines(services, now),
+        blocked=[record_line(each) for each in services.records.query({"action": "block"}, limit=6).records],
+        proxies=proxy_lines(services),
         view=services.deployment.view(),
         total=services.records.total(),
     )
@@ -66,7 +65,7 @@ def activities(request: Request, services: Here, who: Person, cursor: str | None
         request,
         "activities.html",
         status=400 if problem else 200,
-        records=records,
+        records=[record_line(each) for each in records],
         given=given,
         used=used,
         problem=problem,
@@ -86,7 +85,8 @@ def activity(request: Request, services: Here, who: Person, record_id: str) -> R
     return page(
         request,
         "activity.html",
-        record=record,
+        line=record_line(record),
+        version=str(record.get("policy_version") or ""),
         story=story_of(record),
         raw=orjson.dumps(record, option=orjson.OPT_INDENT_2).decode(),
         pivots=_pivots(record),
@@ -102,7 +102,7 @@ def apps(request: Request, services: Here, who: Person) -> Response:
 def policies(request: Request, services: Here, who: Person) -> Response:
     view = services.deployment.view()
     lines = policy_lines(services, view, timedelta(days=7))
-    return page(request, "policies.html", view=view, lines=lines, proxies=proxy_lines(services, services.clock()))
+    return page(request, "policies.html", view=view, lines=lines, proxies=proxy_lines(services))
 
 
 @router.get("/audit")
@@ -110,25 +110,6 @@ def audit(request: Request, services: Here, who: Person, before: Annotated[int |
     entries = services.portal.audit(before=before, limit=PAGE + 1)
     further = entries[PAGE - 1].seq if len(entries) > PAGE else None
     return page(request, "audit.html", entries=entries[:PAGE], further=further, first=before is None)
-
-
-def proxy_lines(services: Services, now: datetime) -> list[dict[str, Any]]:
-    """What the proxies say about themselves, made safe for a template: every field is there and of its type."""
-    lines = []
-    for status in services.portal.statuses():
-        spool = status.facts.get("spool")
-        spool = spool if isinstance(spool, dict) else {}
-        numbers = {name: spool.get(name) for name in ("pending_bytes", "lag", "rejected", "torn")}
-        lines.append(
-            {
-                "name": status.name,
-                "time": status.time,
-                "alive": now - status.time < STALE,
-                "version": str(status.facts.get("policy_version") or ""),
-                **{name: value if isinstance(value, int | float) else 0 for name, value in numbers.items()},
-            }
-        )
-    return lines
 
 
 def _as_filters(used: dict[str, str]) -> dict[str, str]:

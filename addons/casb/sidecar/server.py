@@ -21,7 +21,7 @@ def bind(address: str) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, int(port)))
         listener.listen(256)
-    except (OSError, ValueError) as error:
+    except (OSError, OverflowError, ValueError) as error:
         listener.close()
         raise ConfigError(
             "C090",

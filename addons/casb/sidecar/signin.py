@@ -18,7 +18,7 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
-from casb.errors import CasbError
+from casb.errors import CasbError, StoreError
 from casb.settings import Settings
 from casb.sidecar import auth
 from casb.sidecar.auth import Person, PersonForm, digest, note, safe_path
@@ -33,6 +33,7 @@ from casb.store.token import data_folder
 logger = logging.getLogger(__name__)
 
 FLOW = timedelta(minutes=10)
+SHORTEST_CODE = 16  # characters
 FIRST_PAUSE = timedelta(seconds=30)  # after too many failures; doubled by each further one
 LONGEST_PAUSE = timedelta(minutes=15)
 CODE_FILE = "first-run-code"
@@ -68,9 +69,12 @@ def first_run_code(settings: Settings, portal: PortalStore) -> str | None:
     if not settings.sidecar.admins.local or portal.accounts():
         return None
     path = data_folder(settings) / CODE_FILE
-    if not path.exists():
-        create_private(path, "-".join(secrets.token_hex(3) for _ in range(4)).encode() + b"\n")
-    return path.read_text(encoding="utf-8").strip()
+    create_private(path, "-".join(secrets.token_hex(3) for _ in range(4)).encode() + b"\n")
+    code = path.read_text(encoding="utf-8", errors="replace").strip()
+    if len(code) < SHORTEST_CODE:
+        # An emptied file must not let an empty code in.
+        raise StoreError("S043", f"{path} holds no set-up code", hint="remove the file; a new one is made")
+    return code
 
 
 class Turnstile:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from casb.model.app import App
 from casb.model.record import rfc3339
 from casb.sidecar.deployment import PolicyView, View
 from casb.sidecar.services import Services
+from casb.store.row import millis
+
+STALE = timedelta(seconds=30)  # a proxy that has been silent for longer is told to be away
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +49,39 @@ class AppLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecordLine:
+    """A record as a line of the log: texts only, empty where the record says nothing. `time` is RFC 3339 in UTC."""
+
+    id: str
+    time: str
+    action: str
+    activity: str
+    user: str
+    app: str
+    file: str
+    tags: tuple[str, ...]
+    ip: str
+    policy: str
+    severity: str
+    by_default: bool  # our own failure decided, not a policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxyLine:
+    """What a proxy last said of itself. `versions` are the configurations that its workers have in force."""
+
+    name: str
+    time: datetime
+    alive: bool
+    versions: tuple[str, ...]
+    workers: str  # "2 of 2", empty when it did not say
+    problems: tuple[str, ...]
+    pending_bytes: float
+    lag: float  # seconds
+    rejected: int  # records put aside, torn lines among them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyLine:
     """A policy and how often it matched."""
 
@@ -66,6 +103,32 @@ class PolicyLine:
             "line": each.line,
             "hits_7d": self.hits,
         }
+
+
+def record_line(record: Mapping[str, Any]) -> RecordLine:
+    """A kept record, whatever it lacks."""
+
+    def text(*path: str) -> str:
+        value: Any = record
+        for key in path:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        return value if isinstance(value, str) else ""
+
+    device = record.get("device") or {}
+    return RecordLine(
+        id=text("id"),
+        time=rfc3339(datetime.fromtimestamp(millis(record.get("time")) / 1000, UTC)),
+        action=text("action"),
+        activity=text("activity").replace("_", " "),
+        user=text("user", "name"),
+        app=text("app", "name") or text("app", "id"),
+        file=text("file", "name"),
+        tags=tuple(device.get("tags") or ()),
+        ip=text("client", "ip"),
+        policy=text("policy"),
+        severity=text("severity"),
+        by_default=record.get("default_behaviour") is True,
+    )
 
 
 def app_lines(services: Services) -> list[AppLine]:
@@ -106,6 +169,39 @@ def app_lines(services: Services) -> list[AppLine]:
             )
         )
     return lines
+
+
+def proxy_lines(services: Services) -> list[ProxyLine]:
+    """Every proxy that ever reported. Facts that are not of their form are left out."""
+    now = services.clock()
+    lines = []
+    for status in services.portal.statuses():
+        facts = status.facts
+        spool = facts.get("spool")
+        numbers = {
+            name: value
+            for name, value in (spool.items() if isinstance(spool, dict) else ())
+            if isinstance(value, int | float)
+        }
+        known = isinstance(facts.get("workers"), int) and isinstance(facts.get("wanted"), int)
+        lines.append(
+            ProxyLine(
+                name=status.name,
+                time=status.time,
+                alive=now - status.time < STALE,
+                versions=_texts(facts.get("versions")),
+                workers=f"{facts['workers']} of {facts['wanted']}" if known else "",
+                problems=_texts(facts.get("problems")),
+                pending_bytes=numbers.get("pending_bytes", 0),
+                lag=numbers.get("lag", 0),
+                rejected=int(numbers.get("rejected", 0) + numbers.get("torn", 0)),
+            )
+        )
+    return lines
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(each for each in value if isinstance(each, str)) if isinstance(value, list) else ()
 
 
 def policy_lines(services: Services, view: View, span: timedelta) -> list[PolicyLine]:

@@ -19,4 +19,5 @@ CODES: Mapping[str, str] = {
     "S033": "The cursor was not given by this log. Start the search again without it.",
     "S041": "The data folder, or the token file in it, cannot be used. Check its owner.",
     "S042": "The file `sidecar.token` holds no token. Remove it; a new one is made at the next start.",
+    "S043": "The file `first-run-code` holds no set-up code. Remove it; a new one is made at once.",
 }

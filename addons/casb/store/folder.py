@@ -13,6 +13,7 @@ from pathlib import Path
 
 from casb.config import Configuration, Draft, Outside, build, draft
 from casb.errors import ConfigError, Where
+from casb.store.in_force import Published
 from casb.yamlfile import MAX_BYTES
 
 MOST_FILES = 2000
@@ -52,6 +53,11 @@ def fingerprint(path: str | Path) -> Fingerprint:
 def load(path: str | Path) -> Configuration:
     """The configuration in the folder, with its secrets. Raises `Problems` or `ConfigError` (see `read_folder`)."""
     return build(read_folder(path), _absolute(path), WORLD, label=_label(path))
+
+
+def published(path: str | Path) -> Published:
+    """The folder's texts as they are, to be put in force for all processes. Raises `ConfigError` as `read_folder`."""
+    return Published(folder=_absolute(path), label=_label(path), files=read_folder(path))
 
 
 def load_draft(path: str | Path, *, secrets: bool = False) -> Draft:

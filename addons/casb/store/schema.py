@@ -6,6 +6,7 @@ One file holds the activity log, the audit log and the portal's own small tables
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 
@@ -87,8 +88,10 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
         if read_only:
             connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False)
         else:
+            # Made by us, so that only its owner reads it; SQLite gives its side files the same mode.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             connection = sqlite3.connect(path, check_same_thread=False)
-    except sqlite3.Error as error:
+    except (OSError, sqlite3.Error) as error:
         raise StoreError("S020", f"{path} cannot be opened ({error})") from error
     try:
         connection.isolation_level = None

@@ -37,7 +37,7 @@ class MemorySessions:
         if len(self._entries) >= self.max_entries or self._bytes + len(value) > self.max_bytes:
             await self.purge()
             if len(self._entries) >= self.max_entries or self._bytes + len(value) > self.max_bytes:
-                raise StoreError("S041", "the session store is full", hint="use the sqlite store, or raise its limits")
+                raise StoreError("S051", "the session store is full", hint="use the sqlite store, or raise its limits")
         self._entries[kind, key] = _Entry(value, self.clock() + ttl, tuple(indexes))
         self._bytes += len(value)
         for index in indexes:

@@ -42,13 +42,9 @@ CREATE TABLE IF NOT EXISTS named (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS named_entry ON named (kind, key);
 """
-CODES: Final = {
-    "S041": "the session store is away, full, or cannot be opened",
-    "S042": "a stored session record cannot be read",
-    "S043": "the key ring of the session store cannot be used, or does not fit what is stored",
-}
-_COUNTER: Final = struct.Struct("<Q")
+_COUNTER: Final = struct.Struct("@Q")  # native: copied as one word, so that readers see no half of it
 _NONCE: Final = 12
+_PURGED: Final = 60.0  # seconds between two removals of what has expired, beside those that are asked for
 
 
 def _cipher(key: bytes) -> tuple[str, AESGCM | AESGCMSIV]:
@@ -64,7 +60,7 @@ class KeyRing:
 
     def __init__(self, keys: Sequence[tuple[str, bytes]]) -> None:
         if not keys:
-            raise StoreError("S043", "the key ring of the session store is empty")
+            raise StoreError("S053", "the key ring of the session store is empty")
         self._first = keys[0][0]
         self._siv = {kid: _cipher(key) for kid, key in keys}
         self._gcm = {kid: AESGCM(key) for kid, key in keys}
@@ -78,18 +74,18 @@ class KeyRing:
     def open(self, sealed: bytes, aad: bytes) -> bytes:
         """The value; raises `StoreError` when it was not sealed with this ring for this place."""
         if not isinstance(sealed, bytes):  # SQLite's columns take any type.
-            raise StoreError("S043", "a stored session is not what was stored")
+            raise StoreError("S053", "a stored session is not what was stored")
         version, _, rest = sealed.partition(b".")
         kid, _, body = rest.partition(b".")
         name = kid.decode("ascii", "replace")
         if version != b"v1" or name not in self._siv:
-            raise StoreError("S043", "a stored session was encrypted with a key that is not in the ring")
+            raise StoreError("S053", "a stored session was encrypted with a key that is not in the ring")
         tag, cipher = self._siv[name]
         chosen = cipher if body[:1] == tag.encode() else self._gcm[name]
         try:
             return chosen.decrypt(body[1 : 1 + _NONCE], body[1 + _NONCE :], aad)
         except (InvalidTag, ValueError) as error:
-            raise StoreError("S043", "a stored session cannot be decrypted") from error
+            raise StoreError("S053", "a stored session cannot be decrypted") from error
 
 
 def load_keys(path: Path) -> KeyRing:
@@ -103,14 +99,14 @@ def load_keys(path: Path) -> KeyRing:
                 os.fsync(file.fileno())
             fresh.rename(path)
     if path.stat().st_mode & 0o077:
-        raise StoreError("S043", f"{path} may be read by others", hint="chmod 600")
+        raise StoreError("S053", f"{path} may be read by others", hint="chmod 600")
     try:
         rows = [line.split() for line in path.read_text("ascii").splitlines() if line.strip()]
         keys = [(kid, bytes.fromhex(key)) for kid, key in rows]
         if any(len(key) != 32 or not kid.isalnum() for kid, key in keys):
             raise ValueError
     except ValueError as error:
-        raise StoreError("S043", f"{path} is not a key ring") from error
+        raise StoreError("S053", f"{path} is not a key ring") from error
     return KeyRing(keys)
 
 
@@ -169,6 +165,7 @@ class SqliteSessions:
     def __init__(self, folder: str | Path, *, clock: Callable[[], float] = time.time, busy: float = 5.0) -> None:
         self._folder = Path(folder)
         self._clock = clock
+        self._purged = clock()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sessions")
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -178,12 +175,15 @@ class SqliteSessions:
             os.close(os.open(database, os.O_RDWR | os.O_CREAT, 0o600))
             self._db = _connect(database, busy)
         except (OSError, sqlite3.Error) as error:
-            raise StoreError("S041", f"the session store in {self._folder} cannot be opened: {error}") from error
+            raise StoreError("S051", f"the session store in {self._folder} cannot be opened: {error}") from error
 
     async def put(self, kind: str, key: bytes, value: bytes, *, ttl: float, indexes: Sequence[str] = ()) -> None:
         """Keep `value` for `ttl` seconds."""
-        row = (kind, key, self._keys.seal(value, _aad(kind, key)), self._clock() + ttl)
+        now = self._clock()
+        row = (kind, key, self._keys.seal(value, _aad(kind, key)), now + ttl)
         names = [(_name(index), kind, key) for index in indexes]
+        if abs(now - self._purged) >= _PURGED:
+            await self.purge()
 
         def write(db: sqlite3.Connection) -> None:
             db.execute("INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?)", row)
@@ -262,7 +262,7 @@ class SqliteSessions:
 
     async def purge(self) -> int:
         """Remove what has expired."""
-        now = self._clock()
+        now = self._purged = self._clock()
 
         def write(db: sqlite3.Connection) -> int:
             gone = db.execute("DELETE FROM entry WHERE ends <= ?", (now,)).rowcount
@@ -297,7 +297,7 @@ class SqliteSessions:
             self._db.execute("COMMIT").close()
             return result
         except sqlite3.Error as error:
-            raise StoreError("S041", f"the session store does not answer: {error}") from error
+            raise StoreError("S051", f"the session store does not answer: {error}") from error
 
 
 def _connect(path: Path, busy: float) -> sqlite3.Connection:

@@ -87,7 +87,7 @@ def _receipt(answer: Mapping[str, Any], count: int) -> Receipt:
 class Shipper:
     """Ships the segments of `folder` to `url` (the sidecar's address, without a path).
 
-    `status` is asked for extra facts (policy version, workers) which are sent along as the proxy's heartbeat.
+    `status` is asked for extra facts (versions in force, workers) which are sent along as the proxy's heartbeat.
     `verify` is a PEM path that alone is trusted for an https sidecar.
     """
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from casb.cli import main
+from casb.errors import ConfigError, Where
 
 GOOD = "version: 1\npolicies:\n  - {id: a, action: audit}\n"
 BAD = "version: 1\npolicies:\n  - {id: a, action: blok}\n"
@@ -100,6 +101,29 @@ def test_errors_of_the_deployment_are_told_as_well(folder: Path, capsys: pytest.
     out = capsys.readouterr().out
     assert "policies/casb.yaml:1:1: C013 unknown key 'sufix'; did you mean 'suffix'?" in out
     assert "policies/bad.yaml:3:21: P014" in out
+
+
+def test_apps_are_not_held_against_policies_when_some_could_not_be_read(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "apps").mkdir()
+    (folder / "casb.yaml").write_text("suffix: casb.example\n")
+    (folder / "apps" / "files.yaml").write_text("id: files\n")
+    (folder / "one.yaml").write_text("version: 1\npolicies:\n  - {id: a, apps: files, action: audit}\n")
+    assert main(["check"]) == 1
+    assert {line.split(" ")[1] for line in capsys.readouterr().out.splitlines()} == {"C015"}
+
+
+def test_a_folder_that_cannot_be_read_as_a_whole(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:
+        raise ConfigError("C122", "2001 files, at most 2000 are read", Where(file=str(path)))
+
+    (folder / "casb.yaml").write_text("suffix: casb.example\n")
+    monkeypatch.setattr("casb.commands.check.load_draft", refuse)
+    assert main(["check"]) == 1
+    assert capsys.readouterr().out == "policies: C122 2001 files, at most 2000 are read\n"
 
 
 def test_what_is_not_there(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

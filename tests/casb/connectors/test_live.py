@@ -81,6 +81,16 @@ async def test_prolonged_every_half_minute_at_most(live: LiveSessions, store: Co
     assert sum(each.startswith("touch child") for each in store.asked) == 3
 
 
+async def test_looking_does_not_prolong(live: LiveSessions, store: Counting, login: Login, now: Any) -> None:
+    await live.save(login)
+    cookie = await live.open(login, HOST)
+    for _ in range(3):
+        assert await live.session_for(HOST, cookie, touch=False)
+        now.forward(1200)
+    assert await live.session_for(HOST, cookie, touch=False) is None
+    assert not any(each.startswith("touch") for each in store.asked)
+
+
 async def test_never_prolonged_beyond_the_absolute_end(
     live: LiveSessions, store: Counting, login: Login, now: Any
 ) -> None:

@@ -206,6 +206,29 @@ async def test_answers_that_name_the_issuer(make_provider: Make, idp: Any) -> No
     assert await complete(provider, idp, {"iss": BASE})
 
 
+async def test_answers_without_code_or_with_an_error_beside_the_token(make_provider: Make, idp: Any) -> None:
+    provider = make_provider()
+    url, flow = await provider.begin()
+    brought = idp.arrive(url)
+    del brought["code"]
+    with pytest.raises(ConnectorError) as caught:
+        await provider.finish(flow, brought)
+    assert caught.value.code == "I004"
+    with pytest.raises(TokenError) as refused:
+        await provider.finish({name: value for name, value in flow.items() if name != "state"}, {"code": "c"})
+    assert refused.value.code == "T015"
+    idp.answers["token"] = lambda: (200, {"error": "server_error", "id_token": idp.sign(idp.id_claims())})
+    assert (await refusal(provider, idp)).code == "I004"
+
+
+async def test_an_answer_and_a_token_of_two_tenants(make_provider: Make, idp: Any) -> None:
+    other = "99999999-2222-4333-8444-555555555555"
+    idp.metadata = {"issuer": "https://idp.test/{tenantid}/v2.0"}
+    provider = make_provider(authority="https://idp.test/organizations/v2.0", tenants=(TENANT, other))
+    assert (await refusal(provider, idp, {"iss": f"https://idp.test/{other}/v2.0"})).code == "T012"
+    assert await complete(provider, idp, {"iss": BASE})
+
+
 async def test_a_hostile_error_is_not_repeated(make_provider: Make, idp: Any) -> None:
     bad = {"error": "<script>", "error_description": "AADSTS50105: <b>you</b> are not assigned https://evil"}
     error = await refusal(make_provider(), idp, bad)
@@ -255,6 +278,15 @@ async def test_addresses_elsewhere_are_not_asked(make_provider: Make, idp: Any, 
     assert error.code in ("I003", "I002")
 
 
+@pytest.mark.parametrize("member", ["issuer", "jwks_uri"])
+@pytest.mark.parametrize("value", [None, 5, [], {}, True])
+async def test_discovery_of_the_wrong_types(make_provider: Make, idp: Any, member: str, value: Any) -> None:
+    idp.metadata = {member: value}
+    with pytest.raises(ConnectorError) as caught:
+        await make_provider().metadata()
+    assert caught.value.code in ("I002", "I003")
+
+
 @pytest.mark.parametrize("keys", [b"<html>", b'{"keys":[]}', b'{"keys":"x"}'])
 async def test_no_keys_no_sign_in(make_provider: Make, idp: Any, keys: bytes) -> None:
     idp.answers["keys"] = lambda: (200, keys)
@@ -279,6 +311,11 @@ async def test_the_provider_is_away(make_provider: Make, idp: Any, now: Any) -> 
             await provider.begin()
         assert caught.value.code == "I001"
     assert len(idp.seen) == 1, "a failure is remembered for a moment"
+    now.forward(6)
+    for _ in range(3):
+        with pytest.raises(ConnectorError, match="cannot be reached"):
+            await provider.begin()
+    assert len(idp.seen) == 2, "and every failure after it"
     idp.down = False
     now.forward(6)
     url, flow = await provider.begin()
@@ -323,6 +360,12 @@ async def test_any_other_provider(make_provider: Make, idp: Any, authority: str)
     assert idp.seen.count(path) == 2, "ours and MSAL's"
 
 
+async def test_tenants_are_an_idea_of_entra(make_provider: Make, idp: Any) -> None:
+    provider = make_provider(kind="oidc")
+    assert provider.tenants == ()
+    assert (await complete(provider, idp)).tenant == ""
+
+
 async def test_a_provider_by_another_name(make_provider: Make, idp: Any) -> None:
     idp.metadata = {"issuer": "https://other.test"}
     with pytest.raises(ConnectorError, match="another name"):
@@ -335,6 +378,21 @@ async def test_a_provider_by_another_name(make_provider: Make, idp: Any) -> None
 def test_authorities_that_are_none(make_provider: Make, authority: str) -> None:
     with pytest.raises(ConnectorError) as caught:
         make_provider(authority=authority)
+    assert caught.value.code == "I006"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"device": DeviceRules(claims={"managed": {"a": (True,)}})},
+        {"algorithms": ()},
+        {"algorithms": ("none",)},
+        {"algorithms": ("RS256", "HS256")},
+    ],
+)
+def test_configurations_that_cannot_work(make_provider: Make, change: dict[str, Any]) -> None:
+    with pytest.raises(ConnectorError) as caught:
+        make_provider(**change)
     assert caught.value.code == "I006"
 
 

@@ -637,6 +637,18 @@ async def test_bad_logout_tokens(
     assert await signin.session_for(A, redeemed.cookie)
 
 
+async def test_a_logout_token_finds_its_provider(store: Any, now: Any, make_provider: Any, idp: Any) -> None:
+    stranger = make_provider(id="other", client_id="client-2")
+    providers = [stranger, make_provider()]
+    signin = SignIn(store=store, providers=providers, login_host=LOGIN, clock=now, monotonic=now.monotonic)
+    begun = await signin.begin("", "entra")
+    assert await signin.callback(begun.cookie, idp.arrive(begun.url))
+    assert await refusal(signin.backchannel_logout("", logout_token(idp, aud="client-3"))) == "T013"
+    assert await signin.backchannel_logout("", logout_token(idp)) == 2
+    signin.providers = {}
+    assert await refusal(signin.backchannel_logout("", logout_token(idp))) == "I017"
+
+
 # --- when things are away ---------------------------------------------------------------------------------------------
 
 
@@ -670,7 +682,7 @@ class Away:
 
     def __getattr__(self, name: str) -> Any:
         async def fail(*_: Any, **__: Any) -> None:
-            raise StoreError("S041", "away")
+            raise StoreError("S051", "away")
 
         return fail
 

@@ -102,7 +102,7 @@ def test_any_bytes_are_a_record_or_refused(kind: Any, data: bytes) -> None:
     try:
         assert isinstance(load(kind, data), kind)
     except StoreError as error:
-        assert error.code == "S042"
+        assert error.code == "S052"
 
 
 def test_an_unsafe_path_cannot_come_out_of_a_store() -> None:

@@ -218,6 +218,23 @@ def test_a_decision_that_nothing_matches_is_the_shared_one() -> None:
     assert decide(activity(file="0"), compiled) is decide(activity(file="00"), compiled)
 
 
+def test_odd_facts_never_raise() -> None:
+    odd = "\udcff\x00\u202e{file}" * 50
+    compiled = policies("""
+- {id: a, action: block, message: '{user} {file}', when: {file: {name: {regex: x}}}}
+- {id: b, action: block, when: {file: {name: {regex: 'e'}}, client: {user_agent: {not: x*}, ip: {not: 10.0.0.0/8}}}}
+""")
+    given_ = activity(
+        user=User(id=odd, name=odd, groups=frozenset({odd})),
+        client=Client(ip=odd, user_agent=odd, isp=odd, country=odd),
+        file=FileFacts(name=odd, extension=odd, declared_type=odd),
+    )
+    decision = decide(given_, compiled)
+    assert decision.policy == "b"
+    assert all(reason.fact.isprintable() for reason in decision.reasons)
+    assert decision.message.isprintable()
+
+
 # --- explain
 
 

@@ -140,6 +140,7 @@ def test_no_word_means_two_things() -> None:
         ("pay\u202eroll", "payroll"),
         ("pay\u200broll", "payroll"),
         ("e\u0301", "é"),
+        ("a\udcffb", "a\N{REPLACEMENT CHARACTER}b"),
         ("STRASSE", "strasse"),
         ("Straße", "strasse"),
     ],

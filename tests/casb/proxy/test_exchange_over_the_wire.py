@@ -130,7 +130,7 @@ def test_a_part_of_a_protected_file_is_refused(proxy: World) -> None:
     proxy.origin.routes["/report-part"] = partial
     got = proxy.ask("/report-part", cookie=proxy.session(), headers={**NAVIGATE, "range": "bytes=0-99"})
     assert b"90000" not in got.body
-    assert proxy.record(got.headers["x-casb-activity"])["reasons"][0]["code"] == "protect.impossible"
+    assert proxy.record(got.headers["x-casb-activity"])["reasons"][-1]["code"] == "protect.impossible"
 
 
 def test_content_is_read_where_a_policy_needs_it(proxy: World) -> None:
@@ -146,6 +146,19 @@ def test_content_is_read_where_a_policy_needs_it(proxy: World) -> None:
     attachment(proxy, "/text", b"just text " * 10, "innocent.pdf")
     got = proxy.ask("/text", cookie=proxy.session(tags=(DeviceTag.COMPLIANT,)), headers=NAVIGATE)
     assert got.body == b"just text " * 10
+
+
+def test_a_held_bomb_is_unscannable_and_small_in_memory(proxy: World) -> None:
+    bomb = gzip.compress(bytes(400 * 1024 * 1024), 1)
+    attachment(proxy, "/bomb", bomb, "data.bin", content_encoding="gzip")
+    got = proxy.ask("/bomb", cookie=proxy.session(tags=(DeviceTag.COMPLIANT,)), headers=NAVIGATE)
+    record = proxy.record(got.headers["x-casb-activity"])
+    assert record["action"] == "block"
+    assert record["reasons"][-1]["code"] == "file.unscannable"
+    assert proxy.process is not None
+    with open(f"/proc/{proxy.process.pid}/status") as status:
+        peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+    assert peak < 400 * 1024, "KiB: the bomb itself has as much"
 
 
 def multipart(name: str, content: bytes) -> tuple[dict[str, str], bytes]:

@@ -217,7 +217,7 @@ def test_a_rewriter_that_breaks_in_the_middle_cuts_the_answer_off(
 
     world.origin.routes["/slow"] = slow
     cookie = world.session()
-    original = rewriting.recoded
+    from casb.rewrite.body import recoded as original
 
     def fragile(inner: Any, *arguments: Any, **named: Any) -> Any:
         return _Fragile(original(inner, *arguments, **named))
@@ -247,6 +247,7 @@ class _Fragile:
 def test_production_loads_no_script(proxy_inside: World) -> None:
     """Trap 6: a broken save of a `-s` script unloads it while the proxy runs on, open."""
     from casb.proxy import worker
+    from casb.proxy.reload import Folder
 
     names: list[str] = []
 
@@ -254,7 +255,7 @@ def test_production_loads_no_script(proxy_inside: World) -> None:
         names.extend(made.addons.lookup)
         made.event_loop.call_soon(made.shutdown)
 
-    asyncio.run(worker.run(proxy_inside.config, look))
+    asyncio.run(worker.run(Folder(proxy_inside.config), look))
     assert "control" in names
     assert not {"scriptloader", "save", "view", "onboarding", "proxyauth", "block"} & set(names)
 

@@ -153,7 +153,7 @@ def test_nothing_to_recode() -> None:
 def test_an_unknown_coding_is_refused_at_once() -> None:
     inner = rewriter_for("text/css", "", APP)
     assert inner
-    with pytest.raises(ContentError, match="R004"):
+    with pytest.raises(ContentError, match="W004"):
         recoded(inner, "dcb", "")
 
 

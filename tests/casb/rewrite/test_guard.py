@@ -330,6 +330,21 @@ def test_sockets_and_windows_stay_in_the_session(page: Page, context: BrowserCon
     opened.value.wait_for_url(f"{base(site)}/plain")
 
 
+@pytest.mark.parametrize(
+    ("written", "kept", "why"),
+    [
+        ("c=1; domain=app.example; Path=/", True, "its own name"),
+        ("c=1;Domain=.APP.example", True, "dot and case mean nothing"),
+        ("c=1", True, "host-only"),
+        ("c=1; domain=other.example", False, "not its own"),
+        ("c=1; domain=pp.example", False, "a domain begins at a dot"),
+    ],
+)
+def test_cookies_that_scripts_set(page: Page, written: str, kept: bool, why: str) -> None:
+    page.evaluate("text => { document.cookie = text; }", written)
+    assert ("c=1" in page.evaluate("document.cookie")) is kept, why
+
+
 def test_foreign_urls_are_not_touched(page: Page) -> None:
     urls = [
         "https://other.test/x",

@@ -91,6 +91,14 @@ def test_guessing_the_code_is_slowed_down(client: Client, services: Services, cl
     assert set_up(client, code_of(services)).status_code == 303
 
 
+def test_an_emptied_code_file_lets_nobody_in(client: Client, services: Services, tmp_path: Path) -> None:
+    page = client.get("/set-up")
+    (tmp_path / CODE_FILE).write_text("\n")
+    form = {"csrf": csrf_in(page), "code": "", "name": "eve", "password": PASSWORD, "again": PASSWORD}
+    assert client.post("/set-up", data=form).status_code == 503
+    assert services.portal.accounts() == []
+
+
 # Local accounts
 
 

@@ -19,6 +19,7 @@ def test_a_new_database_gets_the_present_version(tmp_path: Path) -> None:
     assert connection.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert {each.stat().st_mode & 0o777 for each in tmp_path.iterdir()} == {0o600}
     connection.close()
 
 
@@ -60,3 +61,5 @@ def test_read_only_means_it(tmp_path: Path) -> None:
     reader.close()
     with pytest.raises(StoreError, match="S020"):
         connect(tmp_path / "missing.db", read_only=True)
+    with pytest.raises(StoreError, match="S020"):
+        connect(tmp_path / "missing/a.db")

@@ -26,7 +26,7 @@ async def test_it_refuses_when_full_of_the_living(limits: Any) -> None:
         await store.put("pending", bytes([number]), b"x" * 10, ttl=10 + number)
     with pytest.raises(StoreError) as caught:
         await store.put("pending", b"new", b"x" * 10, ttl=10)
-    assert caught.value.code == "S041"
+    assert caught.value.code == "S051"
     await store.put("pending", bytes([2]), b"y" * 10, ttl=12)
     clock.seconds = 10
     await store.put("pending", b"new", b"x" * 10, ttl=10)

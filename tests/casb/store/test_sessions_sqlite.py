@@ -18,6 +18,8 @@ from casb.store.sessions_sqlite import Epoch, KeyRing, SqliteSessions, load_keys
 KEY = b"k" * 32
 OLD, NEW = ("old", b"o" * 32), ("new", b"n" * 32)
 
+COUNTS = ("SELECT count(*) FROM entry", "SELECT count(*) FROM named")
+
 type Open = Callable[[], SqliteSessions]
 
 
@@ -42,6 +44,22 @@ async def test_nothing_readable_is_on_the_disk(open_store: Open, tmp_path: Path)
     for each in files:
         assert b"ada" not in each.read_bytes(), each.name
         assert each.stat().st_mode & 0o077 == 0, f"{each.name} is ours alone"
+
+
+async def test_it_cleans_up_by_itself(tmp_path: Path) -> None:
+    seconds = [1000.0]
+    store = SqliteSessions(tmp_path, clock=lambda: seconds[0])
+    for number in range(5):
+        await store.put("pending", bytes([number]), b"x", ttl=10 + 50 * (number == 4), indexes=["a"])
+    counts = []
+    for later in (59, 1, 1):
+        seconds[0] += later
+        await store.put("pending", KEY, b"x", ttl=600)
+        with sqlite3.connect(tmp_path / "sessions.db") as database:
+            counts.append([database.execute(count).fetchone()[0] for count in COUNTS])
+        database.close()
+    assert counts == [[6, 5], [1, 0], [1, 0]]
+    store.close()
 
 
 async def test_sessions_outlive_the_process(open_store: Open) -> None:
@@ -84,7 +102,7 @@ async def test_what_was_altered_or_moved_is_refused(open_store: Open, tmp_path: 
     kind, key = ("child", KEY) if "kind" in statement else ("login", bytes(32) if "key =" in statement else KEY)
     with pytest.raises(StoreError) as caught:
         await store.get(kind, key)
-    assert caught.value.code == "S043"
+    assert caught.value.code == "S053"
 
 
 async def test_a_key_ring_that_rotates(open_store: Open, tmp_path: Path) -> None:
@@ -108,7 +126,7 @@ async def test_a_broken_store_says_so(open_store: Open, tmp_path: Path) -> None:
     for attempt in (store.get("a", KEY), store.put("a", KEY, b"", ttl=1), store.take("a", KEY), store.drop("a", KEY)):
         with pytest.raises(StoreError) as caught:
             await attempt
-        assert caught.value.code == "S041"
+        assert caught.value.code == "S051"
 
 
 async def test_a_failed_write_leaves_nothing_half_done(open_store: Open, tmp_path: Path) -> None:
@@ -127,7 +145,7 @@ def test_key_rings_that_are_none(tmp_path: Path, content: str) -> None:
     path.chmod(0o600)
     with pytest.raises(StoreError) as caught:
         SqliteSessions(tmp_path)
-    assert caught.value.code == "S043"
+    assert caught.value.code == "S053"
     assert "00ff" not in str(caught.value)
 
 
@@ -143,12 +161,12 @@ def test_a_folder_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError) as caught:
         SqliteSessions(tmp_path / "file" / "below")
-    assert caught.value.code == "S041"
+    assert caught.value.code == "S051"
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "sessions.db").write_bytes(b"not a database" * 100)
     with pytest.raises(StoreError) as caught:
         SqliteSessions(tmp_path / "data")
-    assert caught.value.code == "S041"
+    assert caught.value.code == "S051"
 
 
 @given(value=st.binary(max_size=100), aad=st.binary(max_size=40), place=st.integers(0, 10_000), bit=st.integers(0, 7))

@@ -286,12 +286,12 @@ def test_two_shippers_of_one_folder_take_turns(sidecar: Sidecar, tmp_path: Path)
 
 def test_the_heartbeat_tells_the_queue(sidecar: Sidecar, tmp_path: Path) -> None:
     ship = Shipper(
-        tmp_path, sidecar.url, Secret("t" * 40), name="edge", heartbeat=0, status=lambda: {"policy_version": "3f2a"}
+        tmp_path, sidecar.url, Secret("t" * 40), name="edge", heartbeat=0, status=lambda: {"versions": ["3f2a"]}
     )
     ship.step()
     assert sidecar.status == {
         "name": "edge",
-        "policy_version": "3f2a",
+        "versions": ["3f2a"],
         "spool": {"pending_bytes": 0, "lag": 0.0, "rejected": 0, "torn": 0},
     }
     ship._http.close()

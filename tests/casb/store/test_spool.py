@@ -121,6 +121,32 @@ def test_kill_9_loses_nothing_that_was_appended(tmp_path: Path) -> None:
     assert len(kept) - told in (0, 1)
 
 
+def test_a_real_limit_cuts_no_line_in_half(tmp_path: Path) -> None:
+    """The kernel itself writes only the first bytes of a line, as on a full disk."""
+    code = (
+        "import resource, sys; from casb.errors import StoreError; from casb.store.spool import Spool, segments\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "spool, kept, refused = Spool(sys.argv[1], 'w'), 0, 0\n"
+        "for number in range(100):\n"
+        "    try:\n"
+        '        spool.append(b\'{"id":"%030d"}\' % number); kept += 1\n'
+        "    except StoreError: refused += 1\n"
+        "print(kept, refused)\n"
+    )
+    addons = str(Path(__file__).parents[3] / "addons")
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        env={"PYTHONPATH": addons},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    kept, refused = map(int, done.stdout.split())
+    assert refused > 0
+    assert len(lines(tmp_path)) == kept
+    assert all(line.startswith(b'{"id":') and line.endswith(b'"}') for line in lines(tmp_path))
+
+
 def test_sync_and_durable_segments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", synced.append)

@@ -1,0 +1,1 @@
+"""`scripts/bench`: what session control costs, measured beside plain mitmproxy and nginx."""
