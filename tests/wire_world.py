@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,14 @@ from urllib.parse import parse_qs, quote, urlencode, urljoin, urlsplit
 import jwt
 import requests
 from cryptography.hazmat.primitives.asymmetric import rsa
+from demo_lib.idp import ClientRegistration, EmulatedEntra
+from demo_lib.pki import DemoAuthority
 from jwt.algorithms import RSAAlgorithm
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPSConnection
 from urllib3.connectionpool import HTTPSConnectionPool
 
+from casb.store import authority as store_authority
 from proxy_world import APP_HOST, BROWSER, NAVIGATE, SUFFIX, Handler, Origin, World, reply, wait_for, world
 
 TENANT = "11111111-2222-4333-8444-555555555555"
@@ -234,6 +238,67 @@ def site(folder: Path, *, policies: str = "", start: bool = True, **casb: Any) -
         idp.server.close()
 
 
+@dataclass
+class EntraSite:
+    """A deployment whose people sign in at the emulated Entra: real OpenID endpoints, written by others."""
+
+    proxy: World
+    entra: EmulatedEntra
+    suffix: str = "casb.localhost"  # the emulated Entra finds its way to names below localhost
+
+    @property
+    def host(self) -> str:
+        return f"{APP_HOST}.{self.suffix}"
+
+    @property
+    def login(self) -> str:
+        return f"https://login.{self.suffix}:{self.proxy.port}"
+
+    def url(self, path: str = "/") -> str:
+        """The application's page through the suffix."""
+        return f"https://{self.host}:{self.proxy.port}{path}"
+
+    def browser(self) -> Browser:
+        """Somebody's fresh browser."""
+        return Browser(self.proxy.folder, self.proxy.folder / "certs" / "casb-ca.pem", self.entra.ca)
+
+    def sign_in(self, browser: Browser, user: str, answer: requests.Response) -> requests.Response:
+        """Fill in Entra's page, which the answer led to, and go on to where that leads."""
+        page = browser.follow(answer)
+        assert page.url.startswith(self.entra.base), page.url
+        answer = browser.follow(browser.submit(page, user=user, mfa=""))
+        while answer.status_code == 200 and ".submit()" in answer.text and answer.url.startswith(self.url("")):
+            answer = browser.follow(browser.submit(answer))
+        return answer
+
+
+@contextlib.contextmanager
+def entra_site(folder: Path, *, policies: str = "", suffix: str = "casb.localhost") -> Iterator[EntraSite]:
+    """A started worker in front of one application, and the emulated Entra."""
+    with contextlib.ExitStack() as running:
+        made = running.enter_context(world(folder / "proxy", start=False))
+        store_authority.load_or_create(made.folder / "certs", datetime.now(UTC))
+        login = f"https://login.{suffix}:{made.port}"
+        client = ClientRegistration(
+            id=CLIENT,
+            secret=SECRET,
+            redirect_uris=[f"{login}/.casb/oidc/callback"],
+            post_logout_redirect_uris=[f"{login}/.casb/signed-out"],
+            backchannel_logout_uri=f"{login}/.casb/oidc/backchannel-logout",
+        )
+        ours = made.folder / "certs" / "casb-ca.pem"
+        trust = DemoAuthority(folder / "pki")
+        entra = EmulatedEntra.start(trust, [client], folder / "idp.log", backchannel_ca=ours)
+        running.callback(entra.stop)
+        point_at(made, entra.issuer, entra.ca)
+        text = (made.config / "casb.yaml").read_text()
+        made.write("casb.yaml", text.replace(f"suffix: {SUFFIX}", f"suffix: {suffix}"))
+        if policies:
+            made.write("policies.yaml", policies)
+        made.start()
+        yield EntraSite(proxy=made, entra=entra, suffix=suffix)
+
+
 # ------------------------------------------------------------ a browser without a screen
 
 
@@ -306,7 +371,7 @@ class Browser:
 
     def submit(self, page: requests.Response, **fields: str) -> requests.Response:
         """The first form of a page, its hidden fields kept."""
-        form = re.search(r'<form method="post" action="([^"]*)"', page.text)
+        form = re.search(r'<form [^>]*method="post" action="([^"]*)"', page.text)
         assert form is not None, page.text
         found = re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)"', page.text)
         data = {html.unescape(name): html.unescape(value) for name, value in found} | fields

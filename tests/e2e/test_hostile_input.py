@@ -58,17 +58,17 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         for origin in (made.proxy.origin, made.wiki):
             origin.page("/", b"<html><head></head>the app</html>", content_type="text/html")
         for kind in BROKEN:
-            BROKEN_ORIGINS[kind] = origin = Broken(tmp_path_factory.mktemp("broken"), kind)
+            BROKEN_ORIGINS[kind] = broken = Broken(tmp_path_factory.mktemp("broken"), kind)
             name = kind.replace(" ", "-").lower()
             made.proxy.write(
                 f"apps/{name}.yaml",
                 f"id: {name}\nname: Broken App\ndomains: [{name}.example]\n"
-                f'upstream: {{connect: "127.0.0.1:{origin.port}", ca: {origin.ca}}}\n',
+                f'upstream: {{connect: "127.0.0.1:{broken.port}", ca: {broken.ca}}}\n',
             )
         made.proxy.start()
         yield made
-    for origin in BROKEN_ORIGINS.values():
-        origin.socket.close()
+    for broken in BROKEN_ORIGINS.values():
+        broken.socket.close()
 
 
 @pytest.fixture(scope="module")

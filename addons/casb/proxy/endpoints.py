@@ -216,6 +216,15 @@ class Endpoints:
             return redirect(f"https://{state.route.origin_authority}{done.pending.target}")
         cookies = (("set-cookie", set_cookie(SESSION_COOKIE, done.cookie)),)
         token = await self.runtime.sign_in.keep_body(done.session, done.pending)
+        if token is None and done.pending.method not in ("GET", "HEAD"):
+            return html(
+                200,
+                "Signed in, but please send it again",
+                "<p>You are signed in now. What you had sent was too large to be kept in the meantime, or empty: "
+                "it has not reached the application. Go back and send it again.</p>"
+                f'<p class="row"><a class="button plain" href="{escape(done.pending.target)}">Open the page</a></p>',
+                headers=cookies,
+            )
         if token is None:
             return redirect(done.pending.target, headers=cookies)
         action = escape(with_resume(done.pending.path, token))

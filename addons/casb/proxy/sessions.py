@@ -173,13 +173,11 @@ class Sessions:
         return None
 
     async def _send_to_sign_in(self, flow: http.HTTPFlow, state: State) -> None:
-        body = flow.request.raw_content or None
-        lost = body is None and flow.request.method not in ("GET", "HEAD")
         page = await self.to_sign_in(
             state,
             flow.request.path,
-            method="GET" if lost else flow.request.method,
-            body=body,
+            method=flow.request.method,
+            body=None if state.cut else flow.request.raw_content or None,
             content_type=state.fields.get(b"content-type", b"").decode("latin-1"),
         )
         translate.answer(flow, _with_id(page, state.noted))
@@ -196,7 +194,7 @@ class Sessions:
                 path=path if is_safe_path(path) else "/",
                 app=app.id if app else "",
                 provider=(app.provider if app else None) or "",
-                method=method if body is not None or method == "HEAD" else "GET",
+                method=method,
                 body=body,
                 content_type=content_type,
                 bind=cookie(header, PENDING_COOKIE),

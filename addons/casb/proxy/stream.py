@@ -56,7 +56,8 @@ class SealedStream(_original):
             yield from self._stream_on(request)
             return False
         if request:
-            # The answer is in place already (`on_overflow` refused); the rest of the upload is dropped.
+            # The answer is in place already (`on_overflow` refused), or what is left is not worth keeping.
+            state.cut = True
             self._forget(request)
             return False
         yield from self._cut_short()

@@ -68,6 +68,7 @@ class State:
     failure: str = ""  # the phase in which our own code failed
     failure_id: str = ""
     held: bool = False  # a policy asked for the content
+    cut: bool = False  # the request's body outgrew `limit`: what is left of it is a part
     limit: int | None = None  # most bytes ever buffered of the present body
     on_overflow: Callable[[], bool] | None = None  # True: let it stream on; False: refuse
     written: int = 0  # records already handed to the log
