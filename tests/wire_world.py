@@ -354,9 +354,9 @@ class Browser:
     def follow(self, answer: requests.Response, *, until: str = "") -> requests.Response:
         """Go where redirects lead; stop before an address that contains `until`."""
         for _ in range(15):
-            if not answer.is_redirect:
+            target = onward(answer)
+            if not target:
                 return answer
-            target = urljoin(answer.url, answer.headers["location"])
             if until and until in target:
                 return answer
             answer = self.send(target)
@@ -390,6 +390,14 @@ class Browser:
     def secrets(self) -> list[str]:
         """What this browser holds that nobody else may see."""
         return [each.value for each in self.session.cookies if each.value]
+
+
+def onward(answer: requests.Response) -> str:
+    """Where a browser goes from here by itself: by a redirect, or by the page of ours that keeps the fragment."""
+    if answer.is_redirect:
+        return urljoin(answer.url, answer.headers["location"])
+    found = re.search(r'<a [^>]*id="on"[^>]* href="([^"]*)"', answer.text) if answer.status_code == 200 else None
+    return html.unescape(found[1]) if found and "location.replace(on.href" in answer.text else ""
 
 
 def site_of(host: str | None) -> str:

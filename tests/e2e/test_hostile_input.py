@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from proxy_world import APP_HOST, FETCH, NAVIGATE, SUFFIX, Reply, World, reply, wait_for
-from wire_world import LOGIN, SECRET, WIKI, Browser, Site, nothing_leaked, refused, site
+from wire_world import LOGIN, SECRET, WIKI, Browser, Site, nothing_leaked, onward, refused, site
 
 POLICIES = """\
 version: 1
@@ -284,18 +284,24 @@ def test_no_parameter_of_the_sign_in_leads_away(here: Site, evil: str) -> None:
     answers = [
         browser.send(f"{here.login}/.casb/login?p={quote(evil)}"),
         browser.send(f"{here.login}/.casb/login?next={quote(evil)}&return_to={quote(evil)}"),
+        browser.send(f"{here.login}/.casb/login?target_link_uri={quote(evil)}"),
+        browser.send(f"{here.login}/.casb/login?target_link_uri={quote('https://evil.example' + evil)}"),
+        browser.send(f"{here.login}/.casb/login?target_link_uri={quote(here.url('@evil.example'))}"),
+        browser.send(f"{here.login}/.casb/login?target_link_uri={quote(f'https://{here.proxy.host}:1/')}"),
         browser.send(f"{here.login}/.casb/signed-out?post_logout_redirect_uri={quote(evil)}"),
         browser.send(here.url("/.casb/sign-in"), headers={**NAVIGATE, "referer": evil.encode().decode("latin-1")}),
         browser.send(here.url(f"/.casb/session?code=x&next={quote(evil)}")),
     ]
     for answer in answers:
         assert answer.status_code < 500, answer.text
-        location = answer.headers.get("location")
-        if location is not None:
+        location = onward(answer)
+        if location:
             assert urlsplit(urljoin(answer.url, location)).netloc in ours, location
             assert "evil" not in location
         assert 'href="//evil' not in answer.text
     refused(here.proxy, answers[0], 400, "I011")
+    for answer in answers[2:6]:
+        refused(here.proxy, answer, 400, "I010")
 
 
 # ------------------------------------------------------------ claims about addresses and people

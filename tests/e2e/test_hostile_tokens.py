@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from proxy_world import APP_HOST, FETCH, SUFFIX
-from wire_world import LOGIN, SECRET, WIKI, Browser, HostileProvider, Site, nothing_leaked, refused, site
+from wire_world import LOGIN, SECRET, WIKI, Browser, HostileProvider, Site, nothing_leaked, onward, refused, site
 
 OTHER_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 type Mint = Callable[[HostileProvider, dict[str, Any]], str]
@@ -147,7 +147,7 @@ def test_a_callback_carried_into_another_browser(here: Site) -> None:
     attacker = here.browser()
     stopped = attacker.follow(attacker.send(here.url("/")), until="/.casb/oidc/callback")
     victim = here.browser()
-    answer = victim.send(stopped.headers["location"])
+    answer = victim.send(onward(stopped))
     refused(here.proxy, answer, 400, "I013")
     assert not list(victim.session.cookies)
     refused(here.proxy, attacker.follow(stopped), 400, "I012")
@@ -158,7 +158,7 @@ def test_the_providers_code_is_replayed_into_a_fresh_sign_in(here: Site) -> None
     code = parse_qs(urlsplit(callback_of(browser)).query)["code"][0]
     other = here.browser()
     stopped = other.follow(other.send(here.url("/")), until="/.casb/oidc/callback")
-    state = parse_qs(urlsplit(stopped.headers["location"]).query)["state"][0]
+    state = parse_qs(urlsplit(onward(stopped)).query)["state"][0]
     answer = other.send(f"{here.login}/.casb/oidc/callback?{urlencode({'code': code, 'state': state})}")
     refused(here.proxy, answer, 502, "I004")
     nothing_leaked(here.proxy, code, state, pages=(answer.text,))
@@ -171,7 +171,7 @@ def test_a_code_replayed_at_a_provider_that_allows_it_brings_the_wrong_nonce(her
     here.idp.generous = True
     other = here.browser()
     stopped = other.follow(other.send(here.url("/")), until="/.casb/oidc/callback")
-    state = parse_qs(urlsplit(stopped.headers["location"]).query)["state"][0]
+    state = parse_qs(urlsplit(onward(stopped)).query)["state"][0]
     answer = other.send(f"{here.login}/.casb/oidc/callback?{urlencode({'code': code, 'state': state})}")
     refused(here.proxy, answer, 502, "I002")
 
@@ -206,7 +206,7 @@ def test_a_malformed_callback(here: Site, method: str, query: str, status: int, 
 def test_a_refusal_of_the_provider_is_told_without_its_words(here: Site) -> None:
     browser = here.browser()
     stopped = browser.follow(browser.send(here.url("/")), until="/.casb/oidc/callback")
-    state = parse_qs(urlsplit(stopped.headers["location"]).query)["state"][0]
+    state = parse_qs(urlsplit(onward(stopped)).query)["state"][0]
     told = {"error": "access_denied", "error_description": "AADSTS53003: call +1 555 0100 <b>now</b>", "state": state}
     answer = browser.send(f"{here.login}/.casb/oidc/callback?{urlencode(told)}")
     refused(here.proxy, answer, 502, "I004")
@@ -221,7 +221,7 @@ def handed_off(here: Site, host: str = APP_HOST) -> tuple[Browser, str]:
     """A browser on its way back to the app, with the code still unused."""
     browser = here.browser()
     stopped = browser.follow(browser.send(here.url("/", host)), until="/.casb/session?code=")
-    return browser, stopped.headers["location"]
+    return browser, onward(stopped)
 
 
 def test_our_code_is_worth_one_try(here: Site) -> None:

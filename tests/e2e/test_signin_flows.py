@@ -21,6 +21,7 @@ from wire_world import (
     Site,
     entra_site,
     nothing_leaked,
+    onward,
     refused,
     site,
 )
@@ -152,7 +153,7 @@ def test_an_answer_by_form_post(here: Site) -> None:
     browser = here.browser()
     login = browser.send(here.url("/?deep=form"))
     begun = browser.send(login.headers["location"])
-    page = browser.send(begun.headers["location"].replace("response_mode=query", "response_mode=form_post"))
+    page = browser.send(onward(begun).replace("response_mode=query", "response_mode=form_post"))
     ours = browser.submit(page)
     assert "cookie" not in {name.lower() for name in ours.request.headers}
     assert (ours.status_code, "set-cookie" in ours.headers) == (200, False)
@@ -165,9 +166,7 @@ def test_entra_answers_by_form_post(at_entra: EntraSite) -> None:
     browser = at_entra.browser()
     login = browser.send(at_entra.url("/?deep=form"))
     begun = browser.send(login.headers["location"])
-    page = browser.follow(
-        browser.send(begun.headers["location"].replace("response_mode=query", "response_mode=form_post"))
-    )
+    page = browser.follow(browser.send(onward(begun).replace("response_mode=query", "response_mode=form_post")))
     answer = browser.follow(browser.submit(page, user="ada@contoso.example", mfa=""))
     ours = browser.submit(answer)
     assert ours.url == f"{at_entra.login}/.casb/oidc/callback"
@@ -178,7 +177,7 @@ def test_entra_answers_by_form_post(at_entra: EntraSite) -> None:
 def test_a_posted_answer_from_elsewhere_is_not_believed_at_the_second_step(here: Site) -> None:
     browser = here.browser()
     stopped = browser.follow(browser.send(here.url("/")), until="/.casb/oidc/callback")
-    fields = urlsplit(stopped.headers["location"]).query
+    fields = urlsplit(onward(stopped)).query
     headers = {**NAVIGATE, "sec-fetch-site": "cross-site", "origin": "https://evil.example"}
     headers["content-type"] = "application/x-www-form-urlencoded"
     answer = browser.send(f"{here.login}/.casb/oidc/return", method="POST", headers=headers, data=fields)

@@ -135,7 +135,7 @@ def verify_logout_token(
     verified = verify_jws(token, keys, algorithms=algorithms, types=_LOGOUT_TYPES)
     members = read_json_object(verified.payload)
     entra = TENANT_TEMPLATE in issuer or bool(tenants)
-    tenant = _tenant(members, tenants) if entra else ""
+    tenant = _logout_tenant(members, issuer, tenants) if entra else ""
     iss = _issuer(members, issuer, tenant)
     _audience(members, client_id, one_only=entra)
     issued, _ = _times(members, now)
@@ -200,6 +200,17 @@ def _tenant(members: Mapping[str, Any], tenants: Collection[str]) -> str:
     if _GUID.fullmatch(tenant) is None or tenant not in {each.lower() for each in tenants}:
         raise TokenError("T012", "the token comes from a tenant that is not allowed")
     return tenant
+
+
+def _logout_tenant(members: Mapping[str, Any], issuer: str, tenants: Collection[str]) -> str:
+    """Logout tokens need not have `tid` (Back-Channel Logout 1.0 section 2.4): then the issuer tells the tenant."""
+    if "tid" in members:
+        return _tenant(members, tenants)
+    value = _text(members, "iss")
+    for tenant in sorted(each.lower() for each in tenants):
+        if value == issuer.replace(TENANT_TEMPLATE, tenant):
+            return tenant
+    raise TokenError("T012", "the token comes from a tenant that is not allowed")
 
 
 def _issuer(members: Mapping[str, Any], issuer: str, tenant: str) -> str:

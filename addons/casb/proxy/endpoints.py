@@ -366,17 +366,24 @@ class Endpoints:
     def _started_elsewhere(self, state: State, target: str) -> Page:
         """A sign-in begun at the provider (OpenID Connect Core section 4): go to the app, which begins it again as
         its own. Only hosts of controlled apps are gone to."""
-        parts = urlsplit(target)
-        found = self.runtime.route((parts.hostname or "").lower(), parts.port or 443, forward=False)
+        away = TokenError("I010", "the address cannot be returned to after a sign-in")
+        try:
+            parts = urlsplit(target)
+            port = parts.port or 443
+        except ValueError as error:
+            raise away from error
+        found = self.runtime.route((parts.hostname or "").lower(), port, forward=False)
         path = f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"
         if parts.scheme != "https" or found.kind is not Kind.APP or "@" in parts.netloc or not is_safe_path(path):
-            raise TokenError("I010", "the address cannot be returned to after a sign-in")
-        if found.mode == "host":
-            mapped = state.snapshot.hosts.to_suffix(found.origin)
-            if mapped is None:
-                raise TokenError("I010", "the address cannot be returned to after a sign-in")
-            return redirect(f"https://{mapped}{path}")
-        return redirect(f"https://{found.authority}{path}")
+            raise away
+        if found.mode == "suffix":
+            if port != state.snapshot.settings.port:
+                raise away
+            return redirect(f"https://{found.authority}{path}")
+        mapped = state.snapshot.hosts.to_suffix(found.origin)
+        if mapped is None:
+            raise away
+        return redirect(f"https://{mapped}{path}")
 
     async def posted_callback(self, flow: http.HTTPFlow, state: State) -> Page:
         """`response_mode=form_post` comes cross-site, without our Lax cookies: one form of ours brings them back."""

@@ -47,7 +47,7 @@ def _plain(value: Any) -> Any:
 
 
 class Recorder:
-    """Records failures. Its hooks run for refused exchanges too, and raise nothing: the exchange is refused already."""
+    """Records failures, and that an exchange is over. Its hooks run for refused exchanges too, and raise nothing."""
 
     def __init__(self, runtime: Runtime, control: Control) -> None:
         self.runtime = runtime
@@ -56,15 +56,18 @@ class Recorder:
     def response(self, flow: http.HTTPFlow) -> None:
         """Write down a failure of ours (S22)."""
         state = translate.state_of(flow)
-        if state is None or not state.failure:
+        if state is None:
             return
-        self._failure(flow, state)
+        state.over = flow.response is None or flow.response.status_code != 101
+        if state.failure:
+            self._failure(flow, state)
 
     def error(self, flow: http.HTTPFlow) -> None:
         """Write down an origin that failed, or a failure of ours that had to kill the connection."""
         state = translate.state_of(flow)
         if state is None:
             return
+        state.over = True
         if state.failure:
             self._failure(flow, state)
         elif state.exchange is not None and flow.error is not None and not translate.is_refused(flow):

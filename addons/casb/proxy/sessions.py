@@ -46,7 +46,7 @@ class Sessions:
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
-        self.live: dict[str, set[tuple[str, str]]] = {}  # connection id -> (authority, cookie) of all its requests
+        self.live: dict[str, list[State]] = {}  # connection id -> its exchanges that may still be under way
         self._strange: TTLCache[tuple[str, str, str], str] = TTLCache(4096, NOTED)
         self._trusted: LRUCache[str, bool] = LRUCache(4096)
         self._task: asyncio.Task[None] | None = None
@@ -102,10 +102,9 @@ class Sessions:
 
     def _enter(self, flow: http.HTTPFlow, state: State, session: Session, value: str) -> None:
         state.session = session
-        keys = self.live.get(flow.client_conn.id)
-        if keys is None:
-            keys = self.live[flow.client_conn.id] = set()
-        keys.add((state.route.authority, value))
+        state.cookie = value
+        earlier = self.live.get(flow.client_conn.id, ())
+        self.live[flow.client_conn.id] = [*(each for each in earlier if not each.over), state]
         app = state.route.app
         if app is not None and app.logout and any(translate.glob(each, state.facts.path) for each in app.logout):
             state.ending = True
@@ -264,17 +263,26 @@ class Sessions:
                 log_fault(logger, "ended sessions could not be closed")
 
     async def close_ended(self) -> None:
-        """Close every connection, sockets and streams included, whose session has ended."""
+        """Close every connection on which an exchange of an ended session is under way, sockets and streams included.
+
+        Others stay open: whatever comes on them next is asked for its session anyway.
+        """
         verdicts: dict[tuple[str, str], bool] = {}
-        for identifier, keys in list(self.live.items()):
-            for key in keys - verdicts.keys():
-                verdicts[key] = await self.runtime.sign_in.session_for(*key, touch=False) is not None
-            if not all(verdicts[key] for key in keys):
-                self.live.pop(identifier, None)
-                handler = ctx.master.addons.get("proxyserver").connections.get(identifier)
-                if handler is not None:
-                    handler.close_connection(handler.client)
-                    self.runtime.counters["connections_ended"] += 1
+        for identifier, states in list(self.live.items()):
+            for state in states:
+                key = (state.route.authority, state.cookie)
+                if not state.over and key not in verdicts:
+                    verdicts[key] = await self.runtime.sign_in.session_for(*key, touch=False) is not None
+                if not state.over and not verdicts[key]:  # It may have finished while we looked.
+                    self._close(identifier)
+                    break
+
+    def _close(self, identifier: str) -> None:
+        self.live.pop(identifier, None)
+        handler = ctx.master.addons.get("proxyserver").connections.get(identifier)
+        if handler is not None:
+            handler.close_connection(handler.client)
+            self.runtime.counters["connections_ended"] += 1
 
     # ------------------------------------------------------------ addresses
 

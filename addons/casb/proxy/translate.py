@@ -11,7 +11,7 @@ import functools
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 from urllib.parse import unquote
 
@@ -50,6 +50,8 @@ class State:
     facts: RequestFacts
     ip: str = ""  # the client's address, behind trusted proxies the one they tell
     session: Session | None = None
+    cookie: str = field(default="", repr=False)  # the value that the session was found by
+    over: bool = False  # the answer is complete, or there is none; an open WebSocket is never over
     stranger: bool = False  # a person without a session, to be sent to sign in
     noted: str = ""  # id of the record that a cookie without a session was shown
     ending: bool = False  # the app's own sign-out

@@ -471,6 +471,9 @@ def test_logout_tokens(mint: Any) -> None:
     claims = verify_logout(mint, logout(mint))
     assert (claims.session, claims.subject, claims.token_id, claims.tenant) == ("s1", "", "j1", TENANT)
     assert verify_logout(mint, logout(mint, sid=LEAVE_OUT, sub="a")).subject == "a"
+    assert verify_logout(mint, logout(mint, tid=LEAVE_OUT)).tenant == TENANT, "told by the issuer"
+    foreign = logout(mint, tid=LEAVE_OUT, iss=f"{HOST}/99999999-0000-4000-8000-000000000000/v2.0")
+    assert code(verify_logout, mint, foreign) == "T012"
 
 
 @pytest.mark.parametrize(
