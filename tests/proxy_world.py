@@ -187,13 +187,15 @@ class World:
         draft.write_text(textwrap.dedent(text))
         draft.replace(path)
 
-    def start(self) -> None:
-        """Start the worker and wait until it listens."""
+    def start(self, workers: int = 0) -> None:
+        """Start a worker, or `casb proxy` with so many, and wait until somebody listens."""
+        alone = ["-O", "-m", "casb.proxy.worker", "--config", str(self.config)]
+        supervised = ["-m", "casb.cli", "proxy", "--config", str(self.config), "--workers", str(workers)]
         environment = {**os.environ, "PYTHONPATH": str(ADDONS), **self.environment}
         (self.data / "workers").mkdir(parents=True, exist_ok=True)
         with (self.folder / "worker.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-O", "-m", "casb.proxy.worker", "--config", str(self.config)],
+                [sys.executable, *(supervised if workers else alone)],
                 stdin=subprocess.PIPE,
                 env=environment,
                 stderr=log,

@@ -605,7 +605,7 @@ def _tell(shape: type[Any], root: Node, fault: _Fault, report: Report) -> None:
 
 def _tell_word(fault: _Fault, name: str, where: Where, report: Report) -> None:
     expected = str(fault.context.get("expected", ""))
-    noun = _singular(name) if fault.path and isinstance(fault.path[-1], int) else name
+    noun = _singular(name) if isinstance(fault.given, str) else name
     words = re.findall(r"'([^']*)'", expected)
     if isinstance(fault.given, str) and words:
         report.add("014", f"unknown {noun} '{fault.given[:60]}'", where, did_you_mean(fault.given, words))

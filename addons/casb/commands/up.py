@@ -37,13 +37,19 @@ def run(arguments: argparse.Namespace) -> int:
     pauses = dict.fromkeys(parts, 0.25)
     started = {name: time.monotonic() for name in parts}
     due: dict[str, float] = {}
+    proven: set[str] = set()  # has run for a while: whatever ends it later is no mistake in the configuration
     try:
         while not stop.wait(0.2):
             for name, process in running.items():
                 if process.poll() is None:
+                    if time.monotonic() - started[name] > 5:
+                        proven.add(name)
                     continue
                 if name not in due:
                     lived = time.monotonic() - started[name]
+                    if name not in proven and lived < 30 and process.returncode in (1, 2):
+                        print(f"{name} cannot start; see above", file=sys.stderr)
+                        return 1
                     pauses[name] = min(10.0, pauses[name] * 2) if lived < 5 else 0.25
                     due[name] = time.monotonic() + pauses[name]
                     print(f"{name} ended with status {process.returncode}; starting it again", file=sys.stderr)

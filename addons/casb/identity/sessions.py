@@ -19,6 +19,7 @@ import orjson
 
 from casb.errors import StoreError
 from casb.model.identity import Device, DeviceTag, DeviceType, Session, User
+from casb.model.record import user_json
 
 PREFIX: Final = "__Host-casb_"
 SESSION_COOKIE: Final = "__Host-casb_s"  # on a controlled host: its session
@@ -237,16 +238,7 @@ def _login_json(record: LoginRecord) -> dict[str, Any]:
     return {
         "id": record.id,
         "provider": record.provider,
-        "user": {
-            "id": user.id,
-            "name": user.name,
-            "display_name": user.display_name,
-            "domain": user.domain,
-            "groups": sorted(user.groups),
-            "groups_known": user.groups_known,
-            "is_guest": user.is_guest,
-            "tenant": user.tenant,
-        },
+        "user": user_json(user),
         "device": {
             "tags": sorted(device.tags),
             "id": device.id,

@@ -9,6 +9,7 @@ from typing import Any
 
 from casb.model.activity import Activity
 from casb.model.decision import Decision, Reason
+from casb.model.identity import User
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,17 +35,7 @@ def to_json(record: Record) -> dict[str, Any]:
         "source": activity.source.value,
         "app": app and {"id": app.id, "name": app.name, "tag": app.tag.value},
         "instance": activity.instance,
-        "user": user
-        and {
-            "id": user.id,
-            "name": user.name,
-            "display_name": user.display_name,
-            "domain": user.domain,
-            "groups": sorted(user.groups),
-            "groups_known": user.groups_known,
-            "is_guest": user.is_guest,
-            "tenant": user.tenant,
-        },
+        "user": user and user_json(user),
         "device": {
             "id": device.id,
             "tags": sorted(device.tags),
@@ -109,6 +100,20 @@ def to_json(record: Record) -> dict[str, Any]:
         "policy_version": record.policy_version,
         "mode": record.mode,
         "extra": dict(record.extra),
+    }
+
+
+def user_json(user: User) -> dict[str, Any]:
+    """A person as plain JSON data, all of it: `User(**user_json(user) | {"groups": frozenset(...)})` is the reverse."""
+    return {
+        "id": user.id,
+        "name": user.name,
+        "display_name": user.display_name,
+        "domain": user.domain,
+        "groups": sorted(user.groups),
+        "groups_known": user.groups_known,
+        "is_guest": user.is_guest,
+        "tenant": user.tenant,
     }
 
 

@@ -11,8 +11,10 @@ import ipaddress
 import logging
 from typing import Any
 
+from cachetools import LRUCache
 from mitmproxy import connection, ctx, tls
 from mitmproxy.addons import tlsconfig
+from mitmproxy.certs import CertStoreEntry
 from mitmproxy.net import tls as net_tls
 from mitmproxy.proxy import mode_specs
 from OpenSSL import SSL
@@ -29,11 +31,15 @@ _CIPHERS = tuple(
 )
 
 
+_fresh_context = net_tls.create_client_proxy_context.__wrapped__  # not the cached one: ours hold a certificate
+
+
 class TlsConfig(tlsconfig.TlsConfig):
     """Replaces mitmproxy's addon of the same name."""
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
+        self._contexts: LRUCache[int, tuple[CertStoreEntry, SSL.Context]] = LRUCache(1024)
 
     def configure(self, updated: Any) -> None:
         """Nothing of mitmproxy's certificate store is used."""
@@ -82,27 +88,34 @@ class TlsConfig(tlsconfig.TlsConfig):
         if found is None or found.kind in (Kind.NOTHING, Kind.TUNNEL):
             self.runtime.counters["tls_refused"] += 1
             return
-        entry = self.runtime.authority.leaf(found.host)
-        context = net_tls.create_client_proxy_context(
-            method=net_tls.Method.TLS_SERVER_METHOD,
-            min_version=net_tls.Version.TLS1_2,
-            max_version=net_tls.Version.UNBOUNDED,
-            cipher_list=_CIPHERS,
-            ecdh_curve=None,
-            chain_file=None,
-            request_client_cert=False,
-            alpn_select_callback=tlsconfig.alpn_select_callback,
-            extra_chain_certs=(),
-            dhparams=None,
-        )
-        ssl = SSL.Connection(context)
-        ssl.use_certificate(entry.cert.to_cryptography())
-        ssl.use_privatekey(entry.privatekey)
+        ssl = SSL.Connection(self._context(self.runtime.authority.leaf(found.host)))
         ssl.set_app_data(
             tlsconfig.AppData(client_alpn=data.context.client.alpn, server_alpn=None, http2=ctx.options.http2)
         )
         ssl.set_accept_state()
         data.ssl_conn = ssl
+
+    def _context(self, entry: CertStoreEntry) -> SSL.Context:
+        """The context that shows a certificate: kept as long as the certificate is, for making one costs more than
+        a handshake of the browser's does otherwise."""
+        found = self._contexts.get(id(entry))
+        if found is None or found[0] is not entry:
+            context = _fresh_context(
+                method=net_tls.Method.TLS_SERVER_METHOD,
+                min_version=net_tls.Version.TLS1_2,
+                max_version=net_tls.Version.UNBOUNDED,
+                cipher_list=_CIPHERS,
+                ecdh_curve=None,
+                chain_file=None,
+                request_client_cert=False,
+                alpn_select_callback=tlsconfig.alpn_select_callback,
+                extra_chain_certs=(),
+                dhparams=None,
+            )
+            context.use_certificate(entry.cert.to_cryptography())
+            context.use_privatekey(entry.privatekey)
+            found = self._contexts[id(entry)] = (entry, context)
+        return found[1]
 
     def tls_start_server(self, data: tls.TlsData) -> None:
         """Check the origin's certificate against the app's own trust and name; without a context it fails."""

@@ -24,7 +24,7 @@ from casb.control.routes import Route
 from casb.control.snapshot import Snapshot
 from casb.model.activity import RequestFacts, RequestMode, ResponseFacts
 from casb.model.identity import Session
-from casb.model.record import Record
+from casb.model.record import Record, user_json
 from casb.proxy.ids import ulid
 from casb.rewrite.context import RewriteContext
 
@@ -364,17 +364,7 @@ def party_json(party: Party) -> dict[str, Any]:
     """The facts of a party that cannot be read off a request."""
     user, device = party.user, party.device
     return {
-        "user": user
-        and {
-            "id": user.id,
-            "name": user.name,
-            "display_name": user.display_name,
-            "domain": user.domain,
-            "groups": sorted(user.groups),
-            "groups_known": user.groups_known,
-            "is_guest": user.is_guest,
-            "tenant": user.tenant,
-        },
+        "user": user and user_json(user),
         "device": {"id": device.id, "tags": sorted(device.tags), "sources": dict(device.sources)},
         "ip": party.client.ip,
         "session": party.session_id,

@@ -217,7 +217,7 @@ def decoder_for(content_encoding: str, *, limit: int = 1 << 32, ratio: int = 100
 
 
 def decoded(body: bytes, content_encoding: str, *, limit: int) -> bytes:
-    """A whole body without its content codings. Raises `ContentError` unless it decodes whole, to `limit` bytes at most.
+    """A whole body without its codings. Raises `ContentError` unless it decodes whole, to `limit` bytes at most.
 
     mitmproxy would decode the first member of a gzip body only, as much of it as there is, to any size.
     """
