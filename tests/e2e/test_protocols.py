@@ -57,7 +57,7 @@ SECRET_FILE = b"salary,name\n" + b"90000,ada\n" * 20_000
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with site(tmp_path_factory.mktemp("protocols"), policies=POLICIES) as made:
+    with site(tmp_path_factory.mktemp("protocols"), policies=POLICIES, limits="{hold: 2MB}") as made:
         origin = made.proxy.origin
         origin.page("/", b"<html><head></head>the app</html>", content_type="text/html")
         origin.page("/up", b"thanks")
@@ -158,6 +158,73 @@ def test_http2_carries_pages_blocks_and_uploads(here: Site) -> None:
         assert len(here.proxy.origin.seen) == asked
         assert two.ask("/").status_code == 200, "the connection goes on"
     nothing_leaked(here.proxy, cookie.partition("=")[2])
+
+
+def test_a_body_without_a_length_is_never_the_next_request(here: Site) -> None:
+    """HTTP/2 needs no length; towards an HTTP/1.1 origin the body is framed all the same (RFC 9112 section 6.3)."""
+    hidden = b"GET /payroll HTTP/1.1\r\nHost: files.example\r\n\r\n"
+    with Two(here.proxy, here.proxy.session()) as two:
+        for method, kind, chunks in (
+            ("POST", "application/octet-stream", [hidden]),
+            ("POST", "text/plain", [hidden[:20], b"", hidden[20:]]),
+            ("GET", "text/plain", [hidden]),
+            ("POST", "application/x-www-form-urlencoded", [hidden]),
+            ("POST", "application/json", [b'{"a": 1}', hidden]),
+            ("DELETE", "text/plain", [hidden]),
+        ):
+            asked = len(here.proxy.origin.seen)
+            answer = two.ask("/up", method=method, headers={**FETCH, "content-type": kind}, content=iter(chunks))
+            assert answer.status_code == 200
+            assert two.ask("/").status_code == 200
+            seen = here.proxy.origin.seen[asked:]
+            assert [(each.method, each.path) for each in seen] == [(method, "/up"), ("GET", "/")]
+            assert seen[0].body == b"".join(chunks)
+
+
+HEAD = b'--x\r\nContent-Disposition: form-data; name="f"; filename="%s"\r\n\r\n'
+END = b"\r\n--x--\r\n"
+
+
+@pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/2"])
+@pytest.mark.parametrize("told", [True, False], ids=["with a length", "without"])
+@pytest.mark.parametrize(
+    ("form", "passes", "code"),
+    [
+        (HEAD % b"notes.txt" + b"text" + END, True, ""),
+        (HEAD % b"tool.exe" + b"MZ" + END, False, ""),
+        (HEAD % b"tool.exe" + b"MZ" + bytes(3 * 2**20) + END, False, "upload.unnamed"),
+        (HEAD % b"tool.exe" + b"MZ", False, "upload.unnamed"),
+        (b"no form at all", False, "upload.unnamed"),
+    ],
+    ids=["allowed", "forbidden", "too large to read", "without an end", "no form"],
+)
+def test_a_form_is_judged_however_it_comes(
+    here: Site, version: str, told: bool, form: bytes, passes: bool, code: str
+) -> None:
+    """What hides its file names from us might tell them to the application: it is not let through unjudged."""
+    cookie = here.proxy.session()
+    kind = {**FETCH, "content-type": "multipart/form-data; boundary=x"}
+    asked = len(here.proxy.origin.seen)
+    if version == "HTTP/2":
+        with Two(here.proxy, cookie) as two:
+            pieces = [form[at : at + 100_000] for at in range(0, len(form), 100_000)]
+            answer = two.ask("/up", method="POST", headers=kind, content=form if told else iter(pieces))
+            status, body, activity = answer.status_code, answer.text, answer.headers.get("x-casb-activity", "")
+    else:
+        chunked = b"%x\r\n%s\r\n0\r\n\r\n" % (len(form), form)
+        more = {} if told else {"transfer-encoding": "chunked"}
+        got = here.proxy.ask(
+            "/up", method="POST", cookie=cookie, headers={**kind, **more}, body=form if told else chunked
+        )
+        status, body, activity = got.status, got.text, got.headers.get("x-casb-activity", "")
+    arrived = here.proxy.origin.seen[asked:]
+    if passes:
+        assert (status, body, arrived[0].body) == (200, "thanks", form)
+        return
+    assert (status, arrived) == (403, [])
+    record = here.proxy.record(activity)
+    assert (record["activity"], record["action"]) == ("upload", "block")
+    assert code in [each["code"] for each in record["reasons"]] if code else record["policy"] == "block-programs-up"
 
 
 def test_http2_cookies_may_come_in_pieces(here: Site) -> None:
