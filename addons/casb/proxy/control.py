@@ -19,6 +19,7 @@ from casb.model.decision import Action, Answer, Effect, Hold, Pass, Protect
 from casb.model.file import FileFacts
 from casb.model.identity import Session
 from casb.model.record import Record
+from casb.policy.truths import NO
 from casb.proxy import forms, protect, translate
 from casb.proxy.faults import log_fault
 from casb.proxy.ids import ulid
@@ -133,7 +134,7 @@ class Control:
     def _unnamed(self, state: State, exchange: Exchange, why: str) -> Effect:
         """A form that does not tell us its file names might tell them to the app.
 
-        Then the default behaviour holds wherever a policy could have said more than audit.
+        Then the default behaviour holds wherever a policy for this person and device could have said more than audit.
         """
         effect = exchange.request(replace(state.facts, upload_name=None))
         if exchange.stage is Stage.HOLDING_UPLOAD:
@@ -141,7 +142,8 @@ class Control:
         activity = exchange.activity
         if not isinstance(effect, Pass) or activity is None:
             return effect
-        if all(each.action <= Action.AUDIT for each in state.snapshot.policies.concerning(activity)):
+        concerning = state.snapshot.policies.concerning(activity)
+        if not any(each.strictest > Action.AUDIT and each.session_check(activity) is not NO for each in concerning):
             return effect
         return exchange.fall_back("upload.unnamed", "the names of the files in a form can be read", why)
 
