@@ -69,6 +69,7 @@ npm_install() {
   wanted=$(sha256sum <"$1/package-lock.json")
   [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && return 0
   say "installing the packages of $1"
-  npm ci --prefix "$1" --no-audit --no-fund --loglevel=error >/dev/null
+  # Not --prefix: that moves npm's global configuration, too, and with it the machine's certificates.
+  (cd "$1" && npm ci --no-audit --no-fund --loglevel=error >/dev/null)
   printf '%s\n' "$wanted" >"$stamp"
 }
