@@ -19,6 +19,7 @@ from casb.model.decision import Action, Answer, Effect, Hold, Pass, Protect
 from casb.model.file import FileFacts
 from casb.model.identity import Session
 from casb.model.record import Record
+from casb.policy.truths import NO
 from casb.proxy import forms, protect, translate
 from casb.proxy.faults import log_fault
 from casb.proxy.ids import ulid
@@ -65,12 +66,14 @@ class Control:
             mode=state.route.mode,
         )
         state.exchange = exchange
-        if self._must_name(state, exchange):
+        if not self._must_name(state, exchange):
+            self._apply_to_request(flow, state, exchange.request(state.facts))
+        elif (state.facts.content_length or 0) > state.snapshot.settings.limits.hold:
+            self._apply_to_request(flow, state, self._unnamed(state, exchange, "the form is too large to be read"))
+        else:
             # The form's head does not tell what it holds: it is held until its parts have.
             state.naming = True
             self._hold(flow, state, state.snapshot.settings.limits.hold, state.facts.content_length, "requestheaders")
-        else:
-            self._apply_to_request(flow, state, exchange.request(state.facts))
         if not translate.is_refused(flow):
             translate.send_to(flow, state.route)
 
@@ -113,7 +116,8 @@ class Control:
         match effect:
             case Pass():
                 length = state.facts.content_length
-                has_body = length is not None or b"transfer-encoding" in state.fields
+                # HTTP/2 needs no header to say that a body follows.
+                has_body = length is not None or b"transfer-encoding" in state.fields or flow.request.is_http2
                 if has_body and (length is None or length > 65_536) and not state.map_body and state.resumed is None:
                     flow.request.stream = True
             case Hold(limit=limit):
@@ -125,10 +129,23 @@ class Control:
 
     def _must_name(self, state: State, exchange: Exchange) -> bool:
         """Whether the names of the files in a form must be read first: only where a policy concerns uploads."""
-        length = state.facts.content_length
-        if length is None or length > state.snapshot.settings.limits.hold:
-            return False
         return name_source(exchange.app, state.facts) is not None and exchange.concerns(ActivityType.UPLOAD)
+
+    def _unnamed(self, state: State, exchange: Exchange, why: str) -> Effect:
+        """A form that does not tell us its file names might tell them to the app.
+
+        Then the default behaviour holds wherever a policy for this person and device could have said more than audit.
+        """
+        effect = exchange.request(replace(state.facts, upload_name=None))
+        if exchange.stage is Stage.HOLDING_UPLOAD:
+            effect = exchange.unscannable(why)
+        activity = exchange.activity
+        if not isinstance(effect, Pass) or activity is None:
+            return effect
+        concerning = state.snapshot.policies.concerning(activity)
+        if not any(each.strictest > Action.AUDIT and each.session_check(activity) is not NO for each in concerning):
+            return effect
+        return exchange.fall_back("upload.unnamed", "the names of the files in a form can be read", why)
 
     async def _judge_form(self, flow: http.HTTPFlow, state: State) -> None:
         """Each file of a form by itself; one that is refused refuses the form."""
@@ -140,10 +157,7 @@ class Control:
         try:
             files = forms.files(main.app, state.facts, state.fields.get(b"content-type", b""), body)
         except ContentError as error:
-            # What cannot be read by us might still be by the app.
-            self._apply_to_request(flow, state, main.request(replace(state.facts, upload_name=None)))
-            if main.stage is Stage.HOLDING_UPLOAD:
-                self._apply_to_request(flow, state, main.unscannable(error.message))
+            self._apply_to_request(flow, state, self._unnamed(state, main, error.message))
             if translate.is_refused(flow):
                 translate.hold_refusal(flow, "request")
             return
@@ -261,7 +275,11 @@ class Control:
         """A held body outgrew the limit in the middle. True: policy lets it pass unread."""
         try:
             state.held = False
-            self._decided(flow, state, f"larger than {limit} bytes", phase)
+            if state.naming and state.exchange is not None:
+                state.naming = False
+                self._apply_to_request(flow, state, self._unnamed(state, state.exchange, f"larger than {limit} bytes"))
+            else:
+                self._decided(flow, state, f"larger than {limit} bytes", phase)
         except Exception:
             log_fault(logger, "overflow failed, exchange refused", flow=flow.id)
             translate.refuse(flow, phase)

@@ -1,10 +1,11 @@
 """mitmproxy's HTTP stream with the guarantees that hooks alone cannot give.
 
-Three things happen inside the proxy core, between hooks, and are overridden here:
+Four things happen inside the proxy core, between hooks, and are overridden here:
 
 - a refused response stops there: the origin's body is neither awaited nor kept, whatever its size;
 - a held body never grows past its own limit, chunked or not, and what happens then is asked of the exchange;
-- a refused upload's bytes are dropped as they come, and errors of the origin become pages of ours.
+- a refused upload's bytes are dropped as they come, and errors of the origin become pages of ours;
+- what goes to an HTTP/1.1 origin is framed, whatever it came as.
 
 Private parts of mitmproxy 12.2: `tests/casb/proxy/test_stream.py` fails when an upgrade changes them.
 """
@@ -12,14 +13,17 @@ Private parts of mitmproxy 12.2: `tests/casb/proxy/test_stream.py` fails when an
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 from typing import Any
 
 from mitmproxy import flow as flow_module
 from mitmproxy.proxy import commands
 from mitmproxy.proxy.layers import http as core
+from mitmproxy.proxy.layers.http import _http1
 from mitmproxy.proxy.layers.http._events import (
     ErrorCode,
     RequestData,
+    RequestHeaders,
     RequestProtocolError,
     ResponseData,
     ResponseEndOfMessage,
@@ -150,6 +154,26 @@ class SealedStream(_original):
         yield core.DropStream(self.stream_id)
 
 
+class FramedClient(_http1.Http1Client):
+    """Towards an HTTP/1.1 origin.
+
+    A request that came without a length over HTTP/2 gets a framing of its own (RFC 9112 section 6.3): without one the
+    origin would read its body as the next request, one that nobody here has judged.
+    """
+
+    def send(self, event: Any) -> Commands[None]:
+        """As the original, with the body always framed."""
+        if isinstance(event, RequestData) and not event.data:
+            return  # With chunked transfer coding it would be written as the terminating chunk.
+        if isinstance(event, RequestHeaders) and not event.end_stream:
+            request = event.request
+            if (request.is_http2 or request.is_http3) and "content-length" not in request.headers:
+                request = request.copy()
+                request.headers["transfer-encoding"] = "chunked"
+                event = replace(event, request=request)
+        yield from super().send(event)
+
+
 def origin_failed(flow: Any, message: str) -> Any:
     """The page for an origin that cannot be reached or trusted. The raw message stays in the log."""
     state = translate.state_of(flow)
@@ -171,3 +195,4 @@ def origin_failed(flow: Any, message: str) -> Any:
 def install() -> None:
     """Make mitmproxy use it for every exchange."""
     core.HttpStream = SealedStream  # type: ignore[misc]
+    core.Http1Client = FramedClient  # type: ignore[attr-defined]
