@@ -92,7 +92,7 @@ class Sample:
 
     cpu_ms: float  # milliseconds of CPU per unit
     per_second: float  # units per second, on a machine that the load shares
-    peak_bytes: int  # most memory over what was resident before
+    peak_bytes: int  # most memory over what was resident before any load
 
 
 @dataclass(slots=True, kw_only=True)
@@ -147,12 +147,12 @@ def _sample(contestant: Contestant, case: Case, seconds: float) -> Sample:
     job = contestant.job(case.kind, case.path, case.least, case.headers, seconds=seconds, connections=case.connections)
     family = contestant.family
     family.forget_peak()
-    idle, begun = family.rss(), family.cpu()
+    begun = family.cpu()
     try:
         done = load.run(job)
     except load.LoadFailed as error:
         raise load.LoadFailed(f"{case.title}: {contestant.name}: {error}") from error
     time.sleep(0.05)  # what is left to do after the last answer
-    used, peak = family.cpu() - begun, family.peak() - idle
+    used, peak = family.cpu() - begun, family.peak() - contestant.idle_bytes
     units = done.body_bytes / 1e6 if case.kind == "download" else done.requests
     return Sample(cpu_ms=used * 1000 / units, per_second=units / done.seconds, peak_bytes=max(peak, 0))

@@ -7,8 +7,11 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import h2.connection
+import h2.events
 import mitmproxy
 import pytest
+import wsproto
 from hypothesis import given
 from hypothesis import strategies as st
 from mitmproxy import addonmanager, connection, http, master, options, optmanager
@@ -349,3 +352,110 @@ def test_the_same_traffic_with_and_without(proxy_inside: World, monkeypatch: pyt
         answers.append([(each.status, each.headers.get("content-type"), each.body) for each in got])
     assert answers[0] == answers[1]
     assert [each[0] for each in answers[0]] == [200, 200, 200, 404, 200]
+
+
+def echo_socket(handler: Any, _body: bytes) -> None:
+    """An origin's WebSocket that sends back what it gets, the last message in three pieces at once."""
+    peer = wsproto.WSConnection(wsproto.ConnectionType.SERVER)
+    head = f"GET {handler.path} HTTP/1.1\r\n" + "".join(f"{k}: {v}\r\n" for k, v in handler.headers.items()) + "\r\n"
+    peer.receive_data(head.encode())
+    list(peer.events())
+    handler.wfile.write(peer.send(wsproto.events.AcceptConnection()))
+    said = ""
+    while data := handler.connection.recv(65536):
+        peer.receive_data(data)
+        for event in peer.events():
+            if not isinstance(event, wsproto.events.TextMessage):
+                continue
+            said += event.data
+            if event.message_finished:
+                pieces = [peer.send(wsproto.events.TextMessage(data=said + mark)) for mark in "123"]
+                handler.wfile.write(b"".join(pieces))
+                said = ""
+    handler.close_connection = True
+
+
+def spoken(world: World, cookie: str) -> list[str]:
+    """What comes back through the proxy for two messages."""
+    client = wsproto.WSConnection(wsproto.ConnectionType.CLIENT)
+    extra = [
+        (b"cookie", cookie.encode()),
+        (b"sec-fetch-mode", b"websocket"),
+        (b"origin", f"https://{world.host}:{world.port}".encode()),
+    ]
+    ask = wsproto.events.Request(host=f"{world.host}:{world.port}", target="/ws", extra_headers=extra)
+    heard: list[str] = []
+    part = ""
+    with world.connect(world.host) as wire:
+        wire.sendall(client.send(ask))
+        while len(heard) < 6:
+            data = wire.recv(65536)
+            assert data, "the socket was closed"
+            client.receive_data(data)
+            for event in client.events():
+                if isinstance(event, wsproto.events.AcceptConnection):
+                    wire.sendall(client.send(wsproto.events.TextMessage(data="a")))
+                elif isinstance(event, wsproto.events.TextMessage):
+                    part += event.data
+                    if not event.message_finished:
+                        continue
+                    heard.append(part)
+                    part = ""
+                    if len(heard) == 3:
+                        wire.sendall(client.send(wsproto.events.TextMessage(data="b" * 70_000)))
+    return heard
+
+
+def test_sockets_speak_the_same_with_and_without(proxy_inside: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy_inside.origin.routes["/ws"] = echo_socket
+    answers = []
+    for core_is_plain in ("1", "0"):
+        monkeypatch.setenv("CASB_PLAIN_CORE", core_is_plain)
+        cookie = proxy_inside.session()
+        with proxy_inside.inside():
+            answers.append(spoken(proxy_inside, cookie))
+    assert answers[0] == answers[1] == ["a1", "a2", "a3", *("b" * 70_000 + mark for mark in "123")]
+
+
+def asked_together(world: World, cookie: str) -> dict[int, bytes]:
+    """Three requests at once on one HTTP/2 connection; the bodies by stream."""
+    peer = h2.connection.H2Connection()
+    peer.initiate_connection()
+    for number, path in enumerate(("/data", "/large", "/data")):
+        peer.send_headers(
+            1 + 2 * number,
+            [
+                (":method", "GET"),
+                (":scheme", "https"),
+                (":authority", f"{world.host}:{world.port}"),
+                (":path", path),
+                ("cookie", cookie),
+            ],
+            end_stream=True,
+        )
+    bodies: dict[int, bytes] = {}
+    ended = 0
+    with world.connect(world.host, alpn=("h2",)) as wire:
+        assert wire.selected_alpn_protocol() == "h2"
+        wire.sendall(peer.data_to_send())
+        while ended < 3:
+            data = wire.recv(65536)
+            assert data, "the connection was closed"
+            for event in peer.receive_data(data):
+                if isinstance(event, h2.events.DataReceived):
+                    bodies[event.stream_id] = bodies.get(event.stream_id, b"") + event.data
+                    peer.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+                ended += isinstance(event, h2.events.StreamEnded)
+            wire.sendall(peer.data_to_send())
+    return bodies
+
+
+def test_http2_is_the_same_with_and_without(proxy_inside: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    large = bytes(range(256)) * 3_000
+    proxy_inside.origin.page("/data", b'{"a": 1}', content_type="application/json")
+    proxy_inside.origin.page("/large", large, content_type="application/zip")
+    for core_is_plain in ("1", "0"):
+        monkeypatch.setenv("CASB_PLAIN_CORE", core_is_plain)
+        cookie = proxy_inside.session()
+        with proxy_inside.inside():
+            assert asked_together(proxy_inside, cookie) == {1: b'{"a": 1}', 3: large, 5: b'{"a": 1}'}
