@@ -164,15 +164,17 @@
     return [actions, dismiss];
   };
 
-  /** Show one notice; a second waits for the first to be closed, the same one is shown once. */
+  /** Show one notice; a second waits for the first to be closed, that of one activity is shown once. */
+  const told = new Set();
   const show = (notice) => {
     const same = (other) => other && other.key === notice.key;
-    if (same(open) || waiting.some(same)) return;
+    if (same(open) || waiting.some(same) || told.has(notice.key)) return;
     if (open) {
       if (waiting.length < 5) waiting.push(notice);
       return;
     }
     if (!document.documentElement) return;
+    if (notice.activity) told.add(notice.key); // several requests may tell of it, one after the other
     open = notice;
     const before = document.activeElement;
     const host = document.createElement("casb-notice");
