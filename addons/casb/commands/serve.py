@@ -108,7 +108,9 @@ def _greet(services: Services) -> None:
     code = first_run_code(settings, services.portal)
     if code is not None:
         place = data_folder(settings) / CODE_FILE
-        print(f"casb serve: set-up code for the first admin: {code}  (also in {place})", file=sys.stderr, flush=True)
+        # A log file keeps what a console shows once.
+        told = f"{code}  (also in {place})" if sys.stderr.isatty() else f"in {place}"
+        print(f"casb serve: set-up code for the first admin: {told}", file=sys.stderr, flush=True)
 
 
 def _now() -> datetime:

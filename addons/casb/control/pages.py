@@ -152,7 +152,7 @@ def message_of(refusal: Refusal) -> str:
 def notice(refusal: Refusal) -> dict[str, str]:
     """What the dialog in the page shows."""
     return {
-        "kind": "step_up" if refusal.decision.action.word == "step_up" else "blocked",
+        "kind": "step-up" if refusal.decision.action.word == "step_up" else "block",
         "title": title_of(refusal),
         "message": message_of(refusal),
         "file": refusal.file_name,

@@ -38,6 +38,11 @@ class Route:
     explicit: bool = False  # the admin named the address, so that private addresses are meant
     version: str = ""  # of the snapshot this came from
 
+    @property
+    def port(self) -> int:
+        """The port that browsers use."""
+        return int(self.authority.removeprefix(self.host).removeprefix(":") or 443)
+
 
 def route(snapshot: Snapshot, host: str, port: int, *, forward: bool) -> Route:
     """The route for a host name as the client gave it (SNI or Host, lower case, no port).

@@ -51,8 +51,11 @@ class Gateway:
             return self._stop(
                 flow, 421, "Misdirected request", "The request's host is not the one this connection was made for."
             )
+        if found.mode == "host" and port != found.port:
+            # The app's own name on whatever port the browser came by: known from the request only.
+            found = client.casb_route = self.runtime.route(host, port, forward=False)  # type: ignore[attr-defined]
         if found.version != self.runtime.snapshot.version:
-            found = self._again(client, found, port, forward)
+            found = self._again(client, found, forward)
         self._attach(flow, found)
         match found.kind:
             case Kind.LOGIN | Kind.APP:
@@ -62,10 +65,9 @@ class Gateway:
             case _:
                 return self._stop(flow, 404, "Not here", "No application is reached under this name any more.")
 
-    def _again(self, client: Client, found: Route, port: int, forward: bool) -> Route:
+    def _again(self, client: Client, found: Route, forward: bool) -> Route:
         """The configuration changed under a live connection."""
-        used = found.authority.rpartition(":")[2] if ":" in found.authority else "443"
-        fresh = self.runtime.route(found.host, int(used) if used.isdigit() else port, forward=forward)
+        fresh = self.runtime.route(found.host, found.port, forward=forward)
         client.casb_route = fresh  # type: ignore[attr-defined]
         return fresh
 

@@ -22,7 +22,7 @@ from typing import Any
 import mitmproxy.connection
 import mitmproxy.flow
 from mitmproxy import addonmanager, flow, http, optmanager
-from mitmproxy.proxy import commands, context, events, layer, mode_servers, server
+from mitmproxy.proxy import commands, context, events, layer, mode_servers, server, tunnel
 from mitmproxy.proxy.layers import http as core
 from mitmproxy.proxy.layers import modes, tls
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
@@ -441,31 +441,75 @@ def tls_interact(self: tls.TLSLayer) -> Generator[commands.Command, Any, None]:
         yield commands.SendData(self.conn, self.tls.bio_read(size))
 
 
-def tls_receive_data(self: tls.TLSLayer, data: bytes) -> Generator[commands.Command, Any, None]:
-    """As the original, which reads until an exception says that there is no more."""
+def _read(layer_: tls.TLSLayer, data: bytes) -> tuple[bytes, bool, SSL.Error | None]:
+    """The plain text of what has arrived, whether the peer has said goodbye, and what was wrong with it."""
     if data:
-        self.tls.bio_write(data)
+        layer_.tls.bio_write(data)
     parts: list[bytes] = []
-    close = False
     while True:
         try:
-            parts.append(self.tls.recv(65535))
+            parts.append(layer_.tls.recv(65535))
         except SSL.WantReadError:
-            break
+            return b"".join(parts), False, None
         except SSL.ZeroReturnError:
-            close = True
-            break
+            return b"".join(parts), True, None
         except SSL.Error as error:
-            yield commands.Log(f"TLS Error: {error}", logging.WARNING)
-            break
-        if not _waiting_bytes(self.tls._into_ssl) and not self.tls.pending():
-            break
+            return b"".join(parts), False, error
+        if not _waiting_bytes(layer_.tls._into_ssl) and not layer_.tls.pending():
+            return (parts[0] if len(parts) == 1 else b"".join(parts)), False, None
+
+
+def tls_receive_data(self: tls.TLSLayer, data: bytes) -> Generator[commands.Command, Any, None]:
+    """As the original, which reads until an exception says that there is no more."""
+    yield from _received(self, *_read(self, data))
+
+
+def _received(
+    self: tls.TLSLayer, plain: bytes, close: bool, error: SSL.Error | None
+) -> Generator[commands.Command, Any, None]:
+    if error is not None:
+        yield commands.Log(f"TLS Error: {error}", logging.WARNING)
     yield from self.tls_interact()
-    if parts:
-        yield from self.event_to_child(events.DataReceived(self.conn, b"".join(parts)))
+    if plain:
+        yield from self.event_to_child(events.DataReceived(self.conn, plain))
     if close:
         self.conn.state &= ~mitmproxy.connection.ConnectionState.CAN_READ
         yield from self.event_to_child(events.ConnectionClosed(self.conn))
+
+
+def tls_handle_event(self: tls.TLSLayer, event: events.Event) -> Generator[commands.Command, Any, None]:
+    """As `TunnelLayer._handle_event`; once the tunnel stands, its generators are one.
+
+    What one event makes the layers above send is encrypted at once: a response's head and its body.
+    """
+    if self.tunnel_state is not tunnel.TunnelState.OPEN or self.tls is None or self.is_dtls:
+        yield from tunnel.TunnelLayer._handle_event(self, event)
+        return
+    following = event
+    if isinstance(event, events.ConnectionEvent) and event.connection is self.conn:
+        if type(event) is not events.DataReceived:
+            yield from tunnel.TunnelLayer._handle_event(self, event)
+            return
+        plain, close, error = _read(self, event.data)
+        if close or error is not None or not plain:
+            yield from _received(self, plain, close, error)
+            return
+        following = events.DataReceived(self.conn, plain)
+    unsent: list[bytes] = []
+    for command in self.child_layer.handle_event(following):
+        if not isinstance(command, commands.ConnectionCommand) or command.connection is not self.conn:
+            yield command
+        elif type(command) is commands.SendData:
+            unsent.append(command.data)
+        else:
+            if unsent:
+                yield from self.send_data(b"".join(unsent))
+                unsent = []
+            yield from self._handle_command(command)
+    if unsent:
+        yield from self.send_data(unsent[0] if len(unsent) == 1 else b"".join(unsent))
+    elif following is not event:
+        yield from self.tls_interact()  # reading may have had an answer to give, a new key for example
 
 
 class _CheapIds:
@@ -508,6 +552,7 @@ def _overrides() -> list[tuple[Any, str, Any]]:
         (context.Context, "fork", context_fork),
         (tls.TLSLayer, "tls_interact", tls_interact),
         (tls.TLSLayer, "receive_data", tls_receive_data),
+        (tls.TLSLayer, "_handle_event", tls_handle_event),
         *((http.Headers, name, ours) for name, ours in _HEADERS.items()),
         (optmanager._Option, "current", _current),
         # Live connections are the same when they are the same object; ids decide for recorded ones only.

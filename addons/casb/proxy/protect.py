@@ -95,7 +95,7 @@ def begin(flow: http.HTTPFlow, state: State, protector: AgeProtector, left: Noti
         left.keep(
             party.session_id,
             {
-                "kind": "protected",
+                "kind": "protect",
                 "title": "This file was encrypted for you",
                 "message": record.decision.message
                 or "Your organisation hands this file over encrypted. Open it with the link below; you will be asked "

@@ -106,9 +106,10 @@ router = APIRouter(include_in_schema=False)
 async def sign_in_page(request: Request, services: Here, next: str = "/") -> Response:
     if await run_in_threadpool(auth.session_of, request, services):
         return RedirectResponse(safe_path(next), 303)
-    if services.settings.sidecar.admins.local and not await run_in_threadpool(services.portal.accounts):
+    fresh = services.settings.sidecar.admins.local and not await run_in_threadpool(services.portal.accounts)
+    if fresh and request.app.state.provider is None:
         return RedirectResponse("/set-up", 303)
-    return _form_page(request, services, "sign-in.html", next=safe_path(next), problem="", name="")
+    return _form_page(request, services, "sign-in.html", next=safe_path(next), problem="", name="", fresh=fresh)
 
 
 @router.post("/sign-in")

@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 OFFSETS = "offsets.json"
 REJECTED = "rejected"
 LOCK = "shipper.lock"
+TOLD = 4  # attempts in a row after which the log says that records wait: a sidecar that starts takes fewer
 STALE_DRAFT = 60.0  # seconds after which an unnamed segment is taken for a dead writer's
 
 
@@ -168,8 +169,8 @@ class Shipper:
         except Exception as error:  # a bug of ours: the thread must live on, the records wait
             logger.exception("shipping failed")
             return self._wait_longer(type(error).__name__)
-        if self.state.failures:
-            logger.info("sidecar is back url=%s after=%d", self._url, self.state.failures)
+        if self.state.failures >= TOLD:
+            logger.warning("sidecar is back url=%s after=%d", self._url, self.state.failures)
         self.state.failures = 0
         self.state.error = ""
         return self._poll
@@ -178,7 +179,7 @@ class Shipper:
         with contextlib.suppress(OSError):
             self._measure()
         self.state.failures += 1
-        if self.state.error != reason:
+        if self.state.failures == TOLD:
             logger.warning("records wait in the spool reason=%r url=%s", reason, self._url)
         self.state.error = reason
         return min(self._longest_pause, self._poll * float(2 ** min(self.state.failures, 16)))

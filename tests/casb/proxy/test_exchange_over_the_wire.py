@@ -101,6 +101,7 @@ def test_a_protected_download_opens_again_for_the_person_entitled_and_nobody_els
     assert got.body.startswith(b"age-encryption.org/v1\n")
     assert b"90000" not in got.body
     assert 'filename="report.docx.age"' in got.headers["content-disposition"]
+    assert f"casb_notice={got.headers['x-casb-activity']}" in "".join(got.cookies), "the dialog in the page finds it"
     keyring = Keyring.load(proxy.data)
 
     def entitled(facts: HandOver) -> Answer:

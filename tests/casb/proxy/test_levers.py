@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mitmproxy import addonmanager, connection, http, master, options, optmanager
-from mitmproxy.proxy import commands, context, events, layer, mode_servers, server
+from mitmproxy.proxy import commands, context, events, layer, mode_servers, server, tunnel
 from mitmproxy.proxy.layers import http as core
 from mitmproxy.proxy.layers import modes, tls
 from mitmproxy.proxy.layers.http._hooks import HttpRequestHook
@@ -71,6 +71,7 @@ def test_every_override_replaces_something_and_is_taken_back(plain: None, monkey
         (levers.context_fork, context.Context.fork),
         (levers.tls_interact, tls.TLSLayer.tls_interact),
         (levers.tls_receive_data, tls.TLSLayer.receive_data),
+        (levers.tls_handle_event, tunnel.TunnelLayer._handle_event),
         (levers.QuickHandler.server_event, server.ConnectionHandler.server_event),
         (levers.QuickHandler.drain_writers, server.ConnectionHandler.drain_writers),
         (levers.QuickHandler.handle_client, server.ConnectionHandler.handle_client),
@@ -88,6 +89,8 @@ def test_signatures_are_the_same(plain: None, ours: Callable[..., Any], theirs: 
     [
         (layer.Layer, ("handle_event", "_handle_event")),
         (layer.NextLayer, ("_ask",)),
+        (tunnel.TunnelLayer, ("_handle_event", "_handle_command", "event_to_child")),
+        (tls.TLSLayer, ("send_data", "is_dtls", "tls")),
         (core.HttpLayer, ("get_connection", "register_connection", "make_stream")),
         (server.ConnectionHandler, ("open_connection", "wakeup", "close_connection", "log", "on_timeout")),
         (addonmanager, ("traverse",)),
