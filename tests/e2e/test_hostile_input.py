@@ -52,7 +52,7 @@ ranges:
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    limits = "{hold: 1MB}"
+    limits = "{hold: 1MB, upstream_idle: 2s}"
     with site(tmp_path_factory.mktemp("input"), policies=POLICIES, start=False, limits=limits) as made:
         made.proxy.write("ranges.yaml", RANGES)
         for origin in (made.proxy.origin, made.wiki):
@@ -552,6 +552,22 @@ def test_a_download_that_never_ends_is_held_up_to_the_limit_and_refused(here: Si
     count = len(sent)
     time.sleep(0.3)
     assert len(sent) <= count + 1, "the origin was hung up on"
+
+
+def test_an_origin_that_never_begins_to_answer(here: Site, ada: Browser) -> None:
+    over = threading.Event()
+
+    def silent(_handler: BaseHTTPRequestHandler, _body: bytes) -> None:
+        over.wait(30)
+
+    here.proxy.origin.routes["/silent"] = silent
+    begun = time.monotonic()
+    answer = ada.send(here.url("/silent"))
+    over.set()
+    record = refused(here.proxy, answer, 502, "upstream")
+    assert 2 <= time.monotonic() - begun < 5, "limits.upstream_idle"
+    assert "took too long" in answer.text
+    assert "upstream_idle" in record["reasons"][0]["fact"]
 
 
 def resident(pid: int) -> int:

@@ -99,6 +99,10 @@ class Recorder:
 def upstream_record(state: State, message: str) -> Record:
     """An exchange that ended because the origin failed. `message` is mitmproxy's, which quotes what it could not read:
     from the first quotation mark on it may be the origin's content, or a cookie of it."""
+    if state.silent:
+        return fault_record(
+            state, "upstream", "the application answers", "nothing came in the time of limits.upstream_idle"
+        )
     told = _QUOTED.split(message, maxsplit=1)[0].rstrip(" (:,")
     return fault_record(state, "upstream", "the application answers", told or "the answer cannot be read")
 

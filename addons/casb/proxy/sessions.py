@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+import time
+import weakref
 from collections.abc import Awaitable
 from dataclasses import replace
 
@@ -169,6 +171,7 @@ class Sessions:
             return self._send_to_sign_in(flow, state)
         if state.resumed is not None:
             flow.request.raw_content = state.resumed
+        state.asked, state.flow = time.monotonic(), weakref.ref(flow)
         return None
 
     async def _send_to_sign_in(self, flow: http.HTTPFlow, state: State) -> None:
@@ -250,10 +253,14 @@ class Sessions:
 
     async def _watch(self) -> None:
         epoch, since = self.runtime.sessions.epoch(), 0.0
+        looked = time.monotonic()
         while True:
             await asyncio.sleep(WATCH)
             since += WATCH
             try:
+                if time.monotonic() - looked >= 1:
+                    looked = time.monotonic()
+                    self.hang_up_silent(looked)
                 if self.runtime.sessions.epoch() != epoch or since >= SWEEP:
                     epoch, since = self.runtime.sessions.epoch(), 0.0
                     await self.close_ended()
@@ -276,6 +283,24 @@ class Sessions:
                 if not state.over and not verdicts[key]:  # It may have finished while we looked.
                     self._close(identifier)
                     break
+
+    def hang_up_silent(self, present: float) -> None:
+        """Give up on applications that were asked long ago and have not begun to answer (`limits.upstream_idle`)."""
+        for identifier, states in self.live.items():
+            for state in states:
+                if not state.asked or state.over or state.response is not None:
+                    continue
+                if present - state.asked > state.snapshot.settings.limits.upstream_idle:
+                    state.asked, state.silent = 0.0, True
+                    self._hang_up(identifier, state)
+
+    def _hang_up(self, identifier: str, state: State) -> None:
+        flow = state.flow() if state.flow is not None else None
+        handler = ctx.master.addons.get("proxyserver").connections.get(identifier)
+        there = handler.transports.get(flow.server_conn) if handler is not None and flow is not None else None
+        if there is not None and there.writer is not None:
+            there.writer.transport.abort()
+            self.runtime.counters["upstream_silent"] += 1
 
     def _close(self, identifier: str) -> None:
         self.live.pop(identifier, None)

@@ -183,7 +183,7 @@ def origin_failed(flow: Any, message: str) -> Any:
     if "ertificate" in message:
         title = "The application's certificate cannot be trusted"
         text = f"{name} answered with a certificate that is not valid for it, so nothing was sent to it."
-    elif "timed out" in message or "timeout" in message:
+    elif (state and state.silent) or "timed out" in message or "timeout" in message:
         title, text = "The application does not answer", f"{name} took too long to answer."
     elif "Killed" in message or "refused by casb" in message:
         title, text = "This address is not allowed", f"{name} points to an address that is not allowed."

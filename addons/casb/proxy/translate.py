@@ -10,6 +10,7 @@ import fnmatch
 import functools
 import json
 import re
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -67,6 +68,9 @@ class State:
     party: Party | None = None
     exchange: Exchange | None = None
     page: Page | None = None
+    flow: weakref.ref[http.HTTPFlow] | None = field(default=None, repr=False)
+    asked: float = 0.0  # monotonic time when the request was complete
+    silent: bool = False  # the application did not begin to answer in time
     failure: str = ""  # the phase in which our own code failed
     failure_id: str = ""
     held: bool = False  # a policy asked for the content
