@@ -1,0 +1,60 @@
+"""Host to route: to an app, to our own pages, through a tunnel, or nowhere."""
+
+from __future__ import annotations
+
+import pytest
+
+from casb.control.routes import Kind, route
+from control_support import snapshot
+
+SHARED = snapshot()
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "forward", "kind", "mode", "origin", "address", "tls", "why"),
+    [
+        ("login.casb.test", 8443, False, Kind.LOGIN, "suffix", "", ("", 0), True, "the sign-in host"),
+        ("login.casb.test", 8443, True, Kind.LOGIN, "suffix", "", ("", 0), True, "through the forward proxy as well"),
+        ("files.example.casb.test", 8443, False, Kind.APP, "suffix", "files.example", ("files.example", 443), True, "by its suffixed name"),
+        ("a.b.files.example.casb.test", 8443, False, Kind.APP, "suffix", "a.b.files.example", ("a.b.files.example", 443), True, "below the wildcard"),
+        ("intra.example.casb.test", 8443, False, Kind.APP, "suffix", "intra.example", ("127.0.0.1", 9000), False, "where the admin says, without TLS"),
+        ("six.example.casb.test", 8443, False, Kind.APP, "suffix", "six.example", ("::1", 9443), True, "an IPv6 address"),
+        ("files.example", 443, True, Kind.APP, "forward", "files.example", ("files.example", 443), True, "forward: by its own name"),
+        ("files.example", 8443, False, Kind.NOTHING, "", "", ("", 0), True, "its own name leads back here: a loop"),
+        ("intra.example", 443, False, Kind.APP, "host", "intra.example", ("127.0.0.1", 9000), False, "host-preserving, as its address is told"),
+        ("elsewhere.example", 443, True, Kind.TUNNEL, "forward", "elsewhere.example", ("elsewhere.example", 443), True, "not ours: never opened"),
+        ("elsewhere.example", 443, False, Kind.NOTHING, "", "", ("", 0), True, "not ours"),
+        ("bad.example", 443, True, Kind.UNSANCTIONED, "forward", "bad.example", ("bad.example", 443), True, "opened only to say no"),
+        ("bad.example.casb.test", 8443, False, Kind.NOTHING, "", "", ("", 0), True, "unsanctioned apps have no suffixed name"),
+        ("other.example.casb.test", 8443, True, Kind.NOTHING, "", "", ("", 0), True, "below our suffix nothing is tunnelled"),
+        ("notfiles.example.casb.test", 8443, False, Kind.NOTHING, "", "", ("", 0), True, "a longer name that merely ends alike"),
+        ("", 8443, False, Kind.NOTHING, "", "", ("", 0), True, "no name at all"),
+    ],
+)  # fmt: skip
+def test_route(
+    host: str,
+    port: int,
+    forward: bool,
+    kind: Kind,
+    mode: str,
+    origin: str,
+    address: tuple[str, int],
+    tls: bool,
+    why: str,
+) -> None:
+    found = route(SHARED, host, port, forward=forward)
+    assert (found.kind, found.mode, found.origin, found.address, found.tls) == (kind, mode, origin, address, tls), why
+    assert found.version == SHARED.version
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "authority", "origin_authority"),
+    [
+        ("files.example.casb.test", 8443, "files.example.casb.test:8443", "files.example"),
+        ("intra.example", 443, "intra.example", "intra.example"),
+        ("intra.example", 8443, "intra.example:8443", "intra.example:8443"),
+    ],
+)
+def test_authorities(host: str, port: int, authority: str, origin_authority: str) -> None:
+    found = route(SHARED, host, port, forward=False)
+    assert (found.authority, found.origin_authority, found.port) == (authority, origin_authority, port)
