@@ -41,14 +41,19 @@ need() {
   for command in ${1//,/ }; do
     if command -v "$command" >/dev/null 2>&1 || [ -x "/usr/sbin/$command" ]; then return 0; fi
   done
+  debian_package "$2" "$3" || fail "$3 needs ${1//,/ or }: install the package $2 (as root: apt-get install $2) and run this again"
+}
+
+# debian_package PACKAGE WHAT-FOR: from Debian's packages, as root.
+debian_package() {
   if command -v apt-get >/dev/null 2>&1; then
-    say "installing $2 ($3)"
+    say "installing $1 ($2)"
     if [ -z "${apt_updated:-}" ]; then
       as_root apt-get update -qq >&2 && apt_updated=yes || true
     fi
-    if as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$2" >/dev/null; then return 0; fi
+    if as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" >/dev/null; then return 0; fi
   fi
-  fail "$3 needs ${1//,/ or }: install the package $2 (as root: apt-get install $2) and run this again"
+  return 1
 }
 
 need_node() {
@@ -61,6 +66,9 @@ need_node() {
 need_browser() {
   need chromium,chromium-browser,google-chrome chromium "a real browser"
   need certutil libnss3-tools "the browser's certificate store"
+  # A browser without any font shows pages without words.
+  [ -n "$(find /usr/share/fonts "$HOME/.fonts" "$HOME/.local/share/fonts" -name '*.[to]tf' -print -quit 2>/dev/null)" ] \
+    || debian_package fonts-dejavu-core "words in the browser" || say "no font was found: pages may show no words"
 }
 
 # npm_install FOLDER: what its lock names, when that changed since the last time.
