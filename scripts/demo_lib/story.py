@@ -96,8 +96,11 @@ def managed_user(stage: Stage) -> None:
     with stage.scene("Ada, on a compliant device, signs in once and reaches the deep link she asked for"):
         pages: list[str] = []  # As served: the application's own script shortens the address afterwards.
         ada.on("response", lambda response: pages.append(response.url) if response.status == 200 else None)
-        page = stage.sign_in(ada, "ada@contoso.example", stage.address("/inbox/?deep=link"), "sign-in")
+        ada.add_init_script("if (location.pathname === '/inbox/') window.askedFor = location.href")
+        page = stage.sign_in(ada, "ada@contoso.example", stage.address("/inbox/?deep=link#part"), "sign-in")
         must(stage.address("/inbox/?deep=link") in pages, f"the deep link became {page.url}")
+        arrived = page.evaluate("window.askedFor")
+        must(arrived == stage.address("/inbox/?deep=link#part"), f"the deep link arrived as {arrived}")
         page.wait_for_load_state("networkidle")
         stage.picture(page, "deep-link")
     with stage.scene("the second application opens without another sign-in, and its WebSocket speaks"):
