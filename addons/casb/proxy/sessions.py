@@ -43,6 +43,10 @@ NOTED = 600.0
 """Seconds during which a cookie that stands for no session is written down once, however often it is shown."""
 
 
+ASKED = 3000
+"""Sign-ins that one address may begin within a minute: each is kept for `session.pending`, by a stranger's wish."""
+
+
 class Sessions:
     """Finds the session of each exchange and closes the connections of ended ones."""
 
@@ -50,6 +54,7 @@ class Sessions:
         self.runtime = runtime
         self.live: dict[str, list[State]] = {}  # connection id -> its exchanges that may still be under way
         self._strange: TTLCache[tuple[str, str, str], str] = TTLCache(4096, NOTED)
+        self._asked: LRUCache[str, tuple[int, int]] = LRUCache(20_000)  # address -> minute, sign-ins begun in it
         self._trusted: LRUCache[str, bool] = LRUCache(4096)
         self._task: asyncio.Task[None] | None = None
         runtime.on_swap.append(self._swapped)
@@ -190,6 +195,14 @@ class Sessions:
         """Keep what was asked for; the redirect to the sign-in host."""
         settings, app = state.snapshot.settings, state.route.app
         header = state.fields.get(b"cookie", b"").decode("latin-1")
+        minute = int(time.monotonic() // 60)
+        since, asked = self._asked.get(state.ip, (minute, 0))
+        asked = asked if since == minute else 0
+        if asked >= ASKED:
+            self.runtime.counters["sign_ins_limited"] += 1
+            text = "Too many sign-ins were begun from your address. Wait a minute, then try again."
+            return error_page(429, "Too many sign-ins", text, "", facts=state.facts, headers=(("retry-after", "60"),))
+        self._asked[state.ip] = minute, asked + 1
         try:
             started = await self.runtime.sign_in.start_pending(
                 host=state.route.authority,

@@ -244,6 +244,16 @@ class _Fragile:
         return bytes(self.inner.finish())
 
 
+def test_a_stranger_cannot_fill_the_session_store(proxy_inside: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "ASKED", 3)
+    with proxy_inside.inside():
+        got = [proxy_inside.ask("/", headers=NAVIGATE) for _ in range(5)]
+        known = proxy_inside.ask("/", cookie=proxy_inside.session(), headers=NAVIGATE)
+    assert [each.status for each in got] == [303, 303, 303, 429, 429]
+    assert got[-1].headers["retry-after"] == "60"
+    assert known.status == 404, "who is signed in already is not concerned: that is the origin's own answer"
+
+
 def test_production_loads_no_script(proxy_inside: World) -> None:
     """Trap 6: a broken save of a `-s` script unloads it while the proxy runs on, open."""
     from casb.proxy import worker
