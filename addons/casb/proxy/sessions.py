@@ -43,6 +43,7 @@ NOTED = 600.0
 """Seconds during which a cookie that stands for no session is written down once, however often it is shown."""
 
 
+MINUTE = 60.0
 ASKED = 3000
 """Sign-ins that one address may begin within a minute: each is kept for `session.pending`, by a stranger's wish."""
 
@@ -195,7 +196,7 @@ class Sessions:
         """Keep what was asked for; the redirect to the sign-in host."""
         settings, app = state.snapshot.settings, state.route.app
         header = state.fields.get(b"cookie", b"").decode("latin-1")
-        minute = int(time.monotonic() // 60)
+        minute = int(time.monotonic() // MINUTE)
         since, asked = self._asked.get(state.ip, (minute, 0))
         asked = asked if since == minute else 0
         if asked >= ASKED:
