@@ -173,6 +173,7 @@ class HostMap:
     _port_tail: str = field(init=False, compare=False, repr=False)
     _memo: dict[tuple[str, str], str | None] = field(init=False, compare=False, repr=False)  # pages repeat themselves
     _back_memo: dict[str, str | None] = field(init=False, compare=False, repr=False)
+    _origin_memo: dict[bytes, bytes | None] = field(init=False, compare=False, repr=False)
     _ancestors: frozenset[str] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -192,6 +193,7 @@ class HostMap:
             "_plain": _read(listed_plain, suffix),
             "_memo": {},
             "_back_memo": {},
+            "_origin_memo": {},
             "_ancestors": frozenset(_ancestors(names)),
             "_tail": f".{suffix}",
             "_port_tail": "" if self.port == 443 else f":{self.port}",
@@ -300,6 +302,19 @@ class HostMap:
             return url
         head = f"{_SAFE[scheme]}://" if scheme else "//"
         return f"{head}{found['user'] or ''}{mapped}{self._port_tail}{found['rest']}"
+
+    def origin_to_suffix(self, origin: bytes) -> bytes | None:
+        """As `url_to_suffix` for `scheme://host[:port]` or `//host[:port]` alone; None when nothing changes."""
+        try:
+            return self._origin_memo[origin]
+        except KeyError:
+            pass
+        url = origin.decode("utf-8", "surrogateescape")
+        mapped = self.url_to_suffix(url)
+        result = None if mapped == url else mapped.encode("utf-8", "surrogateescape")
+        if len(self._origin_memo) < _MEMO:
+            self._origin_memo[origin] = result
+        return result
 
     def url_to_origin(self, url: str) -> str:
         """The reverse of `url_to_suffix`; anything that is not one of our suffix hosts stays as it is."""

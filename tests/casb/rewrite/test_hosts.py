@@ -118,6 +118,21 @@ def test_url_to_origin(url: str, expected: str | None, why: str) -> None:
     assert HOSTS.url_to_origin(url) == (url if expected is None else expected), why
 
 
+@pytest.mark.parametrize(
+    ("origin", "expected"),
+    [
+        (b"http://app.example:80", b"https://app.example.casb.test:8443"),
+        (b"//App.Example:8444", b"//app.example--p8444.casb.test:8443"),
+        (b"https://app.example:8445", None),
+        (b"https://other.test", None),
+        (b"\xff", None),
+    ],
+)
+def test_origin_to_suffix(origin: bytes, expected: bytes | None) -> None:
+    assert HOSTS.origin_to_suffix(origin) == expected
+    assert HOSTS.origin_to_suffix(origin) == expected, "from memory"
+
+
 def test_the_port_is_written_only_when_it_is_not_443() -> None:
     assert ON_443.suffix == "casb.test"
     assert ON_443.to_suffix("app.example") == "app.example.casb.test"
