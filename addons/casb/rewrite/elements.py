@@ -66,8 +66,9 @@ class Elements:
         if name == b"style":
             return urls_to_suffix(self._hosts)
         if name == b"script":
-            kind = attributes(tag, 1 + len(name)).get(b"type", b"").strip().split(b";")[0]
-            return names_to_suffix(self._hosts) if _SCRIPT_TYPES.fullmatch(kind.strip()) else None
+            given = attributes(tag, 1 + len(name)).get(b"type", b"") if b"type" in tag.lower() else b""
+            kind = given.split(b";")[0].strip()
+            return names_to_suffix(self._hosts) if _SCRIPT_TYPES.fullmatch(kind) else None
         return None
 
     def start(self, name: bytes, tag: bytes) -> bytes:

@@ -108,28 +108,29 @@ class HtmlRewriter:
 
     def _links(self, data: bytes, at: int, hits: list[int], out: list[bytes]) -> int:
         """Consume text, tags without a hit and plain links: the offset of the first token that is something else."""
-        mapped = self._hosts.origin_to_suffix
+        mapped, skip, plain = self._hosts.origin_to_suffix, SKIP.match, LINK.match
         index, count = bisect.bisect_left(hits, at), len(hits)
         done = at
         while index < count:
             hit = hits[index]
-            at = SKIP.match(data, at, hit).end()  # type: ignore[union-attr]  # it matches the empty string
+            at = skip(data, at, hit).end()  # type: ignore[union-attr]  # it matches the empty string
             if at == hit:  # in text, which is not ours to change
                 found = data.find(b"<", hit)
                 at = found if found >= 0 else len(data)
                 index = bisect.bisect_left(hits, at, index)
                 continue
-            link = LINK.match(data, at)
-            if link is None or not _is_only_hit(link, hits, index):
+            if (link := plain(data, at)) is None:
                 break
-            origin = mapped(link[2])
-            if origin is not None:
-                out += (data[done : link.start(2)], origin)
-                done = link.end(2)
-            at = link.end()
+            (start, stop), end = link.span(2), link.end()
             index += 1
+            if not start <= hit < stop or end - at > _MAX_TAG or (index < count and hits[index] < end):
+                break
+            if (origin := mapped(link[2])) is not None:
+                out += (data[done:start], origin)
+                done = stop
+            at = end
         else:
-            at = SKIP.match(data, at).end()  # type: ignore[union-attr]  # it matches the empty string
+            at = skip(data, at).end()  # type: ignore[union-attr]  # it matches the empty string
         if at > done:
             out.append(data[done:at])
         return at
@@ -237,16 +238,6 @@ class HtmlRewriter:
                 return len(data)
             self._raw, self._inner = RawText(name), self._elements.content(name, tag[0])
         return tag.end()
-
-
-def _is_only_hit(link: re.Match[bytes], hits: list[int], index: int) -> bool:
-    """Does the hit lie in the link's origin, no other in the link, and is the link of a length that tags may have?"""
-    end = link.end()
-    return (
-        link.start(2) <= hits[index] < link.end(2)
-        and (index + 1 == len(hits) or hits[index + 1] >= end)
-        and end - link.start() <= _MAX_TAG
-    )
 
 
 def _whole(rewriter: HtmlRewriter, data: bytes) -> bytes:
