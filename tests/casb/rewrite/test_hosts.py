@@ -182,6 +182,15 @@ def test_the_finder_needs_only_the_shortest_tails() -> None:
     assert Finder([]).starts(b"anything") == []
 
 
+def test_the_parent_of_many_names_is_found_instead() -> None:
+    hosts = HostMap("s.test", 443, [f"part{number}.static.example" for number in range(8)])
+    assert hosts.finder.starts(b"https://part1.static.example https://static.example") == [14, 37]
+    assert hosts.to_suffix("part1.static.example") == "part1.static.example.s.test"
+    assert hosts.to_suffix("part8.static.example") is None and hosts.to_suffix("static.example") is None
+    few = HostMap("s.test", 443, ["a.static.example", "b.static.example", *(f"name{at}.example" for at in range(9))])
+    assert few.finder.starts(b"c.static.example c.example") == [], "nor a parent without a dot"
+
+
 @pytest.mark.parametrize(
     ("host", "expected"), [("A.b.", "a.b"), ("a..b", None), ("-a", None), ("\uff41.example", "a.example")]
 )
