@@ -24,8 +24,13 @@ _COMMENT = rb"<!--(?:-?>|(?s:.*?)--!?>)"
 RAW_NAMES = frozenset(_RAW_TEXT.split(b"|"))
 """Elements whose content is not markup."""
 
+# Tags as most are written, whose name does not begin like one of those: an alternative that is only there for speed.
+_USUAL = rb"</?[abdefghjklmoqruvwyz][a-z0-9-]*+(?: [a-z-]++=\"[^\"]*+\")*+>"
+
 SKIP = re.compile(
-    rb"(?:[^<]++|<(?!(?i:"
+    rb"(?:[^<]++|"
+    + _USUAL
+    + rb"|<(?!(?i:"
     + _SPECIAL
     + rb"))/?[a-zA-Z][^\t\n\f\r />]*+"
     + _TAIL
