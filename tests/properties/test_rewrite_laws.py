@@ -150,6 +150,24 @@ def test_a_parser_sees_the_same_page_with_links_mapped(text: bytes, guard: bool)
     assert _links(mapped, str) == _links(page, HOSTS.url_to_suffix)
 
 
+urls = st.tuples(
+    st.sampled_from(["https://", "http://", "//", "wss://", "HTTPS://", "https:///", "/", "x/", ""]),
+    st.sampled_from(["app.example", "app.example:8444", "x.wild.example", "plain.example", "other.test", "APP.example.", ""]),
+    st.sampled_from(["", "/", "/a?b=1&amp;c=2", "?x", "#y", "&sol;x", "/\n", "@evil.test/", "/https://app.example/"]),
+).map("".join)  # fmt: skip
+plain_links = st.lists(st.tuples(st.sampled_from(["href", "src", "class", "poster"]), urls), min_size=1, max_size=3)
+
+
+@given(st.lists(plain_links, min_size=1, max_size=4))
+def test_a_plain_link_is_mapped_like_any_other(links: list[list[tuple[str, str]]]) -> None:
+    """Plain links are mapped where they stand, others taken apart: white space before the sign makes them others."""
+    tags = ["<a " + " ".join(f'{name}="{value}"' for name, value in each) + ">" for each in links]
+    page = "".join(tags).encode()
+    odd = page.replace(b'="', b' ="')
+    mapped = run(HtmlRewriter(CONTEXT, PagePolicy(), guard=False), page, [])
+    assert run(HtmlRewriter(CONTEXT, PagePolicy(), guard=False), odd, []) == mapped.replace(b'="', b' ="')
+
+
 @given(texts)
 def test_what_is_mapped_stays_mapped(data: bytes) -> None:
     mapped = once(names_to_suffix(HOSTS), data)

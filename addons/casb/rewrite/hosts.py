@@ -13,6 +13,7 @@ Knows nothing of headers or bodies.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -27,6 +28,7 @@ _PORT_LABEL = re.compile(r"(?P<host>.+)--p(?P<port>[1-9][0-9]{0,4})\Z")
 _DEFAULT_PORTS = frozenset({"", "80", "443"})
 _SCHEME_PORTS = {"https": "443", "wss": "443", "http": "80", "ws": "80"}
 _MEMO = 10_000  # answers kept; what comes after them is worked out each time
+_CROWD = 8  # from so many names under one parent on, that parent is searched for instead
 _SAFE = {"http": "https", "https": "https", "ws": "wss", "wss": "wss"}
 _PLAIN = {"http": "http", "https": "http", "ws": "ws", "wss": "ws"}
 
@@ -130,8 +132,13 @@ class Finder:
 
 
 def _patterns(names: _Names) -> Iterable[bytes]:
-    """Byte strings one of which is in every text form of every name: U-labels too, the shortest tails only."""
+    """Byte strings one of which is in every text form of every name: U-labels too, the shortest tails only.
+
+    The parent of many names stands for them all: a hit is looked at anyway, and a small automaton stays in the cache.
+    """
     hosts = {split_port(name)[0] for name in names.exact | names.parents}
+    siblings = Counter(host.partition(".")[2] for host in hosts)
+    hosts |= {parent for parent, count in siblings.items() if count >= _CROWD and "." in parent}
     for host in hosts:
         labels = host.split(".")
         if any(".".join(labels[at:]) in hosts for at in range(1, len(labels))):
@@ -173,6 +180,7 @@ class HostMap:
     _port_tail: str = field(init=False, compare=False, repr=False)
     _memo: dict[tuple[str, str], str | None] = field(init=False, compare=False, repr=False)  # pages repeat themselves
     _back_memo: dict[str, str | None] = field(init=False, compare=False, repr=False)
+    _origin_memo: dict[bytes, bytes | None] = field(init=False, compare=False, repr=False)
     _ancestors: frozenset[str] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -192,6 +200,7 @@ class HostMap:
             "_plain": _read(listed_plain, suffix),
             "_memo": {},
             "_back_memo": {},
+            "_origin_memo": {},
             "_ancestors": frozenset(_ancestors(names)),
             "_tail": f".{suffix}",
             "_port_tail": "" if self.port == 443 else f":{self.port}",
@@ -300,6 +309,19 @@ class HostMap:
             return url
         head = f"{_SAFE[scheme]}://" if scheme else "//"
         return f"{head}{found['user'] or ''}{mapped}{self._port_tail}{found['rest']}"
+
+    def origin_to_suffix(self, origin: bytes) -> bytes | None:
+        """As `url_to_suffix` for `scheme://host[:port]` or `//host[:port]` alone; None when nothing changes."""
+        try:
+            return self._origin_memo[origin]
+        except KeyError:
+            pass
+        url = origin.decode("utf-8", "surrogateescape")
+        mapped = self.url_to_suffix(url)
+        result = None if mapped == url else mapped.encode("utf-8", "surrogateescape")
+        if len(self._origin_memo) < _MEMO:
+            self._origin_memo[origin] = result
+        return result
 
     def url_to_origin(self, url: str) -> str:
         """The reverse of `url_to_suffix`; anything that is not one of our suffix hosts stays as it is."""

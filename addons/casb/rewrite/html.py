@@ -1,164 +1,46 @@
 """HTML as a stream: URLs in attributes, inline scripts and styles, and the guard's tag first in the head.
 
-A tokenizer after the WHATWG states (HTML, section 13.2.5) as far as they tell where a tag, an attribute value, a
-comment and raw text begin and end. Stretches without a host of ours are skipped by one regular expression; only tags
-with one, and those whose content is raw text, are taken apart. Text that people read or edit is never changed.
+A tokenizer as far as it tells where a tag, an attribute value, a comment and raw text begin and end. One pass says
+where hosts of ours are; stretches without one are skipped by one regular expression, plain links are mapped where they
+stand, and only other tags with a hit, and those whose content is raw text, are taken apart (`elements`).
 
-The joined output does not depend on how the input was cut. `integrity` is dropped from elements whose URL leads to a
-host of ours, for the resource may have been rewritten and a proxy without memory cannot know; elsewhere it stays.
+The joined output does not depend on how the input was cut.
 """
 
 from __future__ import annotations
 
 import bisect
-import html
 import re
 
-from casb.rewrite import csp
 from casb.rewrite.context import GUARD_PATH, PagePolicy, RewriteContext
-from casb.rewrite.scan import BodyRewriter, names_to_suffix, once, urls_to_suffix
+from casb.rewrite.elements import Elements
+from casb.rewrite.markup import BOGUS_END, COMMENT, COMMENT_END, LINK, RAW_NAMES, SKIP, SPACE, TAG, RawText
+from casb.rewrite.scan import BodyRewriter
 
-_S = rb"[\t\n\f\r ]"
-_VALUE = rb"(?:\"[^\"]*+\"|'[^']*+'|(?![\"'])[^\t\n\f\r >]++|(?=>))"
-_ATTRIBUTE = rb"[^\t\n\f\r />][^\t\n\f\r />=]*+(?:" + _S + rb"*+=" + _S + rb"*+" + _VALUE + rb"|(?!" + _S + rb"*+=))"
-_TAIL = rb"(?:[\t\n\f\r /]++|" + _ATTRIBUTE + rb")*+>"
-_RAW_TEXT = rb"script|style|textarea|title|xmp|iframe|noembed|noframes|plaintext"
-_SPECIAL = rb"(?:" + _RAW_TEXT + rb")[\t\n\f\r />]"
-_COMMENT = rb"<!--(?:-?>|(?s:.*?)--!?>)"
-_BOGUS = rb"<(?:!(?!--)|\?|/[^a-zA-Z])[^>]*+>|</>"
-
-_SKIP = re.compile(
-    rb"(?:[^<]++|<(?!(?i:"
-    + _SPECIAL
-    + rb"))/?[a-zA-Z][^\t\n\f\r />]*+"
-    + _TAIL
-    + rb"|"
-    + _COMMENT
-    + rb"|<!(?!-)[^>]*+>|<\?[^>]*+>"
-    rb"|</[^a-zA-Z>][^>]*+>|</>|<(?=<)|<[^a-zA-Z/!?<])*+"
-)
-_TAG = re.compile(rb"<(/?)([a-zA-Z][^\t\n\f\r />]*+)" + _TAIL)
-_NAMED = re.compile(
-    rb"([^\t\n\f\r />][^\t\n\f\r />=]*+)(?:"
-    + _S
-    + rb"*+="
-    + _S
-    + rb"*+(?:\"([^\"]*+)\"|'([^']*+)'|((?![\"'])[^\t\n\f\r >]++)|(?=>))|(?!"
-    + _S
-    + rb"*+=))"
-)
-_COMMENT_TOKEN = re.compile(_COMMENT)
-_COMMENT_END = re.compile(rb"--!?>")
-_BOGUS_TOKEN = re.compile(_BOGUS)
-_SCRIPT_MARK = re.compile(rb"<!--(?P<open>-?>)?|(?P<close>-->)|<(?P<slash>/?)script(?=[\t\n\f\r />])", re.IGNORECASE)
-_GREATER = re.compile(rb">")
-_SPACE = re.compile(rb"[\t\n\f\r ]*+")
-_RAW_NAMES = frozenset(_RAW_TEXT.split(b"|"))
 _MAX_TAG = 8 * 1024 * 1024  # a longer tag ends rewriting for this document; nothing is held beyond it
 _PIECE = 1024 * 1024
 _PATIENCE = 64 * 1024  # a held tag longer than this is looked at again only when it has doubled
 
 _MORE = -1
-_URL = frozenset(
-    b"href src action formaction poster data background cite longdesc manifest codebase profile xlink:href classid "
-    b"lowsrc dynsrc".split()
-)
-_CANDIDATES = frozenset((b"srcset", b"imagesrcset"))
-_SCRIPT_TYPES = re.compile(
-    rb"|module|importmap|speculationrules|(?:text|application)/(?:x-)?(?:java|ecma|j|live)script[0-9.]*|(?:text|application)/(?:[a-z0-9.+_-]*\+)?json|text/(?:x-)?template|text/html"
-    rb"|text/x-handlebars(?:-template)?\Z",
-    re.IGNORECASE,
-)
-_REFERENCE = re.compile(
-    rb"&(?:#[xX]([0-9a-fA-F]{1,6})|#([0-9]{1,7})|(colon|sol|bsol|period|lowbar|Tab|NewLine|commat));?"
-)
-_REFERENCES = {
-    b"colon": ":",
-    b"sol": "/",
-    b"bsol": "\\",
-    b"period": ".",
-    b"lowbar": "_",
-    b"Tab": "\t",
-    b"NewLine": "\n",
-    b"commat": "@",
-}
-_AUTHORITY = re.compile(r"[\x00-\x20]*(?:https?:|wss?:)?[\t\r\n]*[/\\][\t\r\n]*[/\\][^?#]{0,1000}", re.IGNORECASE)
-
-
-def _text(value: bytes) -> str:
-    return value.decode("utf-8", "surrogateescape")
-
-
-def _bytes(value: str) -> bytes:
-    return value.encode("utf-8", "surrogateescape")
-
-
-class _Raw:
-    """Raw text up to its end tag: passed on as it is, or through a rewriter of its own."""
-
-    __slots__ = ("double", "end", "escaped", "inner", "name")
-
-    def __init__(self, name: bytes, inner: BodyRewriter | None) -> None:
-        self.name = name
-        self.inner = inner
-        self.end = re.compile(rb"</" + name + rb"(?=[\t\n\f\r />])", re.IGNORECASE)
-        self.escaped = self.double = False  # script data escaped, double escaped (section 13.2.5.20 and following)
-
-    def find_end(self, data: bytes, start: int) -> tuple[int, bool]:
-        """Where the text is decided up to, and whether its end tag begins there."""
-        if self.name != b"script":
-            found = self.end.search(data, start)
-            return (found.start(), True) if found else (_undecided(data, start, len(self.name) + 3), False)
-        at = start
-        for mark in _SCRIPT_MARK.finditer(data, start):
-            if mark["close"]:
-                self.escaped = self.double = False
-            elif mark[0].startswith(b"<!--"):
-                if not mark["open"] and data[mark.end() : mark.end() + 2] in (b"", b"-"):
-                    return mark.start(), False  # "<!-->" and "<!--->" end at once
-                self.escaped, self.double = (False, False) if mark["open"] else (True, self.double)
-            elif not mark["slash"]:
-                self.double = self.double or self.escaped
-            elif self.double:
-                self.double = False
-            else:
-                return mark.start(), True
-            at = mark.end()
-        return max(at, _undecided(data, at, 9)), False
-
-    def change(self, data: bytes) -> bytes:
-        return self.inner.feed(data) if self.inner else data
-
-    def close(self) -> bytes:
-        return self.inner.finish() if self.inner else b""
-
-
-def _undecided(data: bytes, start: int, width: int) -> int:
-    """The first offset from which a marker of up to `width` bytes may still be growing."""
-    low = max(start, len(data) - width)
-    for offset in range(low, len(data)):
-        if data[offset] in b"<-":
-            return offset
-    return len(data)
 
 
 class HtmlRewriter:
     """A `BodyRewriter` for `text/html` in any ASCII-compatible charset."""
 
     __slots__ = (
-        "_bytes_held", "_comment", "_context", "_guard", "_held", "_hosts", "_off", "_page", "_patience", "_raw",
+        "_bytes_held", "_comment", "_elements", "_guard", "_held", "_hosts", "_inner", "_off", "_patience", "_raw",
         "_started",
     )  # fmt: skip
 
     def __init__(self, context: RewriteContext, page: PagePolicy, *, guard: bool) -> None:
-        self._context = context
         self._hosts = context.hosts
-        self._page = page
+        self._elements = Elements(context, page, lambda data: _whole(HtmlRewriter(context, page, guard=False), data))
         self._guard = _guard_tag(page) if guard else b""  # empty once it is in
         self._held: list[bytes] = []
         self._bytes_held = 0
         self._patience = 0
-        self._raw: _Raw | None = None
+        self._raw: RawText | None = None
+        self._inner: BodyRewriter | None = None  # what the raw text goes through
         self._comment: re.Pattern[bytes] | None = None
         self._off = False
         self._started = False
@@ -186,7 +68,7 @@ class HtmlRewriter:
         self._held, self._bytes_held, self._patience = [], 0, 0
         out: list[bytes] = []
         at = 0
-        if len(data) > _MAX_TAG and not self._raw and not self._comment and (long := _TAG.match(data)):
+        if len(data) > _MAX_TAG and not self._raw and not self._comment and (long := TAG.match(data)):
             at = self._tag(data, long, out)
         hits = self._hosts.markup_finder.starts(data)
         while at < len(data) and (step := self._step(data, at, hits, out)) != _MORE:
@@ -203,8 +85,8 @@ class HtmlRewriter:
         return b"".join(out)
 
     def _end(self, rest: bytes, out: list[bytes]) -> None:
-        if self._raw:
-            out += (self._raw.change(rest), self._raw.close())
+        if self._raw and self._inner:
+            out += (self._inner.feed(rest), self._inner.finish())
         else:
             out.append(rest)
         if self._guard and self._started:
@@ -218,16 +100,40 @@ class HtmlRewriter:
             return self._in_comment(self._comment, data, at, out)
         if self._guard:
             return self._prologue(data, at, out)
-        index = bisect.bisect_left(hits, at)
-        stop = hits[index] if index < len(hits) else len(data)
-        end = _SKIP.match(data, at, stop).end()  # type: ignore[union-attr]  # it matches the empty string
-        if end == stop < len(data):  # the hit is in text: go past it, text is not ours to change
-            found = data.find(b"<", stop)
-            end = found if found >= 0 else len(data)
-        if end > at:
-            out.append(data[at:end])
+        end = self._links(data, at, hits, out)
+        if end == len(data):
             return end
-        return self._token(data, at, out)
+        step = self._token(data, end, out)
+        return end if step == _MORE and end > at else step
+
+    def _links(self, data: bytes, at: int, hits: list[int], out: list[bytes]) -> int:
+        """Consume text, tags without a hit and plain links: the offset of the first token that is something else."""
+        mapped, skip, plain = self._hosts.origin_to_suffix, SKIP.match, LINK.match
+        index, count = bisect.bisect_left(hits, at), len(hits)
+        done = at
+        while index < count:
+            hit = hits[index]
+            at = skip(data, at, hit).end()  # type: ignore[union-attr]  # it matches the empty string
+            if at == hit:  # in text, which is not ours to change
+                found = data.find(b"<", hit)
+                at = found if found >= 0 else len(data)
+                index = bisect.bisect_left(hits, at, index)
+                continue
+            if (link := plain(data, at)) is None:
+                break
+            (start, stop), end = link.span(2), link.end()
+            index += 1
+            if not start <= hit < stop or end - at > _MAX_TAG or (index < count and hits[index] < end):
+                break
+            if (origin := mapped(link[2])) is not None:
+                out += (data[done:start], origin)
+                done = stop
+            at = end
+        else:
+            at = skip(data, at).end()  # type: ignore[union-attr]  # it matches the empty string
+        if at > done:
+            out.append(data[done:at])
+        return at
 
     def _prologue(self, data: bytes, at: int, out: list[bytes]) -> int:
         """Before the guard is in: only a byte order mark, white space, comments, the doctype and <html> precede it."""
@@ -238,7 +144,7 @@ class HtmlRewriter:
             if data.startswith(b"\xef\xbb\xbf", at):
                 out.append(data[at : at + 3])
                 return at + 3
-        end = _SPACE.match(data, at).end()  # type: ignore[union-attr]  # it matches the empty string
+        end = SPACE.match(data, at).end()  # type: ignore[union-attr]  # it matches the empty string
         if end > at:
             out.append(data[at:end])
             return end
@@ -247,7 +153,7 @@ class HtmlRewriter:
             if not following or following in b"!?/":
                 return self._token(data, at, out)
             if following.isalpha():
-                tag = _TAG.match(data, at)
+                tag = TAG.match(data, at)
                 if tag is None:
                     return _MORE
                 if tag[2].lower() in (b"html", b"head"):
@@ -270,17 +176,17 @@ class HtmlRewriter:
         if following != b"/" and not following.isalpha():
             out.append(b"<")
             return at + 1
-        tag = _TAG.match(data, at)
+        tag = TAG.match(data, at)
         return self._tag(data, tag, out) if tag else _MORE
 
     def _begin_comment(self, data: bytes, at: int, out: list[bytes]) -> int:
-        if found := _COMMENT_TOKEN.match(data, at):
+        if found := COMMENT.match(data, at):
             out.append(found[0])
             return found.end()
         if len(data) - at < 6:
             return _MORE
         out.append(data[at : at + 4])
-        self._comment = _COMMENT_END
+        self._comment = COMMENT_END
         return at + 4
 
     def _begin_bogus(self, data: bytes, at: int, out: list[bytes]) -> int:
@@ -291,7 +197,7 @@ class HtmlRewriter:
             out.append(data[at : found + 1])
             return found + 1
         out.append(data[at:])
-        self._comment = _GREATER
+        self._comment = BOGUS_END
         return len(data)
 
     def _in_comment(self, ending: re.Pattern[bytes], data: bytes, at: int, out: list[bytes]) -> int:
@@ -299,17 +205,19 @@ class HtmlRewriter:
             self._comment = None
             out.append(data[at : found.end()])
             return found.end()
-        end = len(data) if ending is _GREATER else max(at, len(data) - 3)
+        end = len(data) if ending is BOGUS_END else max(at, len(data) - 3)
         out.append(data[at:end])
         return end if end > at else _MORE
 
-    def _raw_text(self, raw: _Raw, data: bytes, at: int, out: list[bytes]) -> int:
+    def _raw_text(self, raw: RawText, data: bytes, at: int, out: list[bytes]) -> int:
         end, closed = raw.find_end(data, at)
+        inner = self._inner
         if end > at:
-            out.append(raw.change(data[at:end]))
+            out.append(inner.feed(data[at:end]) if inner else data[at:end])
         if closed:
-            out.append(raw.close())
-            self._raw = None
+            if inner:
+                out.append(inner.finish())
+            self._raw = self._inner = None
             return end
         return end if end > at else _MORE
 
@@ -322,143 +230,18 @@ class HtmlRewriter:
         if tag[1]:
             out.append(tag[0])
             return tag.end()
-        changed = self._element(name, tag[0], 1 + len(name))
-        out.append(changed)
-        if name in _RAW_NAMES:
+        out.append(self._elements.start(name, tag[0]))
+        if name in RAW_NAMES:
             if name == b"plaintext":
                 self._off = True
                 out.append(data[tag.end() :])
                 return len(data)
-            self._raw = _Raw(name, self._inner(name, tag[0], 1 + len(name)))
+            self._raw, self._inner = RawText(name), self._elements.content(name, tag[0])
         return tag.end()
 
-    def _inner(self, name: bytes, tag: bytes, start: int) -> BodyRewriter | None:
-        if self._page.hashed:
-            return None
-        if name == b"style":
-            return urls_to_suffix(self._hosts)
-        if name == b"script":
-            kind = _attributes(tag, start).get(b"type", b"").strip().split(b";")[0]
-            return names_to_suffix(self._hosts) if _SCRIPT_TYPES.fullmatch(kind.strip()) else None
-        return None
 
-    def _element(self, name: bytes, tag: bytes, start: int) -> bytes:
-        """A start tag with its attributes mapped; the same object when nothing changes."""
-        strip = self._strips_integrity(tag, start)
-        meta = b""
-        if name == b"meta":
-            meta = _attributes(tag, start).get(b"http-equiv", b"").strip().lower()
-        out: list[bytes] = []
-        done = 0
-        for found in _NAMED.finditer(tag, start):
-            group = next((number for number in (2, 3, 4) if found[number] is not None), 0)
-            key = found[1].lower()
-            if key == b"integrity" and strip:
-                out.append(tag[done : found.start()].rstrip(b"\t\n\f\r "))
-                done = found.end()
-            elif group:
-                value = found[group]
-                changed = self._attribute(key, value, meta)
-                if changed is not value and changed != value:
-                    out += (tag[done : found.start(group)], changed)
-                    done = found.end(group)
-        out.append(tag[done:])
-        return b"".join(out) if done else tag
-
-    def _strips_integrity(self, tag: bytes, start: int) -> bool:
-        if (
-            b"integrity" not in tag.lower()
-            or not self._hosts.suffix
-            or self._hosts.to_suffix(self._context.host) is None
-        ):
-            return False
-        attributes = _attributes(tag, start)
-        if b"integrity" not in attributes:
-            return False
-        url = html.unescape(_text(attributes.get(b"src", attributes.get(b"href", b""))))
-        return not _AUTHORITY.match(url) or self._hosts.url_to_suffix(url) != url
-
-    def _attribute(self, key: bytes, value: bytes, meta: bytes) -> bytes:
-        if key in _URL:
-            return self._url(value)
-        if key in _CANDIDATES or key == b"ping":
-            return once(urls_to_suffix(self._hosts), value)
-        if key == b"style" or key.startswith(b"on"):
-            scanner = urls_to_suffix if key == b"style" else names_to_suffix
-            return value if self._page.hashed else once(scanner(self._hosts), value)
-        if key == b"srcdoc":
-            return self._srcdoc(value)
-        if key.startswith(b"data-"):
-            return once(urls_to_suffix(self._hosts), value)
-        if key == b"content" and meta == b"refresh":
-            return once(urls_to_suffix(self._hosts), value)
-        if key == b"content" and meta.startswith(b"content-security-policy"):
-            policy = html.unescape(_text(value))
-            mapped = csp.to_suffix(
-                policy, self._context, nonce=self._page.nonce, enforced=not meta.endswith(b"-report-only")
-            )
-            return _bytes(html.escape(mapped)) if mapped != policy else value
-        return value
-
-    def _url(self, value: bytes) -> bytes:
-        """A URL attribute; character references in the scheme and authority are seen through."""
-        if value[:11].strip().lower().startswith(b"javascript:"):
-            return value if self._page.hashed else once(urls_to_suffix(self._hosts), value)
-        text = _text(value)
-        if "&" not in text:
-            mapped = self._hosts.url_to_suffix(text)
-            return value if mapped is text else _bytes(mapped)
-        plain = _REFERENCE.sub(_dereference, value)
-        mapped = self._hosts.url_to_suffix(_text(plain))
-        if mapped == _text(plain):
-            return value
-        # The mapped head is spliced before what followed the authority, whose references stay as they were.
-        head = _HEAD.match(mapped)
-        rest = _after_authority(value)
-        return _bytes(head[0]) + rest if head else value
-
-    def _srcdoc(self, value: bytes) -> bytes:
-        inner = HtmlRewriter(self._context, self._page, guard=False)
-        source = _bytes(html.unescape(_text(value)))
-        changed = inner.feed(source) + inner.finish()
-        return value if changed == source else _bytes(html.escape(_text(changed)))
-
-
-_HEAD = re.compile(r"[^:/?#]*:?//[^/\\?#]*")
-
-
-def _dereference(found: re.Match[bytes]) -> bytes:
-    if found[3]:
-        return _REFERENCES[found[3]].encode()
-    code = int(found[1], 16) if found[1] else int(found[2])
-    return chr(code).encode() if 0 < code < 128 else found[0]
-
-
-def _after_authority(value: bytes) -> bytes:
-    """What follows scheme, slashes and authority in a raw attribute value, references untouched."""
-    at, slashes, scheme = 0, 0, True
-    while at < len(value):
-        found = _REFERENCE.match(value, at)
-        token = _dereference(found) if found else value[at : at + 1]
-        width = found.end() - at if found else 1
-        if token in b"/\\" and token:
-            if not scheme:
-                return value[at:]
-            slashes += 1
-        elif token in b"?#" and not (found and token == b"#"):
-            return value[at:]
-        elif slashes >= 2 and token not in b"\t\r\n":
-            scheme = False
-        at += width
-    return b""
-
-
-def _attributes(tag: bytes, start: int) -> dict[bytes, bytes]:
-    """Names in lower case to raw values; of duplicates the first counts."""
-    found: dict[bytes, bytes] = {}
-    for attribute in _NAMED.finditer(tag, start, len(tag) - 1):
-        found.setdefault(attribute[1].lower(), attribute[2] or attribute[3] or attribute[4] or b"")
-    return found
+def _whole(rewriter: HtmlRewriter, data: bytes) -> bytes:
+    return rewriter.feed(data) + rewriter.finish()
 
 
 def _guard_tag(page: PagePolicy) -> bytes:

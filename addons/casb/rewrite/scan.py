@@ -30,6 +30,8 @@ _BEFORE = re.compile(
     rb"(?:(?<![A-Za-z0-9+.\-])(?P<scheme>[hH][tT][tT][pP][sS]?|[wW][sS][sS]?)(?P<colon>" + _COLON + rb")"
     rb"|(?:^|[\"'`\s(=,\[>;{|]))" + _SLASH + _SLASH + rb"\Z"
 )
+_SLASH_ENDS = frozenset((b"/", b"f", b"F", b";"))
+_NEAR = 12  # a scheme, a colon and two slashes, each with one backslash at most
 _BEFORE_ENCODED = re.compile(
     rb"(?<![A-Za-z0-9+.\-])(?P<scheme>https|wss)(?:"
     + _COLON
@@ -73,13 +75,15 @@ def _run(data: bytes, at: int) -> tuple[int, int]:
     start = low + len(data[low:at].rstrip(_HOST))
     window = data[at : at + _RUN]
     end = at + len(window) - len(window.lstrip(_HOST))
-    before = data[max(0, start - 16) : start]
-    if before.endswith(b"%"):
+    edge = data[start - 1 : start]
+    if edge == b"%":
         if len(data) > start + 2 and data[start] in _HEX and data[start + 1] in _HEX:
             start += 2
             if data[start - 2 : start] == b"25" and data[start] in _HEX and data[start + 1] in _HEX:
                 start += 2
-    elif slashes := len(before) - len(before.rstrip(b"\\")):
+    elif edge == b"\\":
+        before = data[max(0, start - 16) : start]
+        slashes = len(before) - len(before.rstrip(b"\\"))
         if escaped := _ESCAPED_SLASH.match(data, start):
             start = escaped.end()
         elif slashes % 2 and data[start] in b"nrtbfv0":
@@ -96,6 +100,16 @@ def _trim(data: bytes, start: int, end: int) -> tuple[str, int]:
     return host.decode("utf-8", "surrogateescape"), stop
 
 
+def _prefix(before: bytes) -> re.Match[bytes] | None:
+    """`_BEFORE` in the bytes on the left of a host: a short window first, for it is searched faster."""
+    if before[-1:] not in _SLASH_ENDS:
+        return None
+    near = _BEFORE.search(before, len(before) - _NEAR)
+    if (near and near["scheme"]) or (before.endswith(b"://") and b"\\" not in before[-_NEAR:]):
+        return near
+    return _BEFORE.search(before)
+
+
 def _judge_forward(hosts: HostMap, data: bytes, start: int, end: int, bare: bool) -> _Edit | None:
     if end - start > 300:
         return None
@@ -107,9 +121,7 @@ def _judge_forward(hosts: HostMap, data: bytes, start: int, end: int, bare: bool
     if data[stop : stop + 1] in (b"@", b":"):
         return None  # user information, or a port that only a script knows
     before = data[max(0, start - _LEFT) : start]
-    if before.endswith(b"://") and b"\\" not in before[-10:]:
-        before = before[-10:]  # the common case: a short window is searched faster
-    if prefix := _BEFORE.search(before):
+    if prefix := _prefix(before):
         scheme = prefix["scheme"]
         number = port.decode()
         if scheme and number == ("443" if scheme.lower() in (b"https", b"wss") else "80"):
@@ -124,7 +136,8 @@ def _judge_forward(hosts: HostMap, data: bytes, start: int, end: int, bare: bool
         if not port and prefix["colon"]:
             colon = prefix["colon"]
         return _Edit(begin, stop, head + mapped.encode() + hosts.port_tail.encode().replace(b":", colon))
-    if bare and "." in host and (quote := _OPEN.search(before)) and data[stop : stop + len(quote[0])] == quote[0]:
+    quote = _OPEN.search(before, len(before) - 9) if bare and "." in host else None
+    if quote and data[stop : stop + len(quote[0])] == quote[0]:
         mapped = hosts.suffix_host(host, port.decode())
         return _Edit(start, stop, (mapped + hosts.port_tail).encode()) if mapped else None
     return None

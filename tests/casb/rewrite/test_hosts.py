@@ -118,6 +118,21 @@ def test_url_to_origin(url: str, expected: str | None, why: str) -> None:
     assert HOSTS.url_to_origin(url) == (url if expected is None else expected), why
 
 
+@pytest.mark.parametrize(
+    ("origin", "expected"),
+    [
+        (b"http://app.example:80", b"https://app.example.casb.test:8443"),
+        (b"//App.Example:8444", b"//app.example--p8444.casb.test:8443"),
+        (b"https://app.example:8445", None),
+        (b"https://other.test", None),
+        (b"\xff", None),
+    ],
+)
+def test_origin_to_suffix(origin: bytes, expected: bytes | None) -> None:
+    assert HOSTS.origin_to_suffix(origin) == expected
+    assert HOSTS.origin_to_suffix(origin) == expected, "from memory"
+
+
 def test_the_port_is_written_only_when_it_is_not_443() -> None:
     assert ON_443.suffix == "casb.test"
     assert ON_443.to_suffix("app.example") == "app.example.casb.test"
@@ -165,6 +180,15 @@ def test_the_finder_needs_only_the_shortest_tails() -> None:
     found = HostMap("s.test", 443, ["example.com", "a.example.com", "bücher.example"]).finder
     assert found.starts(b"-- A.EXAMPLE.COM b\xc3\xbccher.example xn--bcher-kva.example") == [5, 17, 33]
     assert Finder([]).starts(b"anything") == []
+
+
+def test_the_parent_of_many_names_is_found_instead() -> None:
+    hosts = HostMap("s.test", 443, [f"part{number}.static.example" for number in range(8)])
+    assert hosts.finder.starts(b"https://part1.static.example https://static.example") == [14, 37]
+    assert hosts.to_suffix("part1.static.example") == "part1.static.example.s.test"
+    assert hosts.to_suffix("part8.static.example") is None and hosts.to_suffix("static.example") is None
+    few = HostMap("s.test", 443, ["a.static.example", "b.static.example", *(f"name{at}.example" for at in range(9))])
+    assert few.finder.starts(b"c.static.example c.example") == [], "nor a parent without a dot"
 
 
 @pytest.mark.parametrize(
