@@ -23,6 +23,7 @@ def sample(cpu_ms: float) -> Sample:
     return Sample(cpu_ms=cpu_ms, per_second=1.0, peak_bytes=0)
 
 
+@pytest.mark.e2e
 def test_quick_measures_every_contestant_in_every_case() -> None:
     paths = os.pathsep.join(str(ROOT / each) for each in ("addons", "scripts"))
     command = [sys.executable, "-m", "bench_lib", "--quick", "--format", "json", "--policies", "200"]
