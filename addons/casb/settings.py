@@ -119,13 +119,6 @@ class Sidecar:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrustedProxy:
-    """Addresses whose `X-Forwarded-For` is believed; from anybody else the header is dropped."""
-
-    addresses: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """One deployment."""
 

@@ -12,7 +12,7 @@ from enum import Enum
 from casb.catalog.recognise import recognise_request, recognise_response
 from casb.control.snapshot import Snapshot
 from casb.errors import Where
-from casb.model.activity import Activity, ActivityType, RequestFacts, RequestMode, ResponseFacts, Source
+from casb.model.activity import Activity, ActivityType, RequestFacts, ResponseFacts, Source
 from casb.model.app import App
 from casb.model.decision import Action, Answer, Decision, Effect, Hold, Pass, Protect, Reason
 from casb.model.file import FileFacts, Verdict, VerdictStatus
@@ -233,8 +233,3 @@ def access(snapshot: Snapshot, app: App, party: Party, *, now: datetime, new_id:
     )
     decision = decide(activity, snapshot.policies, final=True)
     return Record(activity=activity, decision=decision, policy_version=snapshot.version, mode=mode)
-
-
-def wants_page(facts: RequestFacts | None) -> bool:
-    """Whether a person will look at what we answer, rather than a script or a program."""
-    return facts is not None and facts.mode is RequestMode.NAVIGATION and not facts.save_as

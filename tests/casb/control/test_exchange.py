@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from casb.control.exchange import OutOfOrder, Party, Stage, access, effect_of, wants_page
+from casb.control.exchange import OutOfOrder, Party, Stage, access, effect_of
 from casb.model.activity import Activity, ActivityType, RequestFacts, RequestMode, ResponseFacts
 from casb.model.decision import Action, Answer, Decision, Hold, Pass, Protect
 from casb.model.file import FileFacts, VerdictStatus
@@ -174,16 +174,3 @@ def test_the_party_of_a_session() -> None:
     assert (got.user, got.device, got.session_id) == (user, device, "s")
     assert got.auth_contexts == {"c1"}
     assert Party.of(session, Client(ip=""), Device()).device == Device()
-
-
-@pytest.mark.parametrize(
-    ("facts", "expected", "why"),
-    [
-        (get(), True, "a person looks at it"),
-        (get(save_as=True), False, "it is going to be saved"),
-        (get(mode=RequestMode.FETCH), False, "a script reads it"),
-        (None, False, "nobody knows"),
-    ],
-)
-def test_wants_page(facts: RequestFacts | None, expected: bool, why: str) -> None:
-    assert wants_page(facts) is expected, why
