@@ -19,9 +19,11 @@ from mitmproxy.addons import proxyserver
 from mitmproxy.master import Master
 
 from casb.control.exchange import Exchange
+from casb.errors import StoreError
 from casb.proxy import control, levers, master, rewriting, sessions, translate
 from casb.proxy.control import Control
 from casb.proxy.sealed import sealed
+from casb.store.spool import Spool
 from proxy_world import NAVIGATE, World
 
 SECRET = b"the secret of the origin " * 200
@@ -253,6 +255,27 @@ def test_a_stranger_cannot_fill_the_session_store(proxy_inside: World, monkeypat
     assert [each.status for each in got] == [303, 303, 303, 429, 429]
     assert got[-1].headers["retry-after"] == "60"
     assert known.status == 404, "who is signed in already is not concerned: that is the origin's own answer"
+
+
+@pytest.mark.parametrize(("on_failure", "passes"), [("block", False), ("allow", True)])
+def test_what_cannot_be_recorded_is_refused_unless_the_app_says_otherwise(
+    proxy_inside: World, monkeypatch: pytest.MonkeyPatch, on_failure: str, passes: bool
+) -> None:
+    """S22: the default behaviour of an app, when the disk of the spool is full."""
+
+    def full(*_arguments: Any) -> None:
+        raise StoreError("S011", "a record could not be spooled (disk full)")
+
+    app = proxy_inside.config / "apps" / "files.yaml"
+    app.write_text(app.read_text() + f"on_failure: {on_failure}\n")
+    proxy_inside.origin.page("/secret", SECRET, content_type="text/html")
+    cookie = proxy_inside.session()
+    with proxy_inside.inside():
+        monkeypatch.setattr(Spool, "append", full)
+        got = proxy_inside.ask("/secret", cookie=cookie, headers=NAVIGATE)
+        monkeypatch.undo()
+    assert (SECRET in got.body) is passes
+    assert (got.status == 502) is not passes
 
 
 def test_production_loads_no_script(proxy_inside: World) -> None:
