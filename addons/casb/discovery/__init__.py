@@ -1,0 +1,1 @@
+"""Shadow IT: logs of egress traffic to events, events to discovered apps."""
