@@ -95,6 +95,14 @@ def to_json(record: Record) -> dict[str, Any]:
         "alerts": [
             {"policy": each.policy, "severity": each.severity.value, "title": each.title} for each in decision.alerts
         ],
+        "shadow": [
+            {
+                "policy": each.policy,
+                "action": each.action.word,
+                "reasons": [reason_json(reason) for reason in each.reasons],
+            }
+            for each in decision.shadow
+        ],
         "message": decision.message,
         "default_behaviour": decision.default_behaviour,
         "policy_version": record.policy_version,
