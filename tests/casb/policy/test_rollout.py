@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from policy_support import ADA, activity, policies, policy_when
 
 from casb.errors import Problems
 from casb.model.decision import Action, Need
@@ -16,6 +15,7 @@ from casb.policy.engine import decide, explain
 from casb.policy.loader import load
 from casb.policy.matchers import Malformed
 from casb.policy.rollout import bucket, duration, expired, season, share
+from policy_support import ADA, activity, policies, policy_when
 
 
 @pytest.mark.parametrize(
