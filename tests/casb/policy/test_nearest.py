@@ -70,7 +70,8 @@ def test_nothing_turns_a_policy_without_conditions() -> None:
 def test_what_is_told_is_true(tags: tuple[str, ...], name: str, kind: str) -> None:
     given = activity(kind, file=name, tags=tags)
     before = decide(given, SOME, final=True).action
-    assert all(each.action is not before for each in (*flips(given, SOME), *edits(given, SOME)))
+    assert all(flip.action is not before for flip in flips(given, SOME))
+    assert all(edit.action is not before for edit in edits(given, SOME))
 
 
 @pytest.mark.parametrize("count", [200])
