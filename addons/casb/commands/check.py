@@ -77,6 +77,11 @@ def _suites(found: files.Found, errors: list[CasbError]) -> list[Suite]:
 
 def policies_of(suite: Suite, path: Path) -> Policies:
     """The policies that a test file names, from its own place. Raises `Problems`."""
+    return compile_policies(load(texts_of(suite, path)).policies)
+
+
+def texts_of(suite: Suite, path: Path) -> dict[str, bytes]:
+    """The texts of the policy files that a test file names. Raises `Problems`."""
     errors: list[CasbError] = []
     texts: dict[str, bytes] = {}
     for index, name in enumerate(suite.policies):
@@ -89,7 +94,7 @@ def policies_of(suite: Suite, path: Path) -> Policies:
             errors.append(PolicyError("P060", f"no policy file '{name}'", where, f"it would be {place}"))
     if errors:
         raise Problems(errors)
-    return compile_policies(load(texts).policies)
+    return texts
 
 
 def _deployment(folder: Path, errors: list[CasbError]) -> tuple[Collection[str] | None, Collection[str] | None]:
