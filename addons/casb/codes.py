@@ -253,6 +253,24 @@ _POLICY = (
         cure="Add a case to the tests beside the policies; `casb test --coverage` names the conditions without one.",
     ),
     Code(
+        code="P053",
+        meaning="never decides (warning)",
+        cause="Whenever it matches, another policy matches too and is at least as strict, so this one is never felt.",
+        cure="Narrow the other one, make this one stricter, or remove it.",
+    ),
+    Code(
+        code="P054",
+        meaning="overlaps with a different action (note)",
+        cause="Two policies can match the same activity and do different things; the stricter one wins.",
+        cure="Nothing, when that is meant; otherwise exclude one's conditions in the other with 'not'.",
+    ),
+    Code(
+        code="P055",
+        meaning="is over (warning)",
+        cause="The end of the policy's schedule has passed, so it does nothing any more.",
+        cure="Move `until`, or remove the policy.",
+    ),
+    Code(
         code="P060",
         meaning="a test names what does not exist",
         cause="A case names a policy file that cannot be found, or expects a policy that is in none of its files.",

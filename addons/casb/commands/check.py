@@ -12,7 +12,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,14 @@ from casb.errors import CasbError, PolicyError, Problems
 from casb.policy.cases import Suite, check_suite, read_suite
 from casb.policy.compile import Policies, compile_policies
 from casb.policy.loader import LoadedPolicy, load
+from casb.policy.rollout import expired
+from casb.policy.suspicions import overlaps, suspicions
 from casb.store.folder import load_draft
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paths", nargs="*", metavar="PATH", help="folders or files (default: policies)")
+    parser.add_argument("--overlaps", action="store_true", help="also tell which policies refuse the same activities")
     parser.add_argument("--format", choices=("text", "json"), default="text", help="how stdout is written")
 
 
@@ -39,7 +43,9 @@ def run(arguments: argparse.Namespace) -> int:
     loaded = _policies(found, errors, warnings, known_apps, ip_tags)
     suites = _suites(found, errors)
     if not errors:
-        warnings += _without_test(loaded, suites)
+        active = compile_policies(loaded).all
+        warnings += [*_over(loaded), *suspicions(active), *_without_test(loaded, suites)]
+        warnings += overlaps(active) if arguments.overlaps else ()
     count = len(found.policies) + len(found.tests)
     _print(arguments.format, errors, warnings, f"{count} files, {len(loaded)} policies")
     return 1 if errors else 0
@@ -114,6 +120,15 @@ def _deployment(folder: Path, errors: list[CasbError]) -> tuple[Collection[str] 
         return None, None
     tags = {tag for each in draft.ranges for tag in each.tags}
     return [app.id for app in draft.apps], sorted(tags)
+
+
+def _over(loaded: tuple[LoadedPolicy, ...]) -> Iterator[CasbError]:
+    now = datetime.now(UTC)
+    for each in loaded:
+        schedule = each.document.schedule
+        if each.document.enabled and schedule and expired(schedule, now):
+            message = f"'{each.document.id}' is over: its schedule ended {schedule.until}"
+            yield PolicyError("P055", message, each.origins.policy, "move 'until', or remove the policy")
 
 
 def _without_test(loaded: tuple[LoadedPolicy, ...], suites: list[Suite]) -> list[CasbError]:
