@@ -16,6 +16,7 @@ VERBS = {
     "check": "every error of every policy and configuration file",
     "test": "run the *_test.yaml kept beside policies",
     "explain": "an error code, or a decision by its activity id",
+    "diff": "what a change of the policies means, in words",
     "replay": "recorded flows through the decision path",
     "activity": "search and export the activity log",
     "catalog": "the apps and which of them owns a host",

@@ -276,6 +276,12 @@ _POLICY = (
         cause="A case names a policy file that cannot be found, or expects a policy that is in none of its files.",
         cure="Correct the path (it counts from the test file) or the policy's id.",
     ),
+    Code(
+        code="P061",
+        meaning="a version of the policies cannot be read",
+        cause="What `casb diff` was given is neither a folder nor a revision of the git repository of the folder.",
+        cure="Name a folder, or a revision such as HEAD~1; git must be installed.",
+    ),
 )
 
 

@@ -9,7 +9,17 @@ from dataclasses import dataclass, field
 from casb.model.activity import Activity, ActivityType
 from casb.model.decision import Action, Severity
 from casb.policy import conditions, rollout
-from casb.policy.document import AlertDetails, Budget, Kind, Protect, SimpleAction, Stage, StepUp, Unscannable
+from casb.policy.document import (
+    AlertDetails,
+    Budget,
+    Kind,
+    PolicyDocument,
+    Protect,
+    SimpleAction,
+    Stage,
+    StepUp,
+    Unscannable,
+)
 from casb.policy.loader import LoadedPolicy, Origins
 from casb.policy.truths import Check
 
@@ -124,12 +134,20 @@ def digest_of(loaded: LoadedPolicy) -> str:
     return hashlib.sha256(loaded.digest).hexdigest()[:16]
 
 
+def action_of(document: PolicyDocument) -> Action:
+    """What it does when it matches."""
+    return _ACTIONS[document.action if isinstance(document.action, SimpleAction) else document.action.type]
+
+
+def unknown_of(document: PolicyDocument) -> Action | None:
+    """What it does when that stays unknown; None: nothing."""
+    if document.unscannable is Unscannable.MATCH:
+        return action_of(document)
+    return None if document.unscannable is Unscannable.IGNORE else _ACTIONS[document.unscannable]
+
+
 def _compile(loaded: LoadedPolicy, *, withdrawn: bool = False) -> Policy:
     document, action = loaded.document, loaded.document.action
-    kind = _ACTIONS[action if isinstance(action, SimpleAction) else action.type]
-    unknown = {Unscannable.MATCH: kind, Unscannable.IGNORE: None}.get(document.unscannable, None)
-    if document.unscannable not in (Unscannable.MATCH, Unscannable.IGNORE):
-        unknown = _ACTIONS[document.unscannable]
     alert = document.alert
     if isinstance(alert, bool):
         details = AlertDetails() if alert else None
@@ -147,10 +165,10 @@ def _compile(loaded: LoadedPolicy, *, withdrawn: bool = False) -> Policy:
         when=loaded.when,
         check=loaded.when.check,
         session_check=conditions.session_part(loaded.when),
-        action=kind,
+        action=action_of(document),
         using=action.using if isinstance(action, Protect) else "age",
         context=action.context if isinstance(action, StepUp) else "c1",
-        unknown=unknown,
+        unknown=unknown_of(document),
         content=conditions.depends_on_content(loaded.when),
         message=document.message,
         alert=details,

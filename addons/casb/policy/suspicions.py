@@ -139,7 +139,7 @@ def _silences(strong: Policy, weak: Policy) -> bool:
 def _covers(wide: Node, narrow: Node) -> bool:
     """Whether `wide` holds whenever `narrow` does."""
     if isinstance(wide, Leaf):
-        return any(_implies(each, wide) for each in conjuncts(narrow))
+        return any(implies(each, wide) for each in conjuncts(narrow))
     if wide.kind == "all":
         return all(_covers(part, narrow) for part in wide.parts)
     if wide.kind == "any":
@@ -166,7 +166,7 @@ def _plain(leaf: Leaf) -> bool:
     return leaf.field.kind is not Kind.PATTERN or not any(set("*?") & set(str(value)) for value in _values(leaf))
 
 
-def _implies(narrow: Leaf, wide: Leaf) -> bool:
+def implies(narrow: Leaf, wide: Leaf) -> bool:
     """Whether `wide` holds whenever `narrow` does."""
     if narrow.code != wide.code:
         return False
