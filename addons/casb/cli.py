@@ -14,6 +14,7 @@ VERBS = {
     "proxy": "the session-control proxy",
     "serve": "the sidecar: activity log, catalog, portal",
     "check": "every error of every policy and configuration file",
+    "new": "begin a policy from a template",
     "test": "run the *_test.yaml kept beside policies",
     "explain": "an error code, or a decision by its activity id",
     "diff": "what a change of the policies means, in words",

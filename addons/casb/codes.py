@@ -282,6 +282,18 @@ _POLICY = (
         cause="What `casb diff` was given is neither a folder nor a revision of the git repository of the folder.",
         cure="Name a folder, or a revision such as HEAD~1; git must be installed.",
     ),
+    Code(
+        code="P062",
+        meaning="no such template",
+        cause="`casb new` knows no template of that name.",
+        cure="Run `casb new` alone for the list.",
+    ),
+    Code(
+        code="P063",
+        meaning="a policy of that name is there already",
+        cause="`casb new` overwrites nothing.",
+        cure="Choose another name with --id.",
+    ),
 )
 
 

@@ -20,6 +20,7 @@ from typing import Any
 from casb.commands import _policy_files as files
 from casb.errors import CasbError, PolicyError, Problems
 from casb.policy.cases import Suite, check_suite, read_suite
+from casb.policy.cases import run as run_suite
 from casb.policy.compile import Policies, compile_policies
 from casb.policy.loader import LoadedPolicy, load
 from casb.policy.rollout import expired
@@ -67,17 +68,21 @@ def _policies(
     return loaded.policies
 
 
-def _suites(found: files.Found, errors: list[CasbError]) -> list[Suite]:
+type Tested = tuple[Suite, Policies]
+
+
+def _suites(found: files.Found, errors: list[CasbError]) -> list[Tested]:
     """The test files that can be read; what is wrong with them and with what they refer to is added to `errors`."""
-    suites: list[Suite] = []
+    suites: list[Tested] = []
     for name, text in files.read(found.tests, errors).items():
         try:
             suite = read_suite(text, name)
-            errors += check_suite(suite, policies_of(suite, found.tests[name]))
+            policies = policies_of(suite, found.tests[name])
+            errors += check_suite(suite, policies)
         except Problems as problems:
             errors += [each for each in problems.errors if str(each) not in {str(known) for known in errors}]
         else:
-            suites.append(suite)
+            suites.append((suite, policies))
     return suites
 
 
@@ -131,8 +136,12 @@ def _over(loaded: tuple[LoadedPolicy, ...]) -> Iterator[CasbError]:
             yield PolicyError("P055", message, each.origins.policy, "move 'until', or remove the policy")
 
 
-def _without_test(loaded: tuple[LoadedPolicy, ...], suites: list[Suite]) -> list[CasbError]:
-    tested = {case.expect.policy for suite in suites for case in suite.cases}
+def _without_test(loaded: tuple[LoadedPolicy, ...], suites: list[Tested]) -> list[CasbError]:
+    """Policies that no case names and that match in none."""
+    tested = {case.expect.policy for suite, _ in suites for case in suite.cases}
+    for suite, policies in suites:
+        for outcome in run_suite(suite, policies):
+            tested |= {*outcome.decision.matched, *(each.policy for each in outcome.decision.shadow)}
     return [
         PolicyError(
             "P052", f"policy '{each.document.id}' has no test", each.origins.policy, "add a case to tests/*_test.yaml"

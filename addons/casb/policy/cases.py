@@ -113,7 +113,7 @@ class Expect:
     reasons: tuple[str, ...] = ()  # codes that must be among the reasons
     alerts: tuple[str, ...] | None = None  # ids of the policies that alert
     message: str | None = None
-    shadow: tuple[str, ...] | None = None  # ids of the policies that match and are only watched
+    shadow: tuple[str, ...] | Mapping[str, ActionWord] | None = None  # policies that are only watched, or with actions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,13 +247,20 @@ def _compare(expect: Expect, decision: Decision) -> Iterator[tuple[str, str, str
     if expect.alerts is not None:
         yield "alerts", ", ".join(sorted(expect.alerts)), ", ".join(alert.policy for alert in decision.alerts)
     if expect.shadow is not None:
-        yield "shadow", ", ".join(sorted(expect.shadow)), ", ".join(each.policy for each in decision.shadow)
+        yield "shadow", *_shadow(expect.shadow, decision)
     if expect.message is not None:
         yield "message", expect.message, decision.message
     codes = {reason.code for reason in decision.reasons}
     missing = [code for code in expect.reasons if code not in codes]
     if missing:
         yield "reasons", ", ".join(missing), ", ".join(sorted(codes)) or "none"
+
+
+def _shadow(expected: tuple[str, ...] | Mapping[str, ActionWord], decision: Decision) -> tuple[str, str]:
+    if isinstance(expected, Mapping):
+        found = ", ".join(f"{each.policy}: {each.action.word}" for each in decision.shadow)
+        return ", ".join(f"{name}: {action}" for name, action in sorted(expected.items())), found
+    return ", ".join(sorted(expected)), ", ".join(each.policy for each in decision.shadow)
 
 
 # --- given facts to an activity
