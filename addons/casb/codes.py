@@ -294,6 +294,12 @@ _POLICY = (
         cause="`casb new` overwrites nothing.",
         cure="Choose another name with --id.",
     ),
+    Code(
+        code="P064",
+        meaning="the recorded activities cannot be read",
+        cause="`casb replay --activities` was given a file that cannot be opened, or a length of time that is none.",
+        cure="Name a file of JSON lines as `casb activity --format ndjson` writes it; write 90m, 24h or 7d.",
+    ),
 )
 
 

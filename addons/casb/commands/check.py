@@ -3,7 +3,9 @@
 Example:
     casb check policies
     casb check policies/finance.yaml --format json
+    casb check --watch
 
+With --watch the files are checked again whenever one of them is saved, until Ctrl-C.
 Exit status: 0 all files can be used (warnings aside), 1 there are errors, 2 the call is wrong.
 """
 
@@ -12,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,16 +28,46 @@ from casb.policy.compile import Policies, compile_policies
 from casb.policy.loader import LoadedPolicy, load
 from casb.policy.rollout import expired
 from casb.policy.suspicions import overlaps, suspicions
-from casb.store.folder import load_draft
+from casb.store.folder import fingerprint, load_draft
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paths", nargs="*", metavar="PATH", help="folders or files (default: policies)")
     parser.add_argument("--overlaps", action="store_true", help="also tell which policies refuse the same activities")
+    parser.add_argument("--watch", action="store_true", help="check again whenever a file is saved")
     parser.add_argument("--format", choices=("text", "json"), default="text", help="how stdout is written")
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if not arguments.watch:
+        return _check(arguments)
+    status = 0
+    for _ in _saves(arguments.paths or ["policies"]):
+        if sys.stdout.isatty():
+            print("\x1b[2J\x1b[H", end="")
+        status = _check(arguments)
+        sys.stdout.flush()
+        print(f"watching since {datetime.now().astimezone():%H:%M:%S}; Ctrl-C ends", file=sys.stderr)
+    return status
+
+
+def _saves(paths: list[str], pause: float = 0.3) -> Iterator[None]:
+    """Once at first, then after each change of a file that the paths stand for."""
+    seen: object = None
+    while True:
+        found = files.find(paths)
+        watched = [*found.policies.values(), *found.tests.values()]
+        state = (
+            [fingerprint(folder) for folder in found.folders],
+            [(path, path.stat().st_mtime_ns, path.stat().st_size) for path in watched if path.exists()],
+        )
+        if state != seen:
+            seen = state
+            yield
+        time.sleep(pause)
+
+
+def _check(arguments: argparse.Namespace) -> int:
     found = files.find(arguments.paths or ["policies"])
     errors, warnings = list(found.errors), list[CasbError]()
     known_apps: Collection[str] | None = None
