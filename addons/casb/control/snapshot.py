@@ -78,7 +78,9 @@ def build_snapshot(
         settings=settings,
         catalog=Catalog(configuration.apps),
         ranges=Ranges(configuration.ranges, geo),
-        policies=compile_policies(loaded.policies),
+        policies=compile_policies(
+            loaded.policies, configuration.withdrawn if isinstance(configuration, Configuration) else ()
+        ),
         agents=agents or Agents(),
         hosts=HostMap(suffix=settings.suffix, port=settings.port, names=_names(configuration.apps)),
         loaded=loaded.policies,

@@ -95,10 +95,10 @@ class Budget:
     """How much refusing is believed to be right. Beyond it the policy goes back to shadow by itself, with an alert."""
 
     block_rate: str = field(
-        default="", metadata=_doc("Share of the activities it was asked about that it refused.", "5%")
+        default="",
+        metadata=_doc("Share of the activities it was asked about that it refused, once those are 20.", "5%"),
     )
     blocks: int | None = field(default=None, metadata=_doc("Number of refusals.", "200"))
-    appeals: int | None = field(default=None, metadata=_doc("Number of people who objected to a refusal.", "10"))
     window: str = field(default="24h", metadata=_doc("The stretch of time that is counted.", "24h"))
 
 

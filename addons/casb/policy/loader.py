@@ -204,9 +204,9 @@ def _check_rollout(document: PolicyDocument, path: Path, context: conditions.Con
         checks.append((("budget", "window"), lambda: rollout.duration(budget.window)))
         if budget.block_rate:
             checks.append((("budget", "block_rate"), lambda: rollout.share(budget.block_rate)))
-        if not budget.block_rate and budget.blocks is None and budget.appeals is None:
+        if not budget.block_rate and budget.blocks is None:
             where = context.marks.where((*path, "budget"))
-            context.errors.add("037", "'budget' sets no limit", where, "give block_rate, blocks or appeals")
+            context.errors.add("037", "'budget' sets no limit", where, "give block_rate or blocks")
     for below, check in checks:
         try:
             check()

@@ -21,7 +21,7 @@ from casb.sidecar.chart import chart_of
 from casb.sidecar.pages import page
 from casb.sidecar.services import Services
 from casb.sidecar.story import story_of
-from casb.sidecar.views import app_lines, policy_lines, proxy_lines, record_line
+from casb.sidecar.views import app_lines, proxy_lines, record_line
 from casb.store.filters import FILTERS
 
 PAGE = 50
@@ -96,13 +96,6 @@ def activity(request: Request, services: Here, who: Person, record_id: str) -> R
 @router.get("/apps")
 def apps(request: Request, services: Here, who: Person) -> Response:
     return page(request, "apps.html", lines=app_lines(services), settings=services.settings)
-
-
-@router.get("/policies")
-def policies(request: Request, services: Here, who: Person) -> Response:
-    view = services.deployment.view()
-    lines = policy_lines(services, view, timedelta(days=7))
-    return page(request, "policies.html", view=view, lines=lines, proxies=proxy_lines(services))
 
 
 @router.get("/audit")
