@@ -14,7 +14,10 @@ from casb.errors import StoreError
 from casb.model.activity import ActivityType
 from casb.model.decision import Action, Severity
 from casb.model.identity import UNMANAGED, DeviceTag
+from casb.model.logged import from_json
 from casb.model.record import rfc3339
+from casb.policy import otherwise
+from casb.policy.compile import compile_policies
 from casb.sidecar.auth import Person
 from casb.sidecar.bearer import Here
 from casb.sidecar.chart import chart_of
@@ -90,6 +93,8 @@ def activity(request: Request, services: Here, who: Person, record_id: str) -> R
         story=story_of(record),
         raw=orjson.dumps(record, option=orjson.OPT_INDENT_2).decode(),
         pivots=_pivots(record),
+        again=_again(services, record),
+        done=otherwise.DONE,
     )
 
 
@@ -103,6 +108,15 @@ def audit(request: Request, services: Here, who: Person, before: Annotated[int |
     entries = services.portal.audit(before=before, limit=PAGE + 1)
     further = entries[PAGE - 1].seq if len(entries) > PAGE else None
     return page(request, "audit.html", entries=entries[:PAGE], further=further, first=before is None)
+
+
+def _again(services: Services, record: dict[str, Any]) -> otherwise.Explanation | None:
+    """The recorded activity under the folder's policies of today; None for a record that lacks too much."""
+    try:
+        activity = from_json(record)
+    except ValueError:
+        return None
+    return otherwise.explanation(activity, compile_policies(services.deployment.view().loaded))
 
 
 def _as_filters(used: dict[str, str]) -> dict[str, str]:

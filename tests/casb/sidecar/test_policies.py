@@ -209,3 +209,15 @@ def test_changed_text_is_a_new_policy(services: Services, folder: Path) -> None:
     (folder / "p.yaml").write_text(POLICY.replace("blocks: 3", "blocks: 30"))
     assert budgets.withdrawn(services) == []
     assert budgets.look(services) == []
+
+
+def test_what_would_have_turned_a_decision(ada: Client, services: Services, folder: Path) -> None:
+    text = POLICY.replace("rollout: shadow", "when: {device: unmanaged}").replace("action: audit", "action: block", 1)
+    (folder / "p.yaml").write_text(text)
+    line = record(1) | {"activity": "download", "action": "block", "policy": "no-downloads"}
+    line["device"] = {**line["device"], "tags": []}
+    services.records.append([line])
+    page = ada.get(f"/activities/{line['id']}").text
+    assert "What would have turned it" in page
+    assert "<code>device.tag</code> were <b>compliant</b> (is: no device tags): then allowed" in page
+    assert "switch &#39;no-downloads&#39; off, or put it in shadow" in page
