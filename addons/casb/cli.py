@@ -19,6 +19,7 @@ VERBS = {
     "explain": "an error code, or a decision by its activity id",
     "diff": "what a change of the policies means, in words",
     "replay": "recorded flows through the decision path",
+    "record": "capture sessions for replay, secrets left out",
     "activity": "search and export the activity log",
     "catalog": "the apps and which of them owns a host",
     "certs": "the certificate authority: make, show, export",
