@@ -20,6 +20,7 @@ VERBS = {
     "diff": "what a change of the policies means, in words",
     "replay": "recorded flows through the decision path",
     "record": "capture sessions for replay, secrets left out",
+    "alert": "list, show and close alerts",
     "activity": "search and export the activity log",
     "catalog": "the apps and which of them owns a host",
     "certs": "the certificate authority: make, show, export",

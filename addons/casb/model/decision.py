@@ -61,6 +61,8 @@ class Alert:
     policy: str
     severity: Severity
     title: str
+    daily_limit: int = 5
+    email: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

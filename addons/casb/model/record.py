@@ -100,7 +100,14 @@ def to_json(record: Record) -> dict[str, Any]:
         "severity": decision.severity and decision.severity.value,
         "reasons": [reason_json(reason) for reason in decision.reasons],
         "alerts": [
-            {"policy": each.policy, "severity": each.severity.value, "title": each.title} for each in decision.alerts
+            {
+                "policy": each.policy,
+                "severity": each.severity.value,
+                "title": each.title,
+                "daily_limit": each.daily_limit,
+                "email": list(each.email),
+            }
+            for each in decision.alerts
         ],
         "shadow": [
             {

@@ -71,6 +71,13 @@ class AlertDetails:
         default="", metadata=_doc("One line; the policy's name when left out.", "Payroll left the house")
     )
     severity: Severity | None = field(default=None, metadata=_doc("The policy's severity when left out.", "high"))
+    daily_limit: int = field(
+        default=5,
+        metadata=_doc("New alerts of this policy a day; what lies beyond is counted. Never stops enforcement.", "20"),
+    )
+    email: tuple[str, ...] = field(
+        default=(), metadata=_doc("Told by e-mail, besides those of casb.yaml.", "[soc@contoso.example]")
+    )
 
 
 class Stage(StrEnum):

@@ -113,6 +113,8 @@ def _decision(
                 policy=policy.id,
                 severity=policy.alert.severity or policy.severity,
                 title=policy.alert.title or policy.name,
+                daily_limit=policy.alert.daily_limit,
+                email=policy.alert.email,
             )
             for policy, _, _ in matched
             if policy.alert is not None

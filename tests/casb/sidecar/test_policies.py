@@ -18,6 +18,7 @@ from casb.sidecar.app import build_app
 from casb.sidecar.deployment import FolderDeployment
 from casb.sidecar.services import Services
 from casb.sidecar.signin import first_run_code
+from casb.store.alerts_sqlite import AlertStore
 from casb.store.folder import load
 from casb.store.portal_sqlite import PortalStore
 from casb.store.records_sqlite import Database, SqliteRecords
@@ -82,6 +83,7 @@ def services(folder: Path, configuration: Configuration, clock: Hands) -> Iterat
         settings=configuration.settings,
         records=SqliteRecords(database),
         portal=PortalStore(database),
+        alerts=AlertStore(database),
         deployment=FolderDeployment(folder, configuration, clock),
         ingest_token=Secret(TOKEN),
         clock=clock,
