@@ -19,8 +19,9 @@ class RewriteContext:
     `trusted_policy` the name of the Trusted Types policy that the guard makes for itself ("": it makes none).
 
     `method`, `path` (without the query) and `cookies` (the `Cookie` value) are the request's own, `client` is the
-    browser's address. `relation` is what `Sec-Fetch-Site` would have said at the origin, `crossing` that the browser takes
-    the request for same-site and it is not (`sites.relation`). `forwarded` is how the application is told of the browser: `none`, `x-forwarded` or `forwarded`.
+    browser's address. `relation` is what `Sec-Fetch-Site` would have said at the origin, `crossing` that the browser
+    takes the request for same-site and it is not (`sites.relation`). `forwarded` is how
+    the application is told of the browser: `none`, `x-forwarded` or `forwarded`.
     """
 
     hosts: HostMap

@@ -110,7 +110,7 @@ def _resource_out(value: bytes, context: RewriteContext, page: PagePolicy) -> Va
 
 
 def _clear_out(value: bytes, context: RewriteContext, page: PagePolicy) -> Value:
-    """Browsers clear the cookies of a whole site, which is every application's and ours: these are deleted one by one."""
+    """Browsers clear the cookies of a whole site, every application's and ours: these are deleted one by one."""
     if not context.hosts.suffix or not _CLEARS.search(value):
         return value
     kept = [part for part in (each.strip(b" \t") for each in value.split(b",")) if part not in (b'"cookies"', b'"*"')]
@@ -229,7 +229,7 @@ RESPONSE: dict[bytes, Change] = {
 }
 
 KEPT: dict[bytes, str] = {
-    b"strict-transport-security": "all names below a suffix host are ours and https only, `includeSubDomains` stays true",
+    b"strict-transport-security": "all names below a suffix host are ours and https only, so it stays true",
     b"x-frame-options": "`SAMEORIGIN` compares whole origins, which stay apart",
     b"cross-origin-opener-policy": "compares whole origins, which stay apart",
     b"cross-origin-embedder-policy": "asks others for CORP or CORS, which are mapped",
