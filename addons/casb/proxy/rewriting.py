@@ -71,6 +71,8 @@ def context_of(state: State) -> RewriteContext:
         crossing=related.crossing,
         client=state.ip,
         forwarded=route.app.upstream.forwarded if route.app else "none",
+        user=state.session.user.id if state.session else "",
+        seal=state.seal,
         guard_digest=guard_of(hosts)[1],
         host=host,
         destination=state.fields.get(b"sec-fetch-dest", b"").decode("latin-1"),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from casb.rewrite.hosts import HostMap
+from casb.rewrite.shared import Seal
 
 GUARD_PATH = "/.casb/guard.js"
 RESERVED_PATH = "/.casb/"
@@ -21,7 +22,8 @@ class RewriteContext:
     `method`, `path` (without the query) and `cookies` (the `Cookie` value) are the request's own, `client` is the
     browser's address. `relation` is what `Sec-Fetch-Site` would have said at the origin, `crossing` that the browser
     takes the request for same-site and it is not (`sites.relation`). `forwarded` is how
-    the application is told of the browser: `none`, `x-forwarded` or `forwarded`.
+    the application is told of the browser: `none`, `x-forwarded` or `forwarded`. `user` is the person's id and `seal`
+    the deployment's key ring, for cookies that flattened hosts share.
     """
 
     hosts: HostMap
@@ -38,6 +40,8 @@ class RewriteContext:
     crossing: bool = False
     client: str = ""
     forwarded: str = "none"
+    user: str = ""
+    seal: Seal | None = field(default=None, repr=False, compare=False)
 
     @property
     def page_host(self) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from casb.rewrite import csp
 from casb.rewrite.context import PagePolicy, RewriteContext
-from casb.rewrite.cookies import cookie, mark, set_cookie
+from casb.rewrite.cookies import cookie, mark, set_cookie, share
 from casb.rewrite.hosts import split_port
 from casb.rewrite.scan import names_to_origin, once, urls_to_suffix
 
@@ -72,8 +72,8 @@ def _cookie_out(value: bytes, context: RewriteContext, page: PagePolicy) -> Valu
     mapped = set_cookie(value, context)
     if mapped is None:
         return None
-    beside = mark(value, mapped, context)
-    return mapped if beside is None else [(b"Set-Cookie", mapped), (b"Set-Cookie", beside)]
+    beside = [each for each in (mark(value, mapped, context), share(value, context)) if each is not None]
+    return [(b"Set-Cookie", each) for each in (mapped, *beside)] if beside else mapped
 
 
 def _permissions_out(value: bytes, context: RewriteContext, page: PagePolicy) -> Value:

@@ -260,7 +260,17 @@ def test_an_app_under_one_label(flat: World) -> None:
     got = flat.ask("/", host=name, cookie=flat.session(host=name), headers=NAVIGATE)
     assert got.status == 200
     assert f'href="https://{name}:{flat.port}/x"' in got.text
-    assert got.cookies == ["a=b; Path=/"], "the bare suffix is no parent to share with"
+    assert got.cookies[0] == "a=b; Path=/", "its own"
+    assert got.cookies[1].startswith("casb_d.") and got.cookies[1].endswith(
+        "; Path=/; Secure; HttpOnly; Domain=casb.test"
+    )
+    sealed = got.cookies[1].partition(";")[0]
+    jar = f"{flat.session(host=name)}; {sealed}"
+    assert flat.ask("/", host=name, cookie=jar, headers=NAVIGATE).status == 200
+    assert flat.origin.seen[-1].headers["cookie"] == "a=b", "opened for a host of its domain"
+    jar = f"{flat.session('eve@contoso.example', host=name)}; {sealed}"
+    assert flat.ask("/", host=name, cookie=jar, headers=NAVIGATE).status == 200
+    assert "cookie" not in flat.origin.seen[-1].headers, "sealed for one person"
     assert flat.origin.seen[-1].headers["host"] == "files.example"
 
 
