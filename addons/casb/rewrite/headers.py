@@ -3,8 +3,8 @@
 Fields are mitmproxy's raw pairs, in order, repeated names apart; a list in which nothing changed is returned itself.
 Sources: RFC 9110, RFC 6797, RFC 8288, CSP Level 3, Fetch; which headers: reference/session-control.md S4, S5, 1.13.
 
-Kept as they are on purpose, each for a reason in `KEPT`. What `policies/README.md` shows as a table of headers is
-compared with these tables by a test.
+Kept as they are on purpose, each for a reason in `KEPT`. The tables of `README.md` beside this file are
+compared with these by a test.
 """
 
 from __future__ import annotations
