@@ -100,7 +100,7 @@ class Endpoints:
     def request(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         """Answer what is ours."""
         state = translate.state_of(flow)
-        if state is None or not state.ours or flow.response is not None or state.stranger or state.preflight:
+        if state is None or not state.ours or flow.response is not None or state.stranger:
             return None
         if state.route.kind in (Kind.LOGIN, Kind.APP):
             return self._serve(flow, state)

@@ -27,11 +27,9 @@ from casb.model.identity import Session
 from casb.proxy import translate
 from casb.proxy.faults import log_fault
 from casb.proxy.incidents import incident
-from casb.proxy.rewriting import context_of
 from casb.proxy.runtime import Runtime
 from casb.proxy.sealed import sealed
 from casb.proxy.translate import State
-from casb.rewrite.preflight import answer, is_preflight, question
 
 logger = logging.getLogger(__name__)
 
@@ -81,9 +79,6 @@ class Sessions:
             state.limit, state.on_overflow = state.snapshot.settings.session.resume_body, lambda: False
             return None
         value = self.cookie(state)
-        if value is None and state.route.mode == "suffix" and self._is_preflight(state):
-            self._ask_preflight(flow, state)
-            return None
         if value is None:
             self._stranger(flow, state, noted=self._noted(state, None))
             return None
@@ -92,25 +87,6 @@ class Sessions:
             return self._look(flow, state, value)
         self._enter(flow, state, session, value)
         return None
-
-    def _is_preflight(self, state: State) -> bool:
-        return is_preflight(state.facts.method, state.fields, state.snapshot.hosts)
-
-    def _ask_preflight(self, flow: http.HTTPFlow, state: State) -> None:
-        """A preflight has no cookies: the application is asked for its policy and for nothing else."""
-        state.ours = state.preflight = True
-        self.runtime.counters["preflights"] += 1
-        translate.set_request_fields(flow, question(list(flow.request.headers.fields), context_of(state)))
-        translate.send_to(flow, state.route)
-
-    @sealed
-    def responseheaders(self, flow: http.HTTPFlow) -> None:
-        """Of the answer to a preflight only the policy is passed on."""
-        state, response = translate.state_of(flow), flow.response
-        if state is None or response is None or not state.preflight:
-            return
-        translate.set_response_fields(flow, answer(list(response.headers.fields), context_of(state)))
-        response.stream = lambda _chunk: []
 
     def cookie(self, state: State) -> str | None:
         """The one session cookie of the request."""

@@ -56,7 +56,6 @@ class State:
     over: bool = False  # the answer is complete, or there is none; an open WebSocket is never over
     stranger: bool = False  # a person without a session, to be sent to sign in
     seal: Seal | None = field(default=None, repr=False)  # for cookies that flattened hosts share
-    preflight: bool = False  # a question about CORS, which comes without a session
     noted: str = ""  # id of the record that a cookie without a session was shown
     ending: bool = False  # the app's own sign-out
     resumed: bytes | None = None  # the body kept across a sign-in

@@ -102,6 +102,8 @@ def _everywhere(hosts: HostMap, source: str, every: re.Match[str], *, plain: boo
 
 
 def _with_port(hosts: HostMap, port: str) -> list[str]:
+    if port not in hosts.all_ports:
+        return []
     exact = [split_port(name) for name in hosts.exact]
     parents = [split_port(name) for name in hosts.parents] if not hosts.flat else []
     names = [spell(host, own, flat=hosts.flat) for host, own in exact if own == port]

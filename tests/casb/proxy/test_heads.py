@@ -1,4 +1,4 @@
-"""Header sections that are too large, cut short, folded or forged, over real sockets; CORS questions; flattened names."""
+"""Header sections that are too large, cut short, folded or forged, over real sockets, and flattened names."""
 
 # ruff: noqa: E501  # a table reads best with one row per case
 from __future__ import annotations
@@ -14,7 +14,7 @@ import h2.connection
 import h2.events
 import pytest
 
-from proxy_world import FETCH, NAVIGATE, World, reply, world
+from proxy_world import FETCH, NAVIGATE, World, world
 
 PAGE = b"<html><head></head>the page</html>"
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Type: text/css\r\nContent-Length: 4\r\n\r\nfine"
@@ -37,9 +37,9 @@ def raw(here: World, head: bytes, *, host: str | None = None) -> bytes:
     """Whatever comes back for these very bytes."""
     with here.connect(host or here.host) as wire:
         wire.settimeout(15)
-        wire.sendall(head)
         got = b""
         try:
+            wire.sendall(head)
             while chunk := wire.recv(65536):
                 got += chunk
         except (TimeoutError, OSError):
@@ -119,7 +119,11 @@ def test_a_head_of_the_origin_that_passes_unharmed(proxy: World) -> None:
 @pytest.mark.parametrize(
     ("lines", "answers", "why"),
     [
-        ([b"X-Big: " + b"x" * 1_000_000], (b"431",), "a value of a megabyte"),
+        (
+            [b"X-Big: " + b"x" * 1_000_000],
+            (b"431", b""),
+            "a value of a megabyte: the answer may be lost when we hang up on what is still coming",
+        ),
         ([b"X-Nul: a\0b"], (b"400",), "NUL"),
         ([b"X-Cr: a\rX-Forged: 1"], (b"400",), "a bare CR"),
         ([b"Bad Name: 1"], (b"400",), "a space in a name"),
@@ -199,47 +203,6 @@ def test_nothing_is_smuggled_from_http2(proxy: World, forged: tuple[bytes, bytes
             status = status or b"gone"
     assert status != b"200"
     assert not [seen for seen in proxy.origin.seen[before:] if "x-smuggled" in seen.headers]
-    assert len(proxy.origin.seen) == before
-
-
-# ------------------------------------------------------------ CORS
-
-
-def test_a_preflight_asks_for_the_policy_and_for_nothing_else(proxy: World) -> None:
-    policy = {
-        "access-control-allow-origin": "https://other.files.example",
-        "access-control-allow-credentials": "true",
-        "set-cookie": "a=b",
-        "x-secret": "1",
-    }
-    proxy.origin.routes["/api"] = lambda handler, _body: reply(handler, 200, b"content", **policy)
-    asked = {
-        "origin": f"https://{proxy.host}:{proxy.port}",
-        "access-control-request-method": "PUT",
-        "authorization": "Bearer x",
-        "x-other": "1",
-        **FETCH,
-    }
-    got = proxy.ask("/api", method="OPTIONS", headers=asked)
-    assert got.status == 200 and got.body == b"" and not got.cookies and "x-secret" not in got.headers
-    assert got.headers["access-control-allow-credentials"] == "true"
-    seen = proxy.origin.seen[-1]
-    assert seen.method == "OPTIONS" and seen.headers["origin"] == "https://files.example"
-    assert not {"authorization", "x-other", "cookie"} & set(seen.headers)
-
-
-@pytest.mark.parametrize(
-    ("headers", "method"),
-    [
-        ({"origin": "https://evil.test", "access-control-request-method": "PUT"}, "OPTIONS"),
-        ({"access-control-request-method": "PUT"}, "OPTIONS"),
-        ({}, "OPTIONS"),
-        ({"access-control-request-method": "PUT"}, "POST"),
-    ],
-)
-def test_whatever_is_no_preflight_of_ours_needs_a_session(proxy: World, headers: dict[str, str], method: str) -> None:
-    before = len(proxy.origin.seen)
-    assert proxy.ask("/api", method=method, headers={**FETCH, **headers}).status == 401
     assert len(proxy.origin.seen) == before
 
 
