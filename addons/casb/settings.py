@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+RECORD_FLOWS = "CASB_RECORD_FLOWS"
+"""Environment variable: record flows there, whatever `record_flows` of casb.yaml says."""
+
 
 class Secret(str):
     """A string that never prints itself; `str.__str__(secret)` or `.reveal()` gives it on purpose."""

@@ -20,6 +20,7 @@ from datetime import UTC, datetime, timedelta
 from casb.connectors.oidc import OidcProvider
 from casb.errors import StoreError
 from casb.settings import Settings
+from casb.sidecar import budgets
 from casb.sidecar.app import build_app
 from casb.sidecar.deployment import FolderDeployment
 from casb.sidecar.server import bind, server
@@ -57,14 +58,19 @@ def run(arguments: argparse.Namespace) -> int:
     # Raised again by uvicorn after its graceful stop; turned into an ordinary end, so that what follows is done.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     over = threading.Event()
-    janitor = threading.Thread(target=keep_tidy, args=(services, over), name="retention", daemon=True)
+    workers = [
+        threading.Thread(target=keep_tidy, args=(services, over), name="retention", daemon=True),
+        threading.Thread(target=budgets.watch, args=(services, over), name="budgets", daemon=True),
+    ]
     try:
         _greet(services)
-        janitor.start()
+        for worker in workers:
+            worker.start()
         server(build_app(services, provider)).run(sockets=[listener])
     finally:
         over.set()
-        janitor.join(10)
+        for worker in workers:
+            worker.join(10)
         if provider is not None:
             asyncio.run(provider.close())
         listener.close()
