@@ -29,6 +29,7 @@ from casb.rewrite.headers import (
     without_body_facts,
 )
 from casb.rewrite.hosts import HostMap
+from casb.rewrite.sites import relation
 
 logger = logging.getLogger(__name__)
 
@@ -59,10 +60,21 @@ def context_of(state: State) -> RewriteContext:
     if state.rewriting is not None:
         return state.rewriting
     route, hosts = state.route, hosts_of(state)
+    host = route.origin_authority or route.host
+    related = relation(state.fields, hosts, host, state.facts.method)
     state.rewriting = RewriteContext(
         hosts=hosts,
+        method=state.facts.method,
+        path=state.facts.path,
+        cookies=state.fields.get(b"cookie", b""),
+        relation=related.told,
+        crossing=related.crossing,
+        client=state.ip,
+        forwarded=route.app.upstream.forwarded if route.app else "none",
+        user=state.session.user.id if state.session else "",
+        seal=state.seal,
         guard_digest=guard_of(hosts)[1],
-        host=route.origin_authority or route.host,
+        host=host,
         destination=state.fields.get(b"sec-fetch-dest", b"").decode("latin-1"),
         mode=state.fields.get(b"sec-fetch-mode", b"").decode("latin-1"),
         inject_guard=bool(route.app and route.app.rewrite.inject_guard),
