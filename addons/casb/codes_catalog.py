@@ -97,4 +97,11 @@ ROWS: tuple[tuple[str, str, str, str, str], ...] = (
         "Run `casb catalog check`, which names every mistake with its place.",
         "",
     ),
+    (
+        "C220",
+        "a score setting is wrong",
+        "A factor, family or step of importance does not exist, or a multiplier or band is out of its range.",
+        "Correct it at the place named; `casb catalog recalculate --print` shows the settings in force.",
+        "factors: {soc2: {importance: high}}",
+    ),
 )
