@@ -35,6 +35,19 @@ def _rules() -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
     return frozenset(plain), frozenset(starred), frozenset(except_)
 
 
+def registered_domain(host: str) -> str | None:
+    """The name that was registered, which is the one below the public suffix; None for an address or a suffix.
+
+    >>> registered_domain("www.example.co.uk")
+    'example.co.uk'
+    """
+    if is_address(host) or is_public_suffix(host):
+        return None
+    while not is_public_suffix(parent := host.partition(".")[2]):
+        host = parent
+    return host
+
+
 def is_public_suffix(host: str) -> bool:
     """Whether `host` (one form, no wildcard) is a registry's: `com`, `co.uk`. A top-level name always is.
 

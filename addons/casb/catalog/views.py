@@ -153,7 +153,8 @@ def graph_app(entry: Entry) -> dict[str, Any]:
 def graph_score(entry: Entry) -> dict[str, float | None]:
     """Total and parts; the general part is called provider there. An override is the total."""
     score = entry.computed
-    total = float(entry.score) if entry.override is not None or entry.declared is not None else None
+    chosen = entry.override is not None or entry.declared is not None
+    total = float(entry.score) if chosen and entry.score is not None else None
     return {
         "total": total if total is not None else _round(score.total),
         **{_PROVIDER.get(family, family.value): _round(score.family(family)) for family in Family},
