@@ -16,12 +16,21 @@ from casb.hostname import is_address
 _PRIVATE = "===BEGIN PRIVATE DOMAINS==="
 
 
+type _Rules = tuple[frozenset[str], frozenset[str], frozenset[str]]
+"""Plain names, bases of `*.` rules, and exceptions (`!city.kawasaki.jp`), as A-labels."""
+
+
 @functools.lru_cache(maxsize=1)
-def _rules() -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
-    """Plain names, bases of `*.` rules, and exceptions (`!city.kawasaki.jp`), as A-labels."""
+def _rules() -> tuple[_Rules, _Rules]:
+    """The registries' rules and the hosting companies'."""
     text = Path(publicsuffix2.PSL_FILE).read_text(encoding="utf-8")
+    icann, _, private = text.partition(_PRIVATE)
+    return _read(icann), _read(private)
+
+
+def _read(text: str) -> _Rules:
     plain, starred, except_ = set(), set(), set()
-    for line in text.partition(_PRIVATE)[0].splitlines():
+    for line in text.splitlines():
         rule = line.strip()
         if not rule or rule.startswith("//"):
             continue
@@ -33,6 +42,16 @@ def _rules() -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
         else:
             plain.add(rule)
     return frozenset(plain), frozenset(starred), frozenset(except_)
+
+
+def _matches(host: str, rules: _Rules) -> bool:
+    plain, starred, except_ = rules
+    return host in plain or (host.partition(".")[2] in starred and host not in except_)
+
+
+def is_hosting_suffix(host: str) -> bool:
+    """Whether a hosting company hands out names below `host` to its customers: `github.io`, `s3.amazonaws.com`."""
+    return _matches(host, _rules()[1])
 
 
 def registered_domain(host: str) -> str | None:
@@ -58,5 +77,4 @@ def is_public_suffix(host: str) -> bool:
         return False
     if "." not in host:
         return True
-    plain, starred, except_ = _rules()
-    return host in plain or (host.partition(".")[2] in starred and host not in except_)
+    return _matches(host, _rules()[0])
