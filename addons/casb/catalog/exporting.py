@@ -72,7 +72,7 @@ def _value(factor: Factor, value: Value | None) -> str:
     if value == NOT_APPLICABLE:
         return "N/A"
     if factor.kind is Kind.FLAGS and isinstance(value, tuple):
-        return ";".join(str(pair[0]) for pair in value if pair[1] is True) or "no"
+        return ";".join(f"{pair[0]}={'yes' if pair[1] is True else 'no'}" for pair in value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, tuple):

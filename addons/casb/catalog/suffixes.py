@@ -62,7 +62,8 @@ def registered_domain(host: str) -> str | None:
     """
     if is_address(host) or is_public_suffix(host):
         return None
-    while not is_public_suffix(parent := host.partition(".")[2]):
+    exceptions = _rules()[0][2]
+    while host not in exceptions and not is_public_suffix(parent := host.partition(".")[2]):
         host = parent
     return host
 

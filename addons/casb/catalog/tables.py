@@ -294,6 +294,9 @@ def _cell(factor: Factor, raw: Any) -> Any:
         case Kind.FLAGS:
             if word in _NO:
                 return dict.fromkeys(factor.values, False)
+            if "=" in text:
+                pairs = [part.partition("=") for part in re.split(r"[;\n|]", text) if part.strip()]
+                return {_bared(name.strip(), factor): _truth(truth) for name, _, truth in pairs}
             met = {_bared(part.strip(), factor) for part in re.split(r"[;\n|]", text) if part.strip()}
             unknown = met - set(factor.values)
             if unknown:

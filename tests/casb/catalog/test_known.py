@@ -18,7 +18,6 @@ from casb.catalog.known import (
 )
 from catalog_support import app
 
-
 FLAGS = (("length_limit", True), ("change_period", False))
 
 
