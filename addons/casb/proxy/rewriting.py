@@ -12,6 +12,7 @@ from cachetools import LRUCache
 from mitmproxy import http
 
 from casb.control.routes import Kind
+from casb.model.app import View
 from casb.proxy import translate
 from casb.proxy.notices import cookie as notice_cookie
 from casb.proxy.runtime import Runtime
@@ -66,6 +67,7 @@ def context_of(state: State) -> RewriteContext:
         destination=state.fields.get(b"sec-fetch-dest", b"").decode("latin-1"),
         mode=state.fields.get(b"sec-fetch-mode", b"").decode("latin-1"),
         inject_guard=bool(route.app and route.app.rewrite.inject_guard),
+        view=route.app.rewrite.view if route.app else View.SUFFIX,
     )
     return state.rewriting
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from casb.model.app import View
 from casb.rewrite.hosts import HostMap
 
 GUARD_PATH = "/.casb/guard.js"
@@ -15,7 +16,8 @@ class RewriteContext:
     """One exchange: the map in force, the origin authority (`app.example[:port]`) and what the browser says it is for.
 
     `destination` and `mode` are `Sec-Fetch-Dest` and `Sec-Fetch-Mode` ("" when absent). `inject_guard` is the app's
-    setting; `guard_digest` the `sha256-…` of the script as served, used only where a page's policy admits nothing else.
+    setting, and so is `view`; `guard_digest` the `sha256-…` of the script as served, used only where a page's policy
+    admits nothing else.
     """
 
     hosts: HostMap
@@ -24,6 +26,7 @@ class RewriteContext:
     mode: str = ""
     inject_guard: bool = True
     guard_digest: str = ""
+    view: View = View.SUFFIX
 
     @property
     def page_host(self) -> str:
