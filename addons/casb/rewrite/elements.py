@@ -13,10 +13,12 @@ import re
 from collections.abc import Callable
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
+from casb.model.app import View
 from casb.rewrite import csp
 from casb.rewrite.context import PagePolicy, RewriteContext
 from casb.rewrite.markup import NAMED, ORIGIN, URL_ATTRIBUTES, attributes
-from casb.rewrite.scan import BodyRewriter, names_to_suffix, once, urls_to_suffix, values_to_suffix
+from casb.rewrite.scan import BodyRewriter, once, urls_to_suffix, values_to_suffix
+from casb.rewrite.script import ScriptRewriter, rewrite_script
 
 _SCRIPTS = re.compile(rb"|module|(?:text|application)/(?:x-)?(?:java|ecma|j|live)script[0-9.]*", re.IGNORECASE)
 _DATA = re.compile(rb"importmap|speculationrules|(?:text|application)/(?:[a-z0-9.+_-]*\+)?json", re.IGNORECASE)
@@ -98,17 +100,18 @@ class Elements:
         if b"type" in tag.lower():
             kind = attributes(tag, 1 + len(name)).get(b"type", b"").split(b";")[0].strip()
         if _SCRIPTS.fullmatch(kind):
-            return None if self._page.hashed else names_to_suffix(self._hosts)
+            return None if self._page.hashed else ScriptRewriter(self._hosts, self._context.view)
         if _DATA.fullmatch(kind):
-            pinned = self._page.hashed and b"/" not in kind  # hashes count for import maps and rules, not for data
-            return None if pinned else values_to_suffix(self._hosts)
+            if b"/" not in kind:  # the browser itself reads import maps and speculation rules; hashes count for them
+                return None if self._page.hashed else urls_to_suffix(self._hosts)
+            return values_to_suffix(self._hosts) if self._context.view is View.SUFFIX else None
         return self._page_in_page(False) if _TEMPLATES.fullmatch(kind) else None
 
     def drawing_text(self, name: bytes) -> BodyRewriter | None:
         """What rewrites the text of a `script` or `style` that belongs to SVG."""
         if not name or self._page.hashed:
             return None
-        return names_to_suffix(self._hosts) if name == b"script" else urls_to_suffix(self._hosts)
+        return ScriptRewriter(self._hosts, self._context.view) if name == b"script" else urls_to_suffix(self._hosts)
 
     def start(self, name: bytes, tag: bytes) -> bytes:
         """A start tag with its attributes mapped; the same object when nothing changes. `name` is in lower case."""
@@ -122,11 +125,11 @@ class Elements:
                 continue
             key, value = found[1].lower(), found[group]
             if key in URL_ATTRIBUTES:
-                changed = self._url(value)
+                changed = self.url(value)
             else:
                 if given is None:
                     given = attributes(tag, begin)
-                changed = self._attribute(name, key, value, given)
+                changed = self.attribute(name, key, value, given)
             if changed is not value and changed != value:
                 if group == 4 and (not changed or set(changed) & _NEEDS_QUOTES):
                     changed = b'"' + changed.replace(b'"', b"&quot;") + b'"'
@@ -137,21 +140,25 @@ class Elements:
         out.append(tag[done:])
         return b"".join(out)
 
-    def _attribute(self, name: bytes, key: bytes, value: bytes, given: dict[bytes, bytes]) -> bytes:
+    def attribute(self, name: bytes, key: bytes, value: bytes, given: dict[bytes, bytes]) -> bytes:
         """An attribute that is more, or less, than one URL."""
         if key in _TEXTS or (key in _ANIMATED and name.startswith((b"animate", b"set"))):
             return once(urls_to_suffix(self._hosts), value)
         if key.startswith(b"data-"):
-            return once(values_to_suffix(self._hosts, whole=True), value)
-        if key in _PAINT or (key.startswith(b"on") and len(key) > 2):
-            scanner = urls_to_suffix if key in _PAINT else names_to_suffix
-            return value if self._page.hashed else once(scanner(self._hosts), value)
+            if self._context.view is not View.SUFFIX:
+                return value
+            # As in a quoted string, so that a URL which is the whole value counts.
+            return once(values_to_suffix(self._hosts), b'"' + value + b'"')[1:-1]
+        if key in _PAINT:
+            return value if self._page.hashed else once(urls_to_suffix(self._hosts), value)
+        if key.startswith(b"on") and len(key) > 2:
+            return value if self._page.hashed else self._code(value)
         if key == b"srcdoc":
             return self._srcdoc(value, given.get(b"sandbox"))
         if key == b"content" and name == b"meta":
             return self._meta(value, given)
         if key == b"value" and name == b"param":
-            return self._url(value)
+            return self.url(value)
         return value
 
     def _meta(self, value: bytes, given: dict[bytes, bytes]) -> bytes:
@@ -168,7 +175,7 @@ class Elements:
             return once(urls_to_suffix(self._hosts), value)
         return value
 
-    def _url(self, value: bytes) -> bytes:
+    def url(self, value: bytes) -> bytes:
         """A URL attribute; character references in the scheme and authority are seen through."""
         if _RELATIVE.match(value):
             return value
@@ -176,7 +183,7 @@ class Elements:
             mapped = self._hosts.origin_to_suffix(origin[0])
             return value if mapped is None else mapped + value[origin.end() :]
         if value[:11].strip().lower().startswith(b"javascript:"):
-            return value if self._page.hashed else once(names_to_suffix(self._hosts), value)
+            return value if self._page.hashed else self._code(value)
         if found := _DATA_URL.match(value):
             return self._data_url(value, found)
         text = _text(value)
@@ -190,6 +197,14 @@ class Elements:
         # The mapped head is spliced before what followed the authority, whose references stay as they were.
         head = _HEAD.match(url)
         return _bytes(head[0]) + _after_authority(value) if head else value
+
+    def _code(self, value: bytes) -> bytes:
+        """An event handler, or a script in a URL. Its references are seen through only where an edit needs a parser."""
+        plain = _bytes(html.unescape(_text(value))) if b"&" in value else value
+        changed = rewrite_script(plain, self._hosts, view=self._context.view)
+        if changed == plain:
+            return value
+        return _bytes(html.escape(_text(changed))) if b"&" in value or changed.count(b'"') > plain.count(b'"') else changed
 
     def _srcdoc(self, value: bytes, sandbox: bytes | None) -> bytes:
         source = _bytes(html.unescape(_text(value)))
