@@ -9,11 +9,13 @@ from __future__ import annotations
 import codecs
 import re
 
+from casb.model.app import View
 from casb.rewrite.codings import Coder, decoder_for, encoder_for
 from casb.rewrite.context import PagePolicy, RewriteContext
 from casb.rewrite.html import HtmlRewriter
 from casb.rewrite.multipart import MultipartRewriter
 from casb.rewrite.scan import BodyRewriter, names_to_origin, names_to_suffix, urls_to_suffix
+from casb.rewrite.script import script_rewriter
 
 __all__ = ["BodyRewriter", "recoded", "request_rewriter_for", "rewriter_for"]
 
@@ -110,8 +112,10 @@ def _by_kind(kind: str, context: RewriteContext, page: PagePolicy) -> BodyRewrit
         return None
     if kind == "text/css" or kind in _MARKUP:
         return urls_to_suffix(hosts)
-    if kind == "text/event-stream" or _SCRIPT.match(kind) or _JSON.match(kind):
-        return names_to_suffix(hosts)
+    if _SCRIPT.match(kind):
+        return script_rewriter(context)
+    if kind == "text/event-stream" or _JSON.match(kind):
+        return names_to_suffix(hosts) if context.view is View.SUFFIX else None
     return None
 
 

@@ -11,16 +11,20 @@ import html
 import re
 from collections.abc import Callable
 
+from casb.model.app import View
 from casb.rewrite import csp
 from casb.rewrite.context import PagePolicy, RewriteContext
 from casb.rewrite.markup import NAMED, ORIGIN, URL_ATTRIBUTES, attributes
 from casb.rewrite.scan import BodyRewriter, names_to_suffix, once, urls_to_suffix
+from casb.rewrite.script import ScriptRewriter, rewrite_script
 
 _SCRIPT_TYPES = re.compile(
     rb"|module|importmap|speculationrules|(?:text|application)/(?:x-)?(?:java|ecma|j|live)script[0-9.]*|(?:text|application)/(?:[a-z0-9.+_-]*\+)?json|text/(?:x-)?template|text/html"
     rb"|text/x-handlebars(?:-template)?\Z",
     re.IGNORECASE,
 )
+_JAVASCRIPT = re.compile(rb"|module|(?:text|application)/(?:x-)?(?:java|ecma|j|live)script[0-9.]*", re.IGNORECASE)
+_ACTED_ON = re.compile(rb"importmap|speculationrules", re.IGNORECASE)  # by the browser itself
 _REFERENCE = re.compile(
     rb"&(?:#[xX]([0-9a-fA-F]{1,6})|#([0-9]{1,7})|(colon|sol|bsol|period|lowbar|Tab|NewLine|commat));?"
 )
@@ -68,6 +72,10 @@ class Elements:
         if name == b"script":
             given = attributes(tag, 1 + len(name)).get(b"type", b"") if b"type" in tag.lower() else b""
             kind = given.split(b";")[0].strip()
+            if _JAVASCRIPT.fullmatch(kind):
+                return ScriptRewriter(self._hosts, self._context.view)
+            if self._context.view is View.ORIGIN and not _ACTED_ON.fullmatch(kind):
+                return None
             return names_to_suffix(self._hosts) if _SCRIPT_TYPES.fullmatch(kind) else None
         return None
 
@@ -103,11 +111,14 @@ class Elements:
 
     def _attribute(self, key: bytes, value: bytes, meta: bytes) -> bytes:
         """An attribute that is more, or less, than one URL."""
+        if key.startswith(b"data-") and self._context.view is View.ORIGIN:
+            return value  # read by nobody but scripts
         if key in _TEXTS or key.startswith(b"data-"):
             return once(urls_to_suffix(self._hosts), value)
-        if key == b"style" or key.startswith(b"on"):
-            scanner = urls_to_suffix if key == b"style" else names_to_suffix
-            return value if self._page.hashed else once(scanner(self._hosts), value)
+        if key == b"style":
+            return value if self._page.hashed else once(urls_to_suffix(self._hosts), value)
+        if key.startswith(b"on"):
+            return value if self._page.hashed else self._handler(value)
         if key == b"srcdoc":
             return self._srcdoc(value)
         if key == b"content" and meta == b"refresh":
@@ -120,6 +131,13 @@ class Elements:
             return _bytes(html.escape(mapped)) if mapped != policy else value
         return value
 
+    def _handler(self, value: bytes) -> bytes:
+        if self._context.view is View.SUFFIX:
+            return once(names_to_suffix(self._hosts), value)
+        source = _bytes(html.unescape(_text(value)))
+        changed = rewrite_script(source, self._hosts, view=View.ORIGIN)
+        return value if changed == source else _bytes(html.escape(_text(changed)))
+
     def _url(self, value: bytes) -> bytes:
         """A URL attribute; character references in the scheme and authority are seen through."""
         if _RELATIVE.match(value):
@@ -128,7 +146,11 @@ class Elements:
             mapped = self._hosts.origin_to_suffix(origin[0])
             return value if mapped is None else mapped + value[origin.end() :]
         if value[:11].strip().lower().startswith(b"javascript:"):
-            return value if self._page.hashed else once(urls_to_suffix(self._hosts), value)
+            if self._page.hashed:
+                return value
+            return (
+                self._handler(value) if self._context.view is View.ORIGIN else once(urls_to_suffix(self._hosts), value)
+            )
         text = _text(value)
         if "&" not in text:
             url = self._hosts.url_to_suffix(text)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import bisect
 import re
 
-from casb.rewrite.context import GUARD_PATH, PagePolicy, RewriteContext
+from casb.rewrite.context import GUARD_PATH, PagePolicy, RewriteContext, guard_version
 from casb.rewrite.elements import Elements
 from casb.rewrite.markup import BOGUS_END, COMMENT, COMMENT_END, LINK, RAW_NAMES, SKIP, SPACE, TAG, RawText
 from casb.rewrite.scan import BodyRewriter
@@ -34,8 +34,8 @@ class HtmlRewriter:
 
     def __init__(self, context: RewriteContext, page: PagePolicy, *, guard: bool) -> None:
         self._hosts = context.hosts
-        self._elements = Elements(context, page, lambda data: _whole(HtmlRewriter(context, page, guard=False), data))
-        self._guard = _guard_tag(page) if guard else b""  # empty once it is in
+        self._elements = Elements(context, page, lambda data: _whole(HtmlRewriter(context, page, guard=guard), data))
+        self._guard = _guard_tag(context, page) if guard else b""  # empty once it is in
         self._held: list[bytes] = []
         self._bytes_held = 0
         self._patience = 0
@@ -244,7 +244,9 @@ def _whole(rewriter: HtmlRewriter, data: bytes) -> bytes:
     return rewriter.feed(data) + rewriter.finish()
 
 
-def _guard_tag(page: PagePolicy) -> bytes:
+def _guard_tag(context: RewriteContext, page: PagePolicy) -> bytes:
+    """The version makes the script cacheable for good. Integrity needs CORS where the document's origin is opaque."""
+    version = f"?v={guard_version(context.guard_digest)}" if context.guard_digest else ""
     nonce = f' nonce="{page.nonce}"' if page.nonce else ""
-    digest = f' integrity="{page.digest}"' if page.digest else ""
-    return f'<script src="{GUARD_PATH}"{nonce}{digest}></script>'.encode()
+    digest = f' integrity="{page.digest}" crossorigin' if page.digest else ""
+    return f'<script src="{GUARD_PATH}{version}"{nonce}{digest}></script>'.encode()

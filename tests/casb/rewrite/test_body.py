@@ -93,7 +93,10 @@ def test_without_a_suffix_only_the_guard_comes_in() -> None:
 def test_the_nonce_reaches_the_tag() -> None:
     rewriter = rewriter_for("text/html", "", APP, page=PagePolicy(nonce="n0", digest="sha256-x"))
     assert rewriter
-    assert rewriter.feed(b"<p>") == b'<script src="/.casb/guard.js" nonce="n0" integrity="sha256-x"></script><p>'
+    assert (
+        rewriter.feed(b"<p>")
+        == b'<script src="/.casb/guard.js" nonce="n0" integrity="sha256-x" crossorigin></script><p>'
+    )
 
 
 @pytest.mark.parametrize(
