@@ -151,6 +151,24 @@ def _forward_names(hosts: HostMap, data: bytes, start: int, end: int) -> _Edit |
     return _judge_forward(hosts, data, start, end, True)
 
 
+_VALUE_BEGINS = re.compile(
+    rb"(?:\A|\\{0,8}[\"'`]|&(?:quot|\#34|\#39|\#[xX]2[27]|apos);|(?<![A-Za-z])[uU][rR][lL]\(\\{0,8}[\"']?|,"
+    rb"|[A-Za-z-]\s*=\s*|\ndata: ?|<)\s*\Z"
+)
+
+
+def _begins_value(data: bytes, edit: _Edit | None) -> _Edit | None:
+    """The edit, where it is the beginning of a string or of an attribute in one: what is acted on, not read."""
+    if edit is None:
+        return None
+    begin = edit.start
+    return edit if _VALUE_BEGINS.search(data, max(0, begin - 24), begin) else None
+
+
+def _forward_values(hosts: HostMap, data: bytes, start: int, end: int) -> _Edit | None:
+    return _judge_forward(hosts, data, start, end, True)
+
+
 def _back(hosts: HostMap, data: bytes, start: int, end: int) -> _Edit | None:
     if end - start > 300:
         return None
