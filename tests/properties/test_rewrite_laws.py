@@ -22,6 +22,7 @@ from casb.rewrite.headers import page_policy_of, request_headers, response_heade
 from casb.rewrite.hosts import HostMap
 from casb.rewrite.html import HtmlRewriter
 from casb.rewrite.scan import names_to_origin, names_to_suffix, once, urls_to_suffix
+from casb.spelling import read, reserved, spell
 
 HOSTS = HostMap(
     "casb.test",
@@ -30,13 +31,14 @@ HOSTS = HostMap(
     plain=["plain.example"],
 )
 ON_443 = HostMap("casb.test", 443, HOSTS.names)
+FLAT = HostMap("casb.test", 8443, HOSTS.names, plain=["plain.example"], flat=True)
 CONTEXT = RewriteContext(hosts=HOSTS, host="app.example")
 
 label = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?", fullmatch=True)
 known = st.sampled_from(["app.example", "app.example:8444", "deep.app.example", "xn--bcher-kva.example"]) | label.map(
     lambda left: f"{left}.wild.example"
 )
-maps = st.sampled_from([HOSTS, ON_443])
+maps = st.sampled_from([HOSTS, ON_443, FLAT])
 tails = st.from_regex(r"(/[a-zA-Z0-9%._~-]{0,8}){0,3}(\?[a-z=&%]{0,8})?(#[a-z]{0,4})?", fullmatch=True)
 
 # Pieces that make the state machines work; hypothesis joins and breaks them.
@@ -98,6 +100,28 @@ def test_any_text_as_host_or_url(text: str) -> None:
     once_mapped = HOSTS.url_to_suffix(text)
     assert HOSTS.url_to_suffix(once_mapped) == once_mapped
     HOSTS.url_to_origin(text)
+
+
+names_of_hosts = st.lists(
+    st.from_regex(r"[a-z0-9](?:[a-z0-9-]{0,8}[a-z0-9])?", fullmatch=True), min_size=1, max_size=5
+).map(".".join)
+ports = st.just("") | st.integers(min_value=1, max_value=65535).filter(lambda port: port not in (80, 443)).map(str)
+hosts_of_any_kind = names_of_hosts.filter(
+    lambda name: not reserved(name) and not name.rpartition(".")[2].isdigit()
+) | st.ip_addresses(v=6).map(lambda address: f"[{address}]")
+
+
+@given(hosts_of_any_kind, ports, st.booleans())
+def test_a_spelling_comes_back(host: str, port: str, flat: bool) -> None:
+    name = spell(host, port, flat=flat)
+    assert read(name, flat=flat) == (host, port)
+    assert not flat or ("." not in name and not name.startswith(("xn--", "-"))) or name.startswith(host)
+
+
+@given(st.text(alphabet="abx-.0123456789pv", max_size=30), st.booleans())
+def test_any_text_as_a_spelling(name: str, flat: bool) -> None:
+    found = read(name, flat=flat)
+    assert found is None or spell(*found, flat=flat) == name, "two names never stand for one origin"
 
 
 @given(known, maps, st.sampled_from([b"/", rb"\/", rb"\u002f", rb"\x2F"]), st.sampled_from([b'"', b"'", b"`"]), tails)

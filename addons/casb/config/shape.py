@@ -110,6 +110,8 @@ class LimitsShape:
     """Text larger than this streams through the rewriter. Default `16MB`."""
     request_body: str | None = None
     """Largest request body. Default `5GB`."""
+    head: str | None = None
+    """Largest header section of a request or response. Default `256KB`."""
     upstream_idle: str | None = None
     """Patience with an app that says nothing. Default `2m`."""
 
@@ -156,6 +158,8 @@ class CasbFile:
     """Version of this format."""
     suffix: str
     """Apps appear as `<their name>.<suffix>`."""
+    host_names: Literal["dotted", "flat"] = "dotted"
+    """`flat`: `app.example` appears as `app-example--x.<suffix>`, so that a certificate for `*.<suffix>` covers all."""
     public_port: int | None = None
     """The port that browsers use, when a load balancer changes it. Default: that of `listeners.reverse`."""
     data: str = "var"
@@ -192,6 +196,12 @@ class UpstreamShape:
     """`host:port`, `https://host:port` or `http://host:port`."""
     ca: str | None = None
     """PEM file that alone is trusted for it."""
+    hosts: Mapping[str, str] | None = None
+    """Single names of the app that are elsewhere, each as in `connect`: `{api.example.com: "10.0.0.7:8443"}`."""
+    scheme: Literal["http", "https"] | None = None
+    """What the app takes itself to be on, and says in its own addresses. Default: `http` behind `http://`, else `https`."""
+    forwarded: Literal["none", "x-forwarded", "forwarded"] = "none"
+    """Tell the app the browser's address, its own name and scheme: `X-Forwarded-*` or `Forwarded` (RFC 7239)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,7 +246,8 @@ class AppShape:
     name: str
     """Name that people read."""
     domains: tuple[str, ...]
-    """Host names. `*.example.com` covers every name below, not `example.com` itself."""
+    """Host names, with a port where it is not 443: `app.example.com:8444`. `*.example.com` covers every name below, not
+    `example.com` itself."""
     category: str = ""
     """As in the catalog, e.g. `Cloud storage`."""
     tag: TagWord = "sanctioned"

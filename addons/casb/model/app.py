@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal
 
 
 class AppTag(StrEnum):
@@ -21,6 +23,9 @@ class Upstream:
 
     connect: str | None = None  # "host:port" or "http://host:port"
     ca: str | None = None
+    hosts: Mapping[str, str] = field(default_factory=dict)  # the app's name, with or without port, to its own `connect`
+    scheme: Literal["http", "https", ""] = ""  # what the app takes itself to be on; "": what we connect with says it
+    forwarded: Literal["none", "x-forwarded", "forwarded"] = "none"  # how it is told of the browser's address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,11 +62,13 @@ class Rewrite:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class App:
-    """One application. `domains` are lower-case A-labels; `*.example.com` covers every name below, not itself."""
+    """One application. `domains` are lower-case A-labels or addresses; `*.example.com` covers every name below, not itself."""
 
     id: str
     name: str
     domains: tuple[str, ...]
+    ports: tuple[str, ...] = ()  # domains on a port of their own, as `app.example:8444`; their host is in `domains` too
+    bare: frozenset[str] | None = None  # the domains that are the app's on the default ports; None: all of them
     category: str = ""
     tag: AppTag = AppTag.SANCTIONED
     risk_score: int | None = None

@@ -29,6 +29,7 @@ from casb.identity.sessions import (
     set_cookie,
 )
 from casb.model.activity import ActivityType
+from casb.model.app import View
 from casb.model.decision import Action
 from casb.model.identity import Session
 from casb.policy.engine import may_concern
@@ -41,6 +42,7 @@ from casb.proxy.runtime import Runtime, now
 from casb.proxy.sealed import sealed
 from casb.proxy.sessions import Sessions, with_resume
 from casb.proxy.translate import State
+from casb.rewrite.context import guard_version
 
 logger = logging.getLogger(__name__)
 
@@ -161,13 +163,20 @@ class Endpoints:
 
     async def guard(self, flow: http.HTTPFlow, state: State) -> Page:
         """The script in the page."""
-        body, _ = rewriting.guard_of(rewriting.hosts_of(state))
+        view = state.route.app.rewrite.view if state.route.app else View.SUFFIX
+        guard = rewriting.guard_of(rewriting.hosts_of(state), view)
+        version = parse_qs(flow.request.path.partition("?")[2]).get("v", [""])[0]
+        current = version == guard_version(guard.digest)
         headers = (
             ("content-type", "text/javascript; charset=utf-8"),
-            ("cache-control", "private, max-age=300"),
+            ("cache-control", "private, max-age=31536000, immutable" if current else "private, no-cache"),
+            ("etag", f'"{guard_version(guard.digest)}"'),
             ("x-content-type-options", "nosniff"),
+            # Sandboxed frames and data: documents have an opaque origin, and may ask for CORP (COEP) and CORS (SRI).
+            ("cross-origin-resource-policy", "cross-origin"),
+            ("access-control-allow-origin", "*"),
         )
-        return Page(status=200, headers=headers, body=body)
+        return Page(status=200, headers=headers, body=guard.script)
 
     async def _session(self, state: State) -> tuple[Session, str] | None:
         value = self.sessions.cookie(state)

@@ -7,6 +7,8 @@ a browser acts on pass byte-exact.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from cachetools import LRUCache
 from mitmproxy import http
@@ -21,7 +23,7 @@ from casb.proxy.translate import State
 from casb.rewrite import codings
 from casb.rewrite.body import BodyRewriter, recoded, request_rewriter_for, rewriter_for
 from casb.rewrite.context import PagePolicy, RewriteContext
-from casb.rewrite.guard import guard_digest, guard_script
+from casb.rewrite.guard import guard_digest, guard_script, worker_prologue
 from casb.rewrite.headers import (
     page_policy_of,
     request_headers,
@@ -38,16 +40,26 @@ BUFFERED = 262_144
 _NOWHERE = HostMap(suffix="", port=443, names=())
 
 
-_guards: LRUCache[int, tuple[HostMap, bytes, str]] = LRUCache(8)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guard:
+    """The guard script for a host map and a view, made once per snapshot."""
+
+    script: bytes
+    digest: str
+    for_worker: Callable[[bytes], bytes]
 
 
-def guard_of(hosts: HostMap) -> tuple[bytes, str]:
-    """The guard script for a host map, and its digest. Made once per snapshot."""
-    found = _guards.get(id(hosts))
+_guards: LRUCache[tuple[int, View], tuple[HostMap, Guard]] = LRUCache(16)
+
+
+def guard_of(hosts: HostMap, view: View = View.SUFFIX) -> Guard:
+    """The guard script as apps of that view get it."""
+    found = _guards.get((id(hosts), view))
     if found is None or found[0] is not hosts:
-        script = guard_script(hosts)
-        found = _guards[id(hosts)] = (hosts, script, guard_digest(script))
-    return found[1], found[2]
+        script = guard_script(hosts, view=view)
+        guard = Guard(script=script, digest=guard_digest(script), for_worker=worker_prologue(script))
+        found = _guards[id(hosts), view] = (hosts, guard)
+    return found[1]
 
 
 def hosts_of(state: State) -> HostMap:
@@ -60,14 +72,17 @@ def context_of(state: State) -> RewriteContext:
     if state.rewriting is not None:
         return state.rewriting
     route, hosts = state.route, hosts_of(state)
+    view = route.app.rewrite.view if route.app else View.SUFFIX
+    guard = guard_of(hosts, view)
     state.rewriting = RewriteContext(
         hosts=hosts,
-        guard_digest=guard_of(hosts)[1],
+        guard_digest=guard.digest,
+        worker_guard=guard.for_worker,
         host=route.origin_authority or route.host,
         destination=state.fields.get(b"sec-fetch-dest", b"").decode("latin-1"),
         mode=state.fields.get(b"sec-fetch-mode", b"").decode("latin-1"),
         inject_guard=bool(route.app and route.app.rewrite.inject_guard),
-        view=route.app.rewrite.view if route.app else View.SUFFIX,
+        view=view,
     )
     return state.rewriting
 

@@ -17,7 +17,7 @@ from casb.rewrite.html import HtmlRewriter
 from casb.rewrite.integrity import Unless
 from casb.rewrite.multipart import MultipartRewriter
 from casb.rewrite.scan import BodyRewriter, names_to_origin, urls_to_suffix, values_to_suffix
-from casb.rewrite.script import ScriptRewriter
+from casb.rewrite.script import script_rewriter
 from casb.rewrite.sniff import Sniffed, looks_like_html
 from casb.rewrite.xml import XmlRewriter, is_signed
 
@@ -129,7 +129,7 @@ def _by_kind(kind: str, context: RewriteContext, page: PagePolicy) -> BodyRewrit
     if kind == "text/css" or kind in _PLAYLISTS or kind in _RULES:
         return urls_to_suffix(hosts)
     if _SCRIPT.match(kind):
-        return ScriptRewriter(hosts, context.view)
+        return script_rewriter(context)
     if context.view is View.SUFFIX and (kind in _EVENTS or _JSON.match(kind)):
         return values_to_suffix(hosts)
     return None

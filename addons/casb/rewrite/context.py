@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from casb.model.app import View
@@ -17,7 +18,7 @@ class RewriteContext:
 
     `destination` and `mode` are `Sec-Fetch-Dest` and `Sec-Fetch-Mode` ("" when absent). `inject_guard` is the app's
     setting, and so is `view`; `guard_digest` the `sha256-…` of the script as served, used only where a page's policy
-    admits nothing else.
+    admits nothing else. `worker_guard` makes what goes in front of a worker's own script (`guard.worker_prologue`).
     """
 
     hosts: HostMap
@@ -27,11 +28,17 @@ class RewriteContext:
     inject_guard: bool = True
     guard_digest: str = ""
     view: View = View.SUFFIX
+    worker_guard: Callable[[bytes], bytes] | None = None
 
     @property
     def page_host(self) -> str:
         """The authority under which the browser knows this origin."""
         return self.hosts.to_suffix(self.host) or self.host
+
+
+def guard_version(digest: str) -> str:
+    """What stands in the guard's URL for its content: nobody who has not seen the script can tell it."""
+    return digest.partition("-")[2].replace("+", "-").replace("/", "_").rstrip("=")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

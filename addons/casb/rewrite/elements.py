@@ -17,7 +17,7 @@ from casb.model.app import View
 from casb.rewrite import csp
 from casb.rewrite.context import PagePolicy, RewriteContext
 from casb.rewrite.markup import NAMED, ORIGIN, URL_ATTRIBUTES, attributes
-from casb.rewrite.scan import BodyRewriter, once, urls_to_suffix, values_to_suffix
+from casb.rewrite.scan import BodyRewriter, names_to_suffix, once, urls_to_suffix, values_to_suffix
 from casb.rewrite.script import ScriptRewriter, rewrite_script
 
 _SCRIPTS = re.compile(rb"|module|(?:text|application)/(?:x-)?(?:java|ecma|j|live)script[0-9.]*", re.IGNORECASE)
@@ -111,7 +111,9 @@ class Elements:
         """What rewrites the text of a `script` or `style` that belongs to SVG."""
         if not name or self._page.hashed:
             return None
-        return ScriptRewriter(self._hosts, self._context.view) if name == b"script" else urls_to_suffix(self._hosts)
+        if name == b"script":
+            return ScriptRewriter(self._hosts, self._context.view)
+        return urls_to_suffix(self._hosts)
 
     def start(self, name: bytes, tag: bytes) -> bytes:
         """A start tag with its attributes mapped; the same object when nothing changes. `name` is in lower case."""
@@ -144,15 +146,15 @@ class Elements:
         """An attribute that is more, or less, than one URL."""
         if key in _TEXTS or (key in _ANIMATED and name.startswith((b"animate", b"set"))):
             return once(urls_to_suffix(self._hosts), value)
+        if key.startswith(b"data-") and self._context.view is View.ORIGIN:
+            return value
         if key.startswith(b"data-"):
-            if self._context.view is not View.SUFFIX:
-                return value
             # As in a quoted string, so that a URL which is the whole value counts.
             return once(values_to_suffix(self._hosts), b'"' + value + b'"')[1:-1]
-        if key in _PAINT:
-            return value if self._page.hashed else once(urls_to_suffix(self._hosts), value)
-        if key.startswith(b"on") and len(key) > 2:
-            return value if self._page.hashed else self._code(value)
+        if key in _PAINT or (key.startswith(b"on") and len(key) > 2):
+            if self._page.hashed:
+                return value
+            return once(urls_to_suffix(self._hosts), value) if key in _PAINT else self._handler(value)
         if key == b"srcdoc":
             return self._srcdoc(value, given.get(b"sandbox"))
         if key == b"content" and name == b"meta":
@@ -175,6 +177,14 @@ class Elements:
             return once(urls_to_suffix(self._hosts), value)
         return value
 
+    def _handler(self, value: bytes) -> bytes:
+        """A script in an attribute."""
+        if self._context.view is View.SUFFIX:
+            return once(names_to_suffix(self._hosts), value)
+        source = _bytes(html.unescape(_text(value)))
+        changed = rewrite_script(source, self._hosts, view=View.ORIGIN)
+        return value if changed == source else _bytes(html.escape(_text(changed)))
+
     def url(self, value: bytes) -> bytes:
         """A URL attribute; character references in the scheme and authority are seen through."""
         if _RELATIVE.match(value):
@@ -183,7 +193,7 @@ class Elements:
             mapped = self._hosts.origin_to_suffix(origin[0])
             return value if mapped is None else mapped + value[origin.end() :]
         if value[:11].strip().lower().startswith(b"javascript:"):
-            return value if self._page.hashed else self._code(value)
+            return value if self._page.hashed else self._handler(value)
         if found := _DATA_URL.match(value):
             return self._data_url(value, found)
         text = _text(value)
@@ -197,14 +207,6 @@ class Elements:
         # The mapped head is spliced before what followed the authority, whose references stay as they were.
         head = _HEAD.match(url)
         return _bytes(head[0]) + _after_authority(value) if head else value
-
-    def _code(self, value: bytes) -> bytes:
-        """An event handler, or a script in a URL. Its references are seen through only where an edit needs a parser."""
-        plain = _bytes(html.unescape(_text(value))) if b"&" in value else value
-        changed = rewrite_script(plain, self._hosts, view=self._context.view)
-        if changed == plain:
-            return value
-        return _bytes(html.escape(_text(changed))) if b"&" in value or changed.count(b'"') > plain.count(b'"') else changed
 
     def _srcdoc(self, value: bytes, sandbox: bytes | None) -> bytes:
         source = _bytes(html.unescape(_text(value)))

@@ -13,7 +13,7 @@ from __future__ import annotations
 import bisect
 import re
 
-from casb.rewrite.context import GUARD_PATH, PagePolicy, RewriteContext
+from casb.rewrite.context import GUARD_PATH, PagePolicy, RewriteContext, guard_version
 from casb.rewrite.elements import Elements
 from casb.rewrite.foreign import Foreign
 from casb.rewrite.markup import (
@@ -54,7 +54,7 @@ class HtmlRewriter:
         self._foreign = Foreign()
         self._hits: list[int] = []  # in the data at hand
         self._marks: list[int] = []  # those of them that are tags
-        self._guard = _guard_tag(page) if guard else b""  # empty once it is in
+        self._guard = _guard_tag(context, page) if guard else b""  # empty once it is in
         self._held: list[bytes] = []
         self._bytes_held = 0
         self._patience = 0
@@ -326,12 +326,16 @@ class HtmlRewriter:
         return tag.end()
 
 
-def guard_address(page: PagePolicy) -> bytes:
-    """The attributes of the guard's tag."""
+def guard_address(context: RewriteContext, page: PagePolicy) -> bytes:
+    """The attributes of the guard's tag.
+
+    The version makes the script cacheable for good. Integrity needs CORS where the document's origin is opaque.
+    """
+    version = f"?v={guard_version(context.guard_digest)}" if context.guard_digest else ""
     nonce = f' nonce="{page.nonce}"' if page.nonce else ""
-    digest = f' integrity="{page.digest}"' if page.digest else ""
-    return f'src="{GUARD_PATH}"{nonce}{digest}'.encode()
+    digest = f' integrity="{page.digest}" crossorigin' if page.digest else ""
+    return f'src="{GUARD_PATH}{version}"{nonce}{digest}'.encode()
 
 
-def _guard_tag(page: PagePolicy) -> bytes:
-    return b"<script " + guard_address(page) + b"></script>"
+def _guard_tag(context: RewriteContext, page: PagePolicy) -> bytes:
+    return b"<script " + guard_address(context, page) + b"></script>"

@@ -26,6 +26,7 @@ from cachetools import LRUCache
 from tree_sitter import Language, Node, Parser
 
 from casb.model.app import View
+from casb.rewrite.context import RewriteContext
 from casb.rewrite.hosts import HostMap
 from casb.rewrite.scan import BodyRewriter, names_to_suffix, once
 
@@ -376,6 +377,17 @@ class ScriptRewriter:
         source = b"".join(self._held)
         out = rewrite_script(source, self._hosts, view=self._view)
         return placed(self._before(source), out) if self._before and source else out
+
+
+_WORKERS = frozenset({"worker", "sharedworker", "serviceworker"})
+
+
+def script_rewriter(context: RewriteContext) -> BodyRewriter | None:
+    """The rewriter for a response that is a script, by the app's view and by who asked for it; None: untouched."""
+    before = context.worker_guard if context.inject_guard and context.destination in _WORKERS else None
+    if not context.hosts.maps_anything:
+        return None
+    return ScriptRewriter(context.hosts, context.view, before=before)
 
 
 _PROLOGUE = re.compile(

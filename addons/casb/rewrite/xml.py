@@ -138,7 +138,7 @@ class XmlRewriter:
             prefix = name.rpartition(b":")[0]
             space = given.get(b"xmlns:" + prefix if prefix else b"xmlns", b"")
             if space in _PAGES and not closed:
-                return tag + b'<script xmlns="' + _PAGES[0] + b'" ' + guard_address(self._page) + b"></script>"
+                return tag + b'<script xmlns="' + _PAGES[0] + b'" ' + guard_address(self._context, self._page).replace(b" crossorigin", b' crossorigin=""') + b"></script>"
         return tag
 
     def _start(self, local: bytes, name: bytes, tag: bytes) -> bytes:

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from casb.model.app import View
 from casb.rewrite.context import RewriteContext
 from casb.rewrite.csp import page_policy, to_suffix
 from casb.rewrite.guard import guard_digest, guard_script
@@ -43,21 +44,30 @@ PAGES = {
 }  # fmt: skip
 
 
+def config_of(script: bytes) -> dict[str, Any]:
+    """What the script is called with."""
+    found: dict[str, Any] = json.loads(script.decode().rstrip().rpartition("})(")[2].removesuffix(");"))
+    return found
+
+
 def test_the_configuration_is_put_in() -> None:
-    script = guard_script(HostMap("casb.test", 8443, NAMES), login="login.example").decode()
-    assert "CASB_CONFIG" not in script
-    line = next(line for line in script.splitlines() if "const config =" in line)
-    assert json.loads(line.partition("=")[2].strip(" ;")) == {
+    hosts = HostMap("casb.test", 8443, [*NAMES, "a.co.uk"], plain=["app.example"])
+    assert config_of(guard_script(hosts, login="login.example", view=View.ORIGIN)) == {
         "suffix": "casb.test",
         "port": "8443",
         "login": "login.example",
-        "exact": ["app.example", "app.example:8444"],
+        "view": "origin",
+        "exact": ["a.co.uk", "app.example", "app.example:8444"],
         "parents": ["wild.example"],
+        "plain": ["app.example"],
+        "plain_parents": [],
+        "public": ["co.uk"],
     }
 
 
 def test_without_a_suffix_the_script_maps_nothing() -> None:
-    assert b'"suffix":"","port":"","login":"","exact":[],"parents":[]' in guard_script(HostMap("", 443, ["a.example"]))
+    found = config_of(guard_script(HostMap("", 443, ["a.example"])))
+    assert (found["suffix"], found["port"], found["exact"], found["parents"]) == ("", "", [], [])
 
 
 def test_the_digest_is_that_of_the_script() -> None:
