@@ -27,7 +27,7 @@ FRESH_SECONDS = 3600
 _TAG = re.compile(rb'(?:W/)?"[^"]*"')
 _OURS = re.compile(rb'(?:W/)?"(?P<opaque>[^"]*?)\.?casb-(?P<kind>[swm])(?P<version>[0-9a-f]{8})"')
 _WHOLE = frozenset(  # what a browser acts on only as a whole: a part of it is never asked for to be shown
-    "document iframe frame embed object script style worker sharedworker serviceworker manifest xslt json webidentity".split()
+    "document iframe frame embed object script style worker sharedworker serviceworker manifest xslt json".split()
 )
 _SHARED = frozenset((b"cdn-cache-control", b"surrogate-control", b"cloudflare-cdn-cache-control"))
 
@@ -125,7 +125,7 @@ def _date(fields: list[Field], name: bytes) -> float | None:
 
 
 def private(fields: list[Field]) -> list[Field]:
-    """The head of any other response under the suffix: for this browser alone, otherwise as the application wants it."""
+    """The head of any other response under the suffix: for this browser alone, otherwise as the application wants."""
     directives = _directives(fields)
     names = {each.partition(b"=")[0].lower() for each in directives}
     if names & {b"private", b"no-store"} and not names & {b"public", b"s-maxage"}:

@@ -38,7 +38,7 @@ def is_wide(charset: str) -> bool:
 
 
 class Transcoded:
-    """A rewriter for UTF-8 around which another charset is undone and redone. What does not decode comes out as it was."""
+    """A rewriter for UTF-8 around which another charset is undone and redone. What does not decode stays."""
 
     __slots__ = ("_decode", "_encode", "_inner", "_read")
 

@@ -11,7 +11,8 @@ from casb.rewrite.xml import XmlRewriter, is_signed
 
 APP = RewriteContext(hosts=HostMap("s.test", 443, ["app.example"]), host="app.example")
 PIECES = st.sampled_from(
-    [b"<a href='https://app.example/'>", b"</a>", b"<!--", b"-->", b"<![CDATA[", b"]]>", b"<?x", b"?>", b"<!DOCTYPE r [", b"]>", b"<link>",
+    [b"<a href='https://app.example/'>", b"</a>", b"<!--", b"-->", b"<![CDATA[", b"]]>", b"<?x", b"?>", b"]>",
+     b"<!DOCTYPE r [", b"<link>",
      b"https://app.example/", b"<script>", b"'", b'"', b"<", b">", b"/", b"x", b"\xff", b"<a b='", b" xmlns='https://app.example/'"]
 )  # fmt: skip
 
