@@ -13,6 +13,7 @@ Nothing that passes under the suffix may be kept by a cache that several people 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 from email.utils import parsedate_to_datetime
@@ -118,8 +119,13 @@ def _fresh_by_date(fields: list[Field]) -> float:
 
 def _date(fields: list[Field], name: bytes) -> float | None:
     value = _value(fields, name)
+    return _seconds(value) if value else None
+
+
+@functools.lru_cache(1024)
+def _seconds(value: bytes) -> float | None:
     try:
-        return parsedate_to_datetime(value.decode("latin-1")).timestamp() if value else None
+        return parsedate_to_datetime(value.decode("latin-1")).timestamp()
     except (ValueError, OverflowError):
         return None
 
