@@ -17,6 +17,7 @@ from casb.rewrite.scan import BodyRewriter, once, urls_to_suffix
 from casb.rewrite.script import ScriptRewriter
 
 _MAX_TOKEN = 8 * 1024 * 1024
+_PATIENCE = 64 * 1024  # a held token longer than this is looked at again only when it has doubled
 _TAG = re.compile(rb"<(/?)([^\t\n\r />!?][^\t\n\r />]*+)(?:[^\"'>]*+(?:\"[^\"]*+\"|'[^']*+'))*+[^\"'>]*+>")
 _DOCTYPE = re.compile(rb"<!(?:[^\"'\[>]*+(?:\"[^\"]*+\"|'[^']*+'))*+[^\"'\[>]*+(?:\[[^\]]*+\][^>]*+)?>")
 _IDENTIFIERS = re.compile(
@@ -43,7 +44,7 @@ def is_signed(document: bytes) -> bool:
 class XmlRewriter:
     """A `BodyRewriter` for XML in any ASCII-compatible charset. `guard`: a page gets the guard."""
 
-    __slots__ = ("_context", "_elements", "_guard", "_held", "_hosts", "_in", "_off", "_page")
+    __slots__ = ("_context", "_elements", "_guard", "_held", "_hosts", "_in", "_off", "_page", "_patience", "_size")
 
     def __init__(self, context: RewriteContext, page: PagePolicy, *, guard: bool) -> None:
         self._context = context
@@ -51,28 +52,36 @@ class XmlRewriter:
         self._page = page
         self._elements = Elements(context, page, lambda inner: HtmlRewriter(context, page, guard=inner), guard=guard)
         self._guard = guard
-        self._held = b""
+        self._held: list[bytes] = []
+        self._size = self._patience = 0
         self._in = b""  # local name of the element whose text may come next
         self._off = False
 
     def feed(self, chunk: bytes) -> bytes:
         if self._off:
             return chunk
-        data = self._held + chunk
+        self._held.append(chunk)
+        self._size += len(chunk)
+        if self._size < self._patience:
+            return b""
+        data = b"".join(self._held)
         out: list[bytes] = []
         at = 0
         while at < len(data) and (step := self._step(data, at, out)) != _MORE:
             at = step
-        self._held = data[at:]
-        if len(self._held) > _MAX_TOKEN:
+        self._held, self._size = [data[at:]], len(data) - at
+        self._patience = 2 * self._size if self._size > _PATIENCE else 0
+        if self._size > _MAX_TOKEN:
             self._off = True
-            out.append(self._held)
-            self._held = b""
+            out += self._held
+            self._held = []
         return b"".join(out)
 
     def finish(self) -> bytes:
-        rest, self._held = self._held, b""
-        return rest
+        if self._off or not self._patience:
+            return b"".join(self._held)
+        self._patience = 0
+        return self.feed(b"") + b"".join(self._held if not self._off else [])
 
     def _step(self, data: bytes, at: int, out: list[bytes]) -> int:
         """One token: the offset behind it, or `_MORE` when more input is needed."""
