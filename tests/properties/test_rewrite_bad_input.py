@@ -1,4 +1,4 @@
-"""Bodies that mean harm: endless, deep, crowded. They pass unharmed, in bounded memory, and fast enough for the loop."""
+"""Bodies that mean harm: endless, deep, crowded. They pass unharmed, in bounded memory and short time."""
 
 from __future__ import annotations
 
