@@ -38,6 +38,7 @@ def guard_script(hosts: HostMap, login: str = "", view: View = View.SUFFIX) -> b
     config = {
         "suffix": hosts.suffix,
         "port": hosts.port_tail.removeprefix(":"),
+        "flat": hosts.flat,
         "login": login,
         "view": view.value,
         "exact": sorted(hosts.exact),

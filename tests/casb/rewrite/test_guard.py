@@ -55,6 +55,7 @@ def test_the_configuration_is_put_in() -> None:
     assert config_of(guard_script(hosts, login="login.example", view=View.ORIGIN)) == {
         "suffix": "casb.test",
         "port": "8443",
+        "flat": False,
         "login": "login.example",
         "view": "origin",
         "exact": ["a.co.uk", "app.example", "app.example:8444"],

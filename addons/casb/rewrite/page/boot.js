@@ -33,8 +33,10 @@ const stand = (native, handler) => {
   return proxy;
 };
 
-/** Replace a method or a constructor of `owner`. */
-const wrap = (owner, name, handler) => {
+/** Replace a method or a constructor of `owner`; what a worker's global has, it has from its prototypes. */
+const wrap = (given, name, handler) => {
+  let owner = given;
+  while (!inWindow && owner && given === here && !getOwnPropertyDescriptor(owner, name)) owner = getPrototypeOf(owner);
   const descriptor = owner && getOwnPropertyDescriptor(owner, name);
   if (!descriptor || typeof descriptor.value !== "function" || !descriptor.configurable) return;
   const proxy = stand(descriptor.value, handler);

@@ -8,6 +8,7 @@ const publicNames = new Set(config.public);
 const tail = "." + config.suffix;
 const portTail = config.port ? ":" + config.port : "";
 const PORTED = /--p([1-9][0-9]{0,4})$/;
+const FLAT = /^(x?)([a-z0-9_-]+)--x(x?)((?:[1-9][0-9]{0,4})?)$/;
 const SECURE = { "http:": "https:", "https:": "https:", "ws:": "wss:", "wss:": "wss:" };
 const PLAIN = { "http:": "http:", "https:": "http:", "ws:": "ws:", "wss:": "ws:" };
 const STANDARD = { "https:": "443", "wss:": "443", "http:": "80", "ws:": "80" };
@@ -25,21 +26,50 @@ const listed = (names, above, host, port) => {
 };
 const knows = (host, port) => listed(exact, parents, host, port);
 
-/** `app.example` or `app.example:8444` for a suffix host without a port; "" when it is none of ours. */
+/** As `casb.spelling.spell`: a host ([IPv6] in brackets) and its port of its own ("" else), without the suffix. */
+const spell = (host, port) => {
+  if (host.startsWith("[")) {
+    const base = groups(host.slice(1, -1)).join("-") + "--v6";
+    return port ? `${base}--p${port}` : base;
+  }
+  if (config.flat) {
+    const body = host.replace(/-/g, "--").replace(/\./g, "-");
+    const mark = body.startsWith("xn--") ? "x" : "";
+    const label = `${mark}${body}--x${mark}${port}`;
+    if (label.length <= 63) return label;
+  }
+  return port ? `${host}--p${port}` : host;
+};
+const groups = (address) => {
+  const [left, right] = address.split("::");
+  const before = left ? left.split(":") : [];
+  const behind = right ? right.split(":") : [];
+  return address.includes("::") ? [...before, ...Array(8 - before.length - behind.length).fill("0"), ...behind] : before;
+};
+
+/** As `casb.spelling.read`: `app.example` or `app.example:8444` for a suffix host; "" when it is none of ours. */
 const originHost = (host) => {
   if (!config.suffix || !host.endsWith(tail)) return "";
   const name = host.slice(0, -tail.length);
   const ported = PORTED.exec(name);
-  if (!ported) return knows(name, "") ? name : "";
-  const bare = name.slice(0, ported.index);
-  return ported[1] !== "80" && ported[1] !== "443" && knows(bare, ported[1]) ? `${bare}:${ported[1]}` : "";
+  let [bare, port] = ported ? [name.slice(0, ported.index), ported[1]] : [name, ""];
+  const flat = config.flat && FLAT.exec(name);
+  if (/^[0-9a-f]{1,4}(?:-[0-9a-f]{1,4}){7}--v6$/.test(bare)) {
+    bare = parsed(`https://[${bare.slice(0, -4).replace(/-/g, ":")}]`)?.hostname ?? "";
+  } else if (flat) {
+    const body = flat[3] ? flat[2] : flat[1] + flat[2];
+    bare = body.replace(/-+/g, (run) => (run.length === 1 ? "." : "-".repeat(run.length >> 1)));
+    port = flat[4];
+  }
+  if (!bare || port === "80" || port === "443" || spell(bare, port) !== name || !knows(bare, port)) return "";
+  return port ? `${bare}:${port}` : bare;
 };
 
 /** The suffix form, public port included, of a host and its port ("" or not the scheme's own); "" for strangers. */
 const suffixHost = (host, port) => {
   const bare = host.endsWith(".") ? host.slice(0, -1) : host;
-  const own = port === "" || port === "80" || port === "443" ? "" : port;
-  return knows(bare, own) ? (own ? `${bare}--p${own}` : bare) + tail + portTail : "";
+  const own = port === "80" || port === "443" ? "" : port;
+  return knows(bare, own) ? spell(bare, own) + tail + portTail : "";
 };
 
 const parsed = (text, base) => {
@@ -87,9 +117,13 @@ const toOrigin = (text) => {
   const bare = /^[^:]+:\/\/[^/?#]*$/.test(text); // an origin has no path
   return `${scheme}//${withUser(url)}${origin}${bare ? "" : rest(url)}`;
 };
+const partsOf = (authority) => {
+  const found = /^(.*?)(?::([0-9]+))?$/.exec(authority);
+  return authority.endsWith("]") ? [authority, ""] : [found[1], found[2] ?? ""];
+};
 const isPlain = (origin) => {
-  const [host, port] = origin.split(":");
-  return listed(plain, plainParents, host, port ?? "");
+  const [host, port] = partsOf(origin);
+  return listed(plain, plainParents, host, port);
 };
 
 /** What the page is told of a URL: in the suffix view, what it is, and nothing needs to be wrapped. */
@@ -101,6 +135,9 @@ const hostInward = (authority) => {
   return (url && (url.port || "443") === (config.port || "443") && originHost(url.hostname)) || authority;
 };
 
+/** A host name alone; parents of ours (`document.domain`) lose the suffix too. */
+const nameInward = (name) => (typeof name === "string" && name.endsWith(tail) ? partsOf(originHost(name) || name.slice(0, -tail.length))[0] : name);
+
 /** This realm's own name at home: "" where there is none (opaque origins, other hosts). */
 const ownName = originHost(here.location?.hostname ?? "") || originHost(parsed(page)?.hostname ?? "");
 
@@ -109,9 +146,9 @@ const cookieDomain = (given) => {
   let parent = String(given).trim().toLowerCase().replace(/^\./, "");
   if (parent === config.suffix) return null;
   if (parent.endsWith(tail)) parent = parent.slice(0, -tail.length);
-  const [host, port] = ownName.split(":");
+  const [host, port] = partsOf(ownName);
   if (!ownName || !(host === parent || host.endsWith("." + parent))) return null;
-  if (port || publicNames.has(parent) || !parent.includes(".")) return host === parent || port ? "" : null;
+  if (config.flat || port || publicNames.has(parent) || !parent.includes(".")) return host === parent || port || config.flat ? "" : null;
   return parent + tail;
 };
 
@@ -142,8 +179,9 @@ const outwardIn = (text) =>
     const mapped = outward(whole);
     return mapped === whole ? whole : mapped.replace(/\/$/, "");
   });
+const backOne = (whole, scheme) => (scheme ? toOrigin(whole) : toOrigin("https:" + whole).replace(/^https?:/, ""));
 const inwardIn = original
-  ? (text) => (typeof text === "string" && text.includes(tail) ? text.replace(IN_TEXT, (whole) => toOrigin(whole)) : text)
+  ? (text) => (typeof text === "string" && text.includes(tail) ? text.replace(IN_TEXT, backOne) : text)
   : null;
 
 const URLS = /^(?:href|src|action|formaction|poster|data|background|manifest|longdesc|classid|codebase|cite|xlink:href|profile)$/i;
