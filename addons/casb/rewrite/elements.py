@@ -101,11 +101,10 @@ class Elements:
             kind = attributes(tag, 1 + len(name)).get(b"type", b"").split(b";")[0].strip()
         if _SCRIPTS.fullmatch(kind):
             return None if self._page.hashed else ScriptRewriter(self._hosts, self._context.view)
-        if self._context.view is View.ORIGIN and b"/" in kind and not _TEMPLATES.fullmatch(kind):
-            return None  # read by nobody but scripts, which get their real names
         if _DATA.fullmatch(kind):
-            pinned = self._page.hashed and b"/" not in kind  # hashes count for import maps and rules, not for data
-            return None if pinned else values_to_suffix(self._hosts)
+            if b"/" not in kind:  # the browser itself reads import maps and speculation rules; hashes count for them
+                return None if self._page.hashed else urls_to_suffix(self._hosts)
+            return values_to_suffix(self._hosts) if self._context.view is View.SUFFIX else None
         return self._page_in_page(False) if _TEMPLATES.fullmatch(kind) else None
 
     def drawing_text(self, name: bytes) -> BodyRewriter | None:
@@ -128,11 +127,11 @@ class Elements:
                 continue
             key, value = found[1].lower(), found[group]
             if key in URL_ATTRIBUTES:
-                changed = self._url(value)
+                changed = self.url(value)
             else:
                 if given is None:
                     given = attributes(tag, begin)
-                changed = self._attribute(name, key, value, given)
+                changed = self.attribute(name, key, value, given)
             if changed is not value and changed != value:
                 if group == 4 and (not changed or set(changed) & _NEEDS_QUOTES):
                     changed = b'"' + changed.replace(b'"', b"&quot;") + b'"'
@@ -143,14 +142,15 @@ class Elements:
         out.append(tag[done:])
         return b"".join(out)
 
-    def _attribute(self, name: bytes, key: bytes, value: bytes, given: dict[bytes, bytes]) -> bytes:
+    def attribute(self, name: bytes, key: bytes, value: bytes, given: dict[bytes, bytes]) -> bytes:
         """An attribute that is more, or less, than one URL."""
         if key in _TEXTS or (key in _ANIMATED and name.startswith((b"animate", b"set"))):
             return once(urls_to_suffix(self._hosts), value)
         if key.startswith(b"data-") and self._context.view is View.ORIGIN:
             return value
         if key.startswith(b"data-"):
-            return once(values_to_suffix(self._hosts, whole=True), value)
+            # As in a quoted string, so that a URL which is the whole value counts.
+            return once(values_to_suffix(self._hosts), b'"' + value + b'"')[1:-1]
         if key in _PAINT or (key.startswith(b"on") and len(key) > 2):
             if self._page.hashed:
                 return value
@@ -160,7 +160,7 @@ class Elements:
         if key == b"content" and name == b"meta":
             return self._meta(value, given)
         if key == b"value" and name == b"param":
-            return self._url(value)
+            return self.url(value)
         return value
 
     def _meta(self, value: bytes, given: dict[bytes, bytes]) -> bytes:
@@ -185,7 +185,7 @@ class Elements:
         changed = rewrite_script(source, self._hosts, view=View.ORIGIN)
         return value if changed == source else _bytes(html.escape(_text(changed)))
 
-    def _url(self, value: bytes) -> bytes:
+    def url(self, value: bytes) -> bytes:
         """A URL attribute; character references in the scheme and authority are seen through."""
         if _RELATIVE.match(value):
             return value

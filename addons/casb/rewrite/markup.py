@@ -65,7 +65,7 @@ NAMED = re.compile(
 """An attribute: its name, and its value in the last group that matched, when it has one."""
 
 _ORIGIN = rb"(?:(?:https?|wss?):)?//[a-zA-Z0-9._-]{1,253}+(?::[0-9]{1,5})?+"
-ORIGIN = re.compile(_ORIGIN + rb"(?=[/\\?#][^\t\n\r]*+\Z|\Z)")
+ORIGIN = re.compile(_ORIGIN + rb"(?=[/\\?#]|\Z)")
 """Scheme and authority of a URL as everybody writes it: no user, no escape, nothing that a browser would drop."""
 
 HEAD_OF_URL = re.compile(_ORIGIN + rb"(?=[/?#\"])")
