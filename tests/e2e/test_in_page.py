@@ -193,7 +193,9 @@ def filled(text: str, key: str) -> str:
 
 
 def library(key: str) -> bytes:
-    return LIBRARY.replace(b"@ME@", PAIRS[key][0].encode()).replace(b"'https://" + PAIRS[key][0].encode() + b"/'.length", b"'x'")
+    return LIBRARY.replace(b"@ME@", PAIRS[key][0].encode()).replace(
+        b"'https://" + PAIRS[key][0].encode() + b"/'.length", b"'x'"
+    )
 
 
 def serve(origin: Origin, key: str, name: str) -> None:
@@ -204,9 +206,20 @@ def serve(origin: Origin, key: str, name: str) -> None:
         origin.page(path, filled(body, key).encode(), content_type=kind, access_control_allow_origin="*", **headers)
 
     def echo(handler: BaseHTTPRequestHandler, body: bytes) -> None:
-        told = {"host": handler.headers["host"], "origin": handler.headers.get("origin"), "url": f"https://{handler.headers['host']}{handler.path}"}
+        told = {
+            "host": handler.headers["host"],
+            "origin": handler.headers.get("origin"),
+            "url": f"https://{handler.headers['host']}{handler.path}",
+        }
         allowed = handler.headers.get("origin", "*")
-        reply(handler, 200, json.dumps(told).encode(), content_type="application/json", access_control_allow_origin=allowed, access_control_allow_credentials="true")
+        reply(
+            handler,
+            200,
+            json.dumps(told).encode(),
+            content_type="application/json",
+            access_control_allow_origin=allowed,
+            access_control_allow_credentials="true",
+        )
 
     def echo_page(handler: BaseHTTPRequestHandler, body: bytes) -> None:
         shown = urllib.parse.unquote(f"{handler.command} {handler.headers['host']}{handler.path} {body.decode()}")
@@ -224,18 +237,58 @@ def serve(origin: Origin, key: str, name: str) -> None:
     text("/blank.html", "<!doctype html><title>blank</title>", html)
     text("/lib.js", library(key).decode(), script)
     text("/module.js", "export const value = 'module';", script)
-    text("/outer.js", "const at = 'https://' + '@EM@'.split('').reverse().join(''); export const value = (await import(at + '/module.js')).value + new URL('x', import.meta.url).pathname;", script)
+    text(
+        "/outer.js",
+        "const at = 'https://' + '@EM@'.split('').reverse().join(''); export const value = (await import(at + '/module.js')).value + new URL('x', import.meta.url).pathname;",
+        script,
+    )
     text("/names.json", '["other.example", "@ME@"]', "application/json")
     text("/dot.svg", '<svg xmlns="http://www.w3.org/2000/svg" width="3" height="3"/>', "image/svg+xml")
     text("/style.css", "body { border-top: 7px solid }", "text/css")
-    text("/says.html", "<!doctype html><script>parent.postMessage('from ' + location.pathname, 'https://@ME@')</script>", html)
-    text("/echoes.html", "<!doctype html><script>onmessage = (e) => e.source.postMessage([e.data, e.origin === 'https://@ME@'], e.origin)</script>", html)
-    text("/sandboxed.html", "<!doctype html><script>fetch('https://' + '@EM@'.split('').reverse().join('') + '/open', {mode: 'no-cors'}).catch(() => 0).then(() => parent.postMessage(['asked', self.origin], '*'))</script>", html)
-    text("/worker.js", "'use strict';" + WORK + "work().then((seen) => postMessage(seen), (error) => postMessage(String(error)));", script)
-    text("/importing.js", "import {value} from './module.js';" + WORK + "work().then((seen) => postMessage([value, ...seen]), (error) => postMessage(String(error)));", script)
-    text("/shared.js", WORK + "onconnect = (event) => work().then((seen) => event.ports[0].postMessage(seen), (error) => event.ports[0].postMessage(String(error)));", script)
-    text("/where.js", "postMessage([location.host, location.href, location.origin, self.location.hostname, self.origin, location.port, String(location)]);", script)
-    text("/sw.js", WORK + "onactivate = (event) => event.waitUntil(clients.claim()); onfetch = (event) => event.respondWith(work().then((seen) => new Response('<p>' + seen.join(' '), {headers: {'content-type': 'text/html'}})));", script)
+    text(
+        "/says.html",
+        "<!doctype html><script>parent.postMessage('from ' + location.pathname, 'https://@ME@')</script>",
+        html,
+    )
+    text(
+        "/echoes.html",
+        "<!doctype html><script>onmessage = (e) => e.source.postMessage([e.data, e.origin === 'https://@ME@'], e.origin)</script>",
+        html,
+    )
+    text(
+        "/sandboxed.html",
+        "<!doctype html><script>fetch('https://' + '@EM@'.split('').reverse().join('') + '/open', {mode: 'no-cors'}).catch(() => 0).then(() => parent.postMessage(['asked', self.origin], '*'))</script>",
+        html,
+    )
+    text(
+        "/worker.js",
+        "'use strict';" + WORK + "work().then((seen) => postMessage(seen), (error) => postMessage(String(error)));",
+        script,
+    )
+    text(
+        "/importing.js",
+        "import {value} from './module.js';"
+        + WORK
+        + "work().then((seen) => postMessage([value, ...seen]), (error) => postMessage(String(error)));",
+        script,
+    )
+    text(
+        "/shared.js",
+        WORK
+        + "onconnect = (event) => work().then((seen) => event.ports[0].postMessage(seen), (error) => event.ports[0].postMessage(String(error)));",
+        script,
+    )
+    text(
+        "/where.js",
+        "postMessage([location.host, location.href, location.origin, self.location.hostname, self.origin, location.port, String(location)]);",
+        script,
+    )
+    text(
+        "/sw.js",
+        WORK
+        + "onactivate = (event) => event.waitUntil(clients.claim()); onfetch = (event) => event.respondWith(work().then((seen) => new Response('<p>' + seen.join(' '), {headers: {'content-type': 'text/html'}})));",
+        script,
+    )
     for case in CASES:
         if key not in case.views.split():
             continue
@@ -255,14 +308,20 @@ def socket_echo(handler: BaseHTTPRequestHandler, body: bytes) -> None:
 
     key = (handler.headers.get("sec-websocket-key") or "").encode()
     handler.send_response(101)
-    told = {"upgrade": "websocket", "connection": "upgrade", "sec-websocket-accept": base64.b64encode(hashlib.sha1(key + MAGIC, usedforsecurity=False).digest()).decode()}
+    told = {
+        "upgrade": "websocket",
+        "connection": "upgrade",
+        "sec-websocket-accept": base64.b64encode(hashlib.sha1(key + MAGIC, usedforsecurity=False).digest()).decode(),
+    }
     if handler.headers.get("sec-websocket-protocol"):
         told["sec-websocket-protocol"] = handler.headers["sec-websocket-protocol"].split(",")[0].strip()
     for name, value in told.items():
         handler.send_header(name, value)
     handler.end_headers()
     talk, sock = Connection(ConnectionType.SERVER), handler.connection
-    sock.sendall(talk.send(ws.TextMessage(json.dumps({"host": handler.headers["host"], "origin": handler.headers["origin"]}))))
+    sock.sendall(
+        talk.send(ws.TextMessage(json.dumps({"host": handler.headers["host"], "origin": handler.headers["origin"]})))
+    )
     while data := sock.recv(65536):
         talk.receive_data(data)
         for event in talk.events():
@@ -289,8 +348,11 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
                 stack.callback(origin.close)
                 serve(origin, key, name)
                 view = "origin" if key == "home" else "suffix"
-                text = f'id: {name.replace(".", "-")}\nname: {name}\ndomains: [{name}]\nrewrite: {{view: {view}}}\n'
-                proxy.write(f"apps/{name.replace('.', '-')}.yaml", text + f'upstream: {{connect: "127.0.0.1:{origin.port}", ca: {origin.ca}}}\n')
+                text = f"id: {name.replace('.', '-')}\nname: {name}\ndomains: [{name}]\nrewrite: {{view: {view}}}\n"
+                proxy.write(
+                    f"apps/{name.replace('.', '-')}.yaml",
+                    text + f'upstream: {{connect: "127.0.0.1:{origin.port}", ca: {origin.ca}}}\n',
+                )
         proxy.start()
         sessions = {name: proxy.session(host=f"{name}.{SUFFIX}").partition("=") for name in origins}
         rules = [f"MAP {name} 127.0.0.1:{origin.port}" for name, origin in origins.items()]
@@ -330,7 +392,9 @@ def outcome(scene: Scene, way: str, host: str, case: Case) -> Any:
     try:
         page.goto(f"{scene.base(host, through=way == 'through')}/case/{case.name}")
         timed = "Promise.race([window.result, new Promise((_, fail) => setTimeout(() => fail(new Error('no outcome')), 6000))])"
-        return page.evaluate(f"async () => {{ try {{ return {{ok: await {timed}}}; }} catch (error) {{ return {{failed: String(error)}}; }} }}")
+        return page.evaluate(
+            f"async () => {{ try {{ return {{ok: await {timed}}}; }} catch (error) {{ return {{failed: String(error)}}; }} }}"
+        )
     finally:
         scene.messages = said
         page.close()

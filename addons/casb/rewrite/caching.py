@@ -34,7 +34,15 @@ _SHARED = frozenset((b"cdn-cache-control", b"surrogate-control", b"cloudflare-cd
 
 def version_of(hosts: HostMap, *more: str) -> str:
     """Eight hex digits that change with the map and with whatever else (settings, the program) goes into rewriting."""
-    parts = (hosts.suffix, str(hosts.port), *sorted(hosts.exact), "*", *sorted(hosts.parents), "http", *sorted(hosts.plain))
+    parts = (
+        hosts.suffix,
+        str(hosts.port),
+        *sorted(hosts.exact),
+        "*",
+        *sorted(hosts.parents),
+        "http",
+        *sorted(hosts.plain),
+    )
     digest = hashlib.sha256("\n".join((*parts, "", *more)).encode())
     return digest.hexdigest()[:8]
 
@@ -122,9 +130,7 @@ def private(fields: list[Field]) -> list[Field]:
     names = {each.partition(b"=")[0].lower() for each in directives}
     if names & {b"private", b"no-store"} and not names & {b"public", b"s-maxage"}:
         return fields
-    kept = [
-        each for each in directives if each.partition(b"=")[0].lower() not in (b"public", b"s-maxage", b"private")
-    ]
+    kept = [each for each in directives if each.partition(b"=")[0].lower() not in (b"public", b"s-maxage", b"private")]
     out = [field for field in fields if field[0].lower() != b"cache-control" and field[0].lower() not in _SHARED]
     out.append((b"Cache-Control", b", ".join([b"private", *kept])))
     return out

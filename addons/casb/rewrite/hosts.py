@@ -288,9 +288,9 @@ class HostMap:
         """Is this canonical host, on this canonical port, one of ours?"""
         return self._names.has(host, "" if port in _DEFAULT_PORTS else port)
 
-    def wild(self, parent: str) -> bool:
-        """Are all names below `parent` (canonical) ours?"""
-        return self._names.has(f"_.{parent}", "")
+    def wild(self, parent: str, port: str = "") -> bool:
+        """Are all names below `parent` (canonical), on this canonical port, ours?"""
+        return self._names.has(f"*.{parent}", port)
 
     def any_below(self, parent: str) -> bool:
         """Is any name of ours below `parent` (canonical)?"""
@@ -306,10 +306,10 @@ class HostMap:
                     found.append(kind + host)
         return sorted(found)
 
-    def ports(self, host: str) -> list[str]:
-        """The ports of their own (beside the default ones) on which this canonical host is ours."""
-        own = {split_port(name)[1] for name in self._names.exact | self._names.parents} - {""}
-        return sorted(port for port in own if self.knows(host, port))
+    @property
+    def all_ports(self) -> list[str]:
+        """Every port of its own that some name has."""
+        return sorted({split_port(name)[1] for name in self._names.exact | self._names.parents} - {""})
 
     def suffix_host(self, host: str, port: str = "") -> str | None:
         """The suffix form without the public port, or None when the host is none of ours. Takes any spelling."""

@@ -27,7 +27,9 @@ _HOLD = _LEFT + 2 * _RUN + _RIGHT + 256
 _SLASH = rb"(?:\\{0,8}/|\\{1,8}(?:u002[fF]|x2[fF])|&(?:#47|#[xX]2[fF]|sol);)"
 _COLON = rb"(?::|\\{1,8}(?:u003[aA]|x3[aA])|&(?:#58|#[xX]3[aA]|colon);)"
 _BEFORE = re.compile(
-    rb"(?:(?:(?<![A-Za-z0-9+.\-])|(?<=\\u00[0-9a-fA-F]{2})|(?<=\\[nrt]))(?P<scheme>[hH][tT][tT][pP][sS]?|[wW][sS][sS]?)(?P<colon>" + _COLON + rb")"
+    rb"(?:(?:(?<![A-Za-z0-9+.\-])|(?<=\\u00[0-9a-fA-F]{2})|(?<=\\[nrt]))(?P<scheme>[hH][tT][tT][pP][sS]?|[wW][sS][sS]?)(?P<colon>"
+    + _COLON
+    + rb")"
     rb"|(?:^|[\"'`\s(=,\[>;{|]))" + _SLASH + _SLASH + rb"\Z"
 )
 _SLASH_ENDS = frozenset((b"/", b"f", b"F", b";"))

@@ -19,7 +19,9 @@ from casb.rewrite.script import ScriptRewriter
 _MAX_TOKEN = 8 * 1024 * 1024
 _TAG = re.compile(rb"<(/?)([^\t\n\r />!?][^\t\n\r />]*+)(?:[^\"'>]*+(?:\"[^\"]*+\"|'[^']*+'))*+[^\"'>]*+>")
 _DOCTYPE = re.compile(rb"<!(?:[^\"'\[>]*+(?:\"[^\"]*+\"|'[^']*+'))*+[^\"'\[>]*+(?:\[[^\]]*+\][^>]*+)?>")
-_IDENTIFIERS = re.compile(rb"xmlns(?::|\Z)|(?:.*:)?(?:schemalocation|nonamespaceschemalocation|targetnamespace|namespace)\Z")
+_IDENTIFIERS = re.compile(
+    rb"xmlns(?::|\Z)|(?:.*:)?(?:schemalocation|nonamespaceschemalocation|targetnamespace|namespace)\Z"
+)
 _URLS = URL_ATTRIBUTES | frozenset(
     b"url uri location template base media initialization index sourceurl endpoint address htmlurl xmlurl feed".split()
 )
@@ -138,7 +140,14 @@ class XmlRewriter:
             prefix = name.rpartition(b":")[0]
             space = given.get(b"xmlns:" + prefix if prefix else b"xmlns", b"")
             if space in _PAGES and not closed:
-                return tag + b'<script xmlns="' + _PAGES[0] + b'" ' + guard_address(self._context, self._page).replace(b" crossorigin", b' crossorigin=""') + b"></script>"
+                return (
+                    tag
+                    + b'<script xmlns="'
+                    + _PAGES[0]
+                    + b'" '
+                    + guard_address(self._context, self._page).replace(b" crossorigin", b' crossorigin=""')
+                    + b"></script>"
+                )
         return tag
 
     def _start(self, local: bytes, name: bytes, tag: bytes) -> bytes:
@@ -152,7 +161,9 @@ class XmlRewriter:
                 continue
             value = attribute[group]
             plain = key.rpartition(b":")[2]
-            changed = self._elements.url(value) if plain in _URLS else self._elements.attribute(local, key, value, given)
+            changed = (
+                self._elements.url(value) if plain in _URLS else self._elements.attribute(local, key, value, given)
+            )
             if changed is not value and changed != value:
                 out += (tag[done : attribute.start(group)], changed)
                 done = attribute.end(group)

@@ -54,9 +54,24 @@ def through(
         ("", URL, URL, "unknown, and no page by its first bytes"),
         ("", f"<!doctype html><a href={URL}>", f"<!doctype html>{GUARD}<a href={MAPPED}>", "unknown, and a page"),
         ("x/y", URL, None, "unknown"),
-        ("text/html; charset=iso-2022-jp", f"\x1b$B<!<!\x1b(B<a href={URL}>", f"{GUARD}\x1b$B<!<!\x1b(B<a href={MAPPED}>", "bytes are not what they seem"),
-        ("text/html", f"<meta charset=iso-2022-jp>\x1b$B<!<!\x1b(B<a href={URL}>", f"{GUARD}<meta charset=iso-2022-jp>\x1b$B<!<!\x1b(B<a href={MAPPED}>", "said in the page"),
-        ("text/html; charset=shift_jis", f"\u955c<a href={URL}>", f"{GUARD}\u955c<a href={MAPPED}>", "ASCII where it matters"),
+        (
+            "text/html; charset=iso-2022-jp",
+            f"\x1b$B<!<!\x1b(B<a href={URL}>",
+            f"{GUARD}\x1b$B<!<!\x1b(B<a href={MAPPED}>",
+            "bytes are not what they seem",
+        ),
+        (
+            "text/html",
+            f"<meta charset=iso-2022-jp>\x1b$B<!<!\x1b(B<a href={URL}>",
+            f"{GUARD}<meta charset=iso-2022-jp>\x1b$B<!<!\x1b(B<a href={MAPPED}>",
+            "said in the page",
+        ),
+        (
+            "text/html; charset=shift_jis",
+            f"\u955c<a href={URL}>",
+            f"{GUARD}\u955c<a href={MAPPED}>",
+            "ASCII where it matters",
+        ),
     ],
 )
 def test_by_type(content_type: str, text: str, expected: str | None, why: str) -> None:

@@ -14,7 +14,7 @@ from casb.rewrite.markup import DRAWING, NAMED, ORIGIN, QUIET, TAG, RawText, att
         (b"<p>a < b", b"< b", "not a tag"),
         (b"<p><!-- -->", b"<!-- -->", "a comment"),
         (b"<p><a title='>'>", b"<a title='>'>", "an angle bracket in a value"),
-        (b"<p><a x = \"y\">", b"<a x = \"y\">", "white space around the sign"),
+        (b'<p><a x = "y">', b'<a x = "y">', "white space around the sign"),
         (b'<p><a x=y="z b="c">', b'<a x=y="z b="c">', "a quote inside a value without quotes"),
         (b'<p><a "x">', b'<a "x">', "a quote in a name"),
         (b'<p><a x= y="z w=" q>', b'<a x= y="z w=" q>', "the value is y=..."),
