@@ -22,7 +22,7 @@ _SOCKJS = re.compile(rb"(?:a|m)?\[(?=\")")
 _STOMP = re.compile(rb"[A-Z]{4,12}\r?\n(?:[^\n\x00:]+:[^\n\x00]*\n)*\r?\n", re.ASCII)
 _LENGTH = re.compile(rb"^(content-length:)([0-9]+)(\r?)$", re.MULTILINE)
 _NETSTRING = re.compile(rb"[0-9]{1,9}:")
-_JSON = re.compile(rb"[0-9]{0,6}(?:/[^,\[{]{0,100},)?[0-9]{0,9}[\[{\"]")
+_JSON = re.compile(rb"[am]?[0-9]{0,6}(?:/[^,\[{]{0,100},)?[0-9]{0,9}[\[{\"]")
 
 type _Map = Callable[[bytes], bytes]
 
@@ -89,7 +89,7 @@ def _stomp(data: bytes, mapped: _Map) -> bytes:
         rest = re.compile(rb"\x00?[\r\n]*").match(data, end)
         at = rest.end() if rest else end
         out += (head, body, data[end:at])
-    out.append(data[at:])
+    out.append(mapped(data[at:]))
     return b"".join(out)
 
 
