@@ -167,6 +167,7 @@ class Scene:
     proxy: World
     origins: dict[str, Origin]
     browser: Browser
+    cookies: dict[str, str]
     contexts: dict[str, BrowserContext] = field(default_factory=dict)
     escaped: list[str] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
@@ -367,7 +368,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
             ],
         )  # fmt: skip
         stack.callback(browser.close)
-        made = Scene(proxy=proxy, origins=origins, browser=browser)
+        cookies = {name: "".join(cookie) for name, cookie in sessions.items()}
+        made = Scene(proxy=proxy, origins=origins, browser=browser, cookies=cookies)
         for way in ("direct", "through"):
             made.contexts[way] = browser.new_context(ignore_https_errors=True)
         for name, cookie in sessions.items():
@@ -414,3 +416,39 @@ def test_the_page_sees_the_same(scene: Scene, key: str, case: Case) -> None:
         through = scene.home(through)
     assert through == direct, scene.messages
     assert scene.escaped == []
+
+
+STYLED = "const p = el('div', {textContent: 'x'}); p.style.backgroundImage = `url(https://${SIDE}/dot.svg?out)`; document.body.append(p); return settled(() => performance.getEntriesByType('resource').filter((e) => e.name.endsWith('?out')).map(() => 1))"
+
+
+def test_what_escapes_all_the_same_is_in_the_activity_log_once(scene: Scene) -> None:
+    """A property of a style declaration is no accessor that could be wrapped: the image is asked for, without a session."""
+    host, side = PAIRS["app"]
+    case = Case("escape", STYLED)
+    body = f"<!doctype html><body><script>{HELPERS}\nwindow.result = (async () => {{ {STYLED} }})();</script>"
+    scene.origins[host].page("/case/escape", filled(body, "app").encode(), content_type="text/html")
+    for _ in range(2):
+        assert outcome(scene, "through", host, case) == {"ok": [1]}
+
+    def told() -> list[dict[str, Any]]:
+        return [each for each in scene.proxy.records() if "escape.request" in json.dumps(each["reasons"])]
+
+    record = wait_for(lambda: told() and told()[0], "the report", 5)
+    assert (record["action"], record["reasons"][0]["fact"]) == ("audit", f"it asked for {side}")
+    assert len(told()) == 1
+    assert "?out" not in json.dumps(record)
+    asked = [each for each in scene.origins[side].seen if each.path == "/dot.svg?out"]
+    assert asked
+    assert all("cookie" not in each.headers for each in asked)
+
+
+def test_the_guard_is_small_and_cached_for_good(scene: Scene) -> None:
+    host = PAIRS["app"][0]
+    page = scene.proxy.ask("/case/fetch", host=f"{host}.{SUFFIX}", cookie=scene.cookies[host])
+    found = re.search(r'src="(/\.casb/guard\.js\?v=[^"]+)"', page.text)
+    assert found
+    script = scene.proxy.ask(found[1], host=f"{host}.{SUFFIX}")
+    assert "immutable" in script.headers["cache-control"]
+    assert script.headers["cross-origin-resource-policy"] == "cross-origin"
+    assert len(gzip.compress(script.body)) < 16_000
+    assert "no-cache" in scene.proxy.ask("/.casb/guard.js?v=other", host=f"{host}.{SUFFIX}").headers["cache-control"]

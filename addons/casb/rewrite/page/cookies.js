@@ -1,6 +1,6 @@
 // --- cookies ----------------------------------------------------------------------------------------------------------
 
-const OURS = /^(?:casb_notice|__host-casb_)/i;
+const OURS = /^(?:casb_notice|casb_k\.|__host-casb_)/i;
 const withoutOurs = (text) => {
   if (typeof text !== "string" || !/casb_/i.test(text)) return text;
   return text.split("; ").filter((crumb) => !OURS.test(crumb)).join("; ");

@@ -13,6 +13,7 @@ const SECURE = { "http:": "https:", "https:": "https:", "ws:": "wss:", "wss:": "
 const PLAIN = { "http:": "http:", "https:": "http:", "ws:": "ws:", "wss:": "ws:" };
 const STANDARD = { "https:": "443", "wss:": "443", "http:": "80", "ws:": "80" };
 const ABSOLUTE = /^[\x00-\x20]*(?:[a-z][a-z0-9+.-]*:|[/\\][\t\r\n]*[/\\])/i;
+const SIMPLE = /^(https?:|wss?:)\/\/((?:[a-z0-9-]+\.)*[a-z][a-z0-9-]*)(?::([1-9][0-9]{0,4}))?(?=[/?#]|$)/; // no parser needed
 const OPAQUE = /^[\x00-\x20]*(?:blob|data|javascript|about|mailto|tel):/i;
 
 const listed = (names, above, host, port) => {
@@ -87,7 +88,13 @@ const baseOf = () => (inWindow ? location.protocol + "//x" : "https://x");
 const outward = (input) => {
   if (!config.suffix || input === undefined || input === null) return input;
   const text = typeof input === "string" ? input : String(input);
-  if (!ABSOLUTE.test(/[\t\r\n]/.test(text) ? text.replace(/[\t\r\n]/g, "") : text) || OPAQUE.test(text)) return input;
+  const simple = SIMPLE.exec(text);
+  if (simple) {
+    const port = simple[3] === STANDARD[simple[1]] ? "" : simple[3] ?? "";
+    const authority = suffixHost(simple[2], port);
+    if (authority) return `${SECURE[simple[1]]}//${authority}${text.slice(simple[0].length)}`;
+    if (port || !config.port || !simple[2].endsWith(tail)) return input;
+  } else if (!ABSOLUTE.test(/[\t\r\n]/.test(text) ? text.replace(/[\t\r\n]/g, "") : text) || OPAQUE.test(text)) return input;
   const url = parsed(text, baseOf());
   const secure = url && SECURE[url.protocol];
   if (!secure) return input;
@@ -110,7 +117,7 @@ const toOrigin = (text) => {
   if (typeof text !== "string" || !text.includes(tail)) return text;
   if (text.startsWith("blob:")) return "blob:" + toOrigin(text.slice(5));
   const url = /^(?:https?|wss?):\/\//i.test(text) ? parsed(text) : null;
-  if (!url || (url.port || "443") !== (config.port || "443")) return text;
+  if (!url || (url.port && url.port !== (config.port || "443"))) return text; // our port may be left out
   const origin = originHost(url.hostname);
   if (!origin) return text;
   const scheme = isPlain(origin) ? PLAIN[url.protocol] : SECURE[url.protocol];
