@@ -313,6 +313,7 @@ class Outward:
         identifier = ulid()
         logger.warning("answer refused code=%s activity=%s", error.code, identifier)
         self.runtime.counters["unreadable"] += 1
+        state.failure, state.failure_id = phase, identifier
         title, text = "The application's answer cannot be read", f"It is not what it says it is ({error.code})."
         page = error_page(502, title, text, identifier, facts=state.facts, code="upstream")
         translate.refuse(flow, phase, page)

@@ -13,6 +13,7 @@ Nothing that passes under the suffix may be kept by a cache that several people 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 from email.utils import parsedate_to_datetime
@@ -27,7 +28,7 @@ FRESH_SECONDS = 3600
 _TAG = re.compile(rb'(?:W/)?"[^"]*"')
 _OURS = re.compile(rb'(?:W/)?"(?P<opaque>[^"]*?)\.?casb-(?P<kind>[swm])(?P<version>[0-9a-f]{8})"')
 _WHOLE = frozenset(  # what a browser acts on only as a whole: a part of it is never asked for to be shown
-    "document iframe frame embed object script style worker sharedworker serviceworker manifest xslt json webidentity".split()
+    "document iframe frame embed object script style worker sharedworker serviceworker manifest xslt json".split()
 )
 _SHARED = frozenset((b"cdn-cache-control", b"surrogate-control", b"cloudflare-cdn-cache-control"))
 
@@ -118,14 +119,19 @@ def _fresh_by_date(fields: list[Field]) -> float:
 
 def _date(fields: list[Field], name: bytes) -> float | None:
     value = _value(fields, name)
+    return _seconds(value) if value else None
+
+
+@functools.lru_cache(1024)
+def _seconds(value: bytes) -> float | None:
     try:
-        return parsedate_to_datetime(value.decode("latin-1")).timestamp() if value else None
+        return parsedate_to_datetime(value.decode("latin-1")).timestamp()
     except (ValueError, OverflowError):
         return None
 
 
 def private(fields: list[Field]) -> list[Field]:
-    """The head of any other response under the suffix: for this browser alone, otherwise as the application wants it."""
+    """The head of any other response under the suffix: for this browser alone, otherwise as the application wants."""
     directives = _directives(fields)
     names = {each.partition(b"=")[0].lower() for each in directives}
     if names & {b"private", b"no-store"} and not names & {b"public", b"s-maxage"}:
@@ -171,7 +177,7 @@ def conditions(fields: list[Field], version: str, *, method: str, destination: s
         out.append((name, value))
     if stale and not dated:
         out = [field for field in out if field[0].lower() != b"if-modified-since"]
-    return out
+    return fields if out == fields else out
 
 
 def was_rewritten(if_none_match: bytes, version: str) -> bool:

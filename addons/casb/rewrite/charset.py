@@ -21,21 +21,32 @@ _META = re.compile(rb"<meta\b[^>]{0,512}?\bcharset\s*=\s*[\"']?\s*(?:iso-2022-jp
 _XML_STARTS = {b"<\x00?\x00": "utf-16-le", b"\x00<\x00?": "utf-16-be"}
 
 
+def _as_bytes(error: UnicodeError) -> tuple[bytes, int]:
+    """What a decoder could not read goes back as the bytes that it was."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    codes = (ord(each) for each in error.object[error.start : error.end])
+    return bytes(code & 0xFF if code < 0x100 or 0xDC80 <= code <= 0xDCFF else 0x3F for code in codes), error.end
+
+
+codecs.register_error("casb.as-bytes", _as_bytes)
+
+
 def is_wide(charset: str) -> bool:
     """Is it UTF-16, by any of its labels?"""
     return _WIDE.match(charset) is not None
 
 
 class Transcoded:
-    """A rewriter for UTF-8 around which another charset is undone and redone. What does not decode comes out as it was."""
+    """A rewriter for UTF-8 around which another charset is undone and redone. What does not decode stays."""
 
     __slots__ = ("_decode", "_encode", "_inner", "_read")
 
     def __init__(self, inner: BodyRewriter, codec: str) -> None:
         self._inner = inner
-        errors = "surrogatepass" if codec.startswith("utf-16") else "surrogateescape"
-        self._decode = codecs.getincrementaldecoder(codec)(errors)
-        self._encode = codecs.getincrementalencoder(codec)(errors)
+        wide = codec.startswith("utf-16")
+        self._decode = codecs.getincrementaldecoder(codec)("surrogatepass" if wide else "surrogateescape")
+        self._encode = codecs.getincrementalencoder(codec)("surrogatepass" if wide else "casb.as-bytes")
         self._read = codecs.getincrementaldecoder("utf-8")("surrogatepass")
 
     def feed(self, chunk: bytes) -> bytes:

@@ -11,16 +11,16 @@ _SVG_POINTS = frozenset((b"foreignobject", b"desc", b"title"))
 _MATH_TEXT = frozenset((b"mi", b"mo", b"mn", b"ms", b"mtext"))
 _ENCODINGS = frozenset((b"text/html", b"application/xhtml+xml"))
 _BREAKOUTS = frozenset(
-    b"b big blockquote body br center code dd div dl dt em embed h1 h2 h3 h4 h5 h6 head hr i img li listing menu meta nobr "
-    b"ol p pre ruby s small span strong strike sub sup table tt u ul var".split()
+    b"b big blockquote body br center code dd div dl dt em embed h1 h2 h3 h4 h5 h6 head hr i img li listing menu meta "
+    b"nobr ol p pre ruby s small span strong strike sub sup table tt u ul var".split()
 )
 _VOID = frozenset(
     b"area base basefont bgsound br col embed frame hr img input keygen link meta param source track wbr".split()
 )
 _BLOCKS = frozenset(
     b"address applet article aside blockquote body button caption center dd details dialog dir div dl dt fieldset "
-    b"figcaption figure footer form h1 h2 h3 h4 h5 h6 header hgroup html li listing main marquee menu nav object ol p pre "
-    b"search section select summary table tbody td template tfoot th thead tr ul".split()
+    b"figcaption figure footer form h1 h2 h3 h4 h5 h6 header hgroup html li listing main marquee menu nav object ol p "
+    b"pre search section select summary table tbody td template tfoot th thead tr ul".split()
 )
 _HTML, _INNER_SVG, _INNER_MATH = b"html", b"svg", b"math"
 _MAX_DEPTH = 512  # browsers flatten what is nested deeper

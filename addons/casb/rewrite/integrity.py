@@ -16,10 +16,12 @@ import hashlib
 import re
 from collections.abc import Callable
 
+from ahocorasick_rs import BytesAhoCorasick
+
 from casb.rewrite.scan import BodyRewriter
 
 _NAMED = re.compile(rb"sha(256|384|512)-([A-Za-z0-9+/_-]{43,86})={0,2}(?![A-Za-z0-9+/_-])")
-_WORDS = (b"sha256-", b"sha384-", b"sha512-")
+_WORDS = BytesAhoCorasick([b"sha256-", b"sha384-", b"sha512-"])
 _LONGEST = 100  # of a digest in text, with its name
 _SIZES = {b"256": 32, b"384": 48, b"512": 64}
 HASHES = {32: hashlib.sha256, 48: hashlib.sha384, 64: hashlib.sha512}
@@ -28,7 +30,7 @@ HASHES = {32: hashlib.sha256, 48: hashlib.sha384, 64: hashlib.sha512}
 
 def digests(text: bytes) -> set[bytes]:
     """The raw digests that a text names."""
-    if not any(word in text for word in _WORDS):
+    if not _WORDS.find_matches_as_indexes(text):
         return set()
     found = set()
     for named in _NAMED.finditer(text):

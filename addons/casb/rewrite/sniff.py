@@ -1,4 +1,4 @@
-"""Bodies without a type, as browsers take them: HTML by its first bytes, else not ours to touch (MIME Sniffing, 7.1)."""
+"""Bodies without a type, as browsers take them: HTML by its first bytes, else not ours (MIME Sniffing, section 7.1)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from casb.rewrite.scan import BodyRewriter
 _HEAD = 1445
 """As many bytes as browsers look at."""
 _SIGNATURE = re.compile(
-    rb"(?:\xef\xbb\xbf)?[\t\n\f\r ]*(?:<(?:!doctype html|html|head|script|iframe|h1|div|font|table|a|style|title|b|body|br|p)"
-    rb"[ >]|<!--)",
+    rb"(?:\xef\xbb\xbf)?[\t\n\f\r ]*"
+    rb"(?:<(?:!doctype html|html|head|script|iframe|h1|div|font|table|a|style|title|b|body|br|p)[ >]|<!--)",
     re.IGNORECASE,
 )
 _LONGEST = 16

@@ -20,7 +20,8 @@ _MAX_TOKEN = 8 * 1024 * 1024
 _TAG = re.compile(rb"<(/?)([^\t\n\r />!?][^\t\n\r />]*+)(?:[^\"'>]*+(?:\"[^\"]*+\"|'[^']*+'))*+[^\"'>]*+>")
 _DOCTYPE = re.compile(rb"<!(?:[^\"'\[>]*+(?:\"[^\"]*+\"|'[^']*+'))*+[^\"'\[>]*+(?:\[[^\]]*+\][^>]*+)?>")
 _IDENTIFIERS = re.compile(
-    rb"xmlns(?::|\Z)|(?:.*:)?(?:schemalocation|nonamespaceschemalocation|targetnamespace|namespace)\Z"
+    rb"xmlns(?::|\Z)"
+    rb"|(?:.*:)?(?:schemalocation|nonamespaceschemalocation|targetnamespace|namespace)\Z"
 )
 _URLS = URL_ATTRIBUTES | frozenset(
     b"url uri location template base media initialization index sourceurl endpoint address htmlurl xmlurl feed".split()
@@ -40,7 +41,7 @@ def is_signed(document: bytes) -> bool:
 
 
 class XmlRewriter:
-    """A `BodyRewriter` for XML in any ASCII-compatible charset. `guard` puts the guard into a document that is a page."""
+    """A `BodyRewriter` for XML in any ASCII-compatible charset. `guard`: a page gets the guard."""
 
     __slots__ = ("_context", "_elements", "_guard", "_held", "_hosts", "_in", "_off", "_page")
 
