@@ -1,4 +1,4 @@
-# ruff: noqa: E501  # a table reads best with one row per case
+# a table reads best with one row per case
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -12,7 +12,7 @@ from mitmproxy import options
 from mitmproxy.addons import proxyserver
 from mitmproxy.master import Master
 
-from casb.proxy import levers, messages, stream
+from casb.proxy import heads, levers, messages, stream
 from casb.proxy.control import Control
 from casb.proxy.endpoints import Endpoints
 from casb.proxy.gateway import Gateway
@@ -68,6 +68,7 @@ def build(runtime: Runtime) -> Master:
     levers.share_port()
     stream.install()
     messages.install()
+    heads.install(lambda: runtime.snapshot.settings.limits.head)
     listeners = runtime.snapshot.settings.listeners
     modes = [f"reverse:http://casb.invalid:1@{_listen(listeners.reverse)}"]
     if listeners.forward:

@@ -97,6 +97,8 @@ def context_of(state: State) -> RewriteContext:
         crossing=related.crossing,
         client=state.ip,
         forwarded=route.app.upstream.forwarded if route.app else "none",
+        user=state.session.user.id if state.session else "",
+        seal=state.seal,
         guard_digest=guard.digest,
         worker_guard=guard.for_worker,
         host=host,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from casb.model.app import View
 from casb.rewrite.hosts import HostMap
+from casb.rewrite.shared import Seal
 
 GUARD_PATH = "/.casb/guard.js"
 RESERVED_PATH = "/.casb/"
@@ -22,9 +23,10 @@ class RewriteContext:
     `trusted_policy` the name of the Trusted Types policy that the guard makes for itself ("": it makes none).
 
     `method`, `path` (without the query) and `cookies` (the `Cookie` value) are the request's own, `client` is the
-    browser's address. `relation` is what `Sec-Fetch-Site` would have said at the origin, `crossing` that the browser takes
-    the request for same-site and it is not (`sites.relation`). `forwarded` is how the application is told of the browser:
-    `none`, `x-forwarded` or `forwarded`.
+    browser's address. `relation` is what `Sec-Fetch-Site` would have said at the origin, `crossing` that the browser
+    takes the request for same-site and it is not (`sites.relation`). `forwarded` is how
+    the application is told of the browser: `none`, `x-forwarded` or `forwarded`. `user` is the person's id and `seal`
+    the deployment's key ring, for cookies that flattened hosts share.
     """
 
     hosts: HostMap
@@ -43,6 +45,8 @@ class RewriteContext:
     crossing: bool = False
     client: str = ""
     forwarded: str = "none"
+    user: str = ""
+    seal: Seal | None = field(default=None, repr=False, compare=False)
 
     @property
     def page_host(self) -> str:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from casb.rewrite.context import RewriteContext
 from casb.rewrite.hosts import canonical, split_port
+from casb.rewrite.shared import PREFIX, opened, sealed
 from casb.rewrite.sites import is_public_suffix
 
 OUR_PREFIX = b"__host-casb_"
@@ -25,7 +26,7 @@ SHARED_MARK = b"casb_k."
 """The same for a `Strict` cookie with a `Domain`, whose other hosts must know as well. Others could set it; it only
 ever keeps a cookie back."""
 
-_OURS = (OUR_PREFIX, SHARED_MARK)
+_OURS = (OUR_PREFIX, SHARED_MARK, PREFIX)
 _CRUMB = re.compile(rb";[ \t]*")
 _WHITE = b" \t"
 _LIVES = frozenset({b"max-age", b"expires", b"partitioned"})
@@ -80,15 +81,10 @@ def set_cookie(value: bytes, context: RewriteContext) -> bytes | None:
         return value
     if cookie.name.lower().startswith(b"__host-"):
         return None  # with a Domain, browsers refuse it
-    host = canonical(domain.decode("utf-8", "replace").removeprefix("."))
-    own, port = split_port(context.host)
-    if host is not None:
-        host = _unsuffixed(host, context)
-    if host is None or not (own == host or own.endswith(f".{host}")):
+    host = _domain(cookie, context)
+    if host is None:
         return None  # the browser would have refused it at the real host
-    if is_public_suffix(host) and own != host:
-        return None  # likewise
-    if port or is_public_suffix(host) or context.hosts.flat:
+    if split_port(context.host)[1] or is_public_suffix(host) or context.hosts.flat:
         return b";".join([cookie.pair, *cookie.others])
     if context.hosts.to_suffix(context.host) is None:
         return value
@@ -109,6 +105,34 @@ def mark(value: bytes, mapped: bytes, context: RewriteContext) -> bytes | None:
     if kind == b"s" and domain:
         return SHARED_MARK + cookie.name + b"=s; Path=/; Secure; HttpOnly; Domain=" + domain + lives
     return MARK + cookie.name + b"=" + kind + b"; Path=/; Secure; HttpOnly; SameSite=None" + lives
+
+
+def share(value: bytes, context: RewriteContext) -> bytes | None:
+    """The sealed copy of a cookie with a `Domain`, for the other hosts of its domain; None when there need be none."""
+    cookie = _Cookie.of(value)
+    host = _domain(cookie, context) if cookie.attributes.get(b"domain") else None
+    if not context.hosts.flat or context.seal is None or host is None or is_public_suffix(host) or not cookie.name:
+        return None
+    content = cookie.pair.partition(b"=")[2].strip(_WHITE)
+    kind = cookie.same_site[:1]
+    pair = sealed(cookie.name, content, host, kind, context.user, context.seal)
+    rest = [each for each in cookie.others if each.partition(b"=")[0].strip(_WHITE).lower() not in _SET_ANYWAY]
+    ending = b"; Secure; HttpOnly; Domain=" + context.hosts.suffix.encode()
+    return pair and b";".join([pair, *rest]) + ending
+
+
+_SET_ANYWAY = frozenset({b"secure", b"httponly"})
+
+
+def _domain(cookie: _Cookie, context: RewriteContext) -> str | None:
+    """The domain at the origins that a cookie is for, or None when browsers would refuse it from there."""
+    given = cookie.attributes[b"domain"].decode("utf-8", "replace").removeprefix(".")
+    host, own = canonical(given), split_port(context.host)[0]
+    if host is not None:
+        host = _unsuffixed(host, context)
+    if host is None or not (own == host or own.endswith(f".{host}")):
+        return None
+    return None if is_public_suffix(host) and own != host else host
 
 
 def _top_level(context: RewriteContext) -> bool:
@@ -135,9 +159,16 @@ def cookie(value: bytes, context: RewriteContext | None = None) -> bytes:
         for name, equals, content, crumb in crumbs
         if not (is_ours(name, content) if equals else is_ours(b"", crumb))
     ]
+    shared = {}
+    if context is not None and context.hosts.flat and context.seal is not None:
+        shared = opened((each[-1] for each in crumbs), split_port(context.host)[0], context.user, context.seal)
+        kept = [each for each in kept if each[0] not in shared]
+        kept += [(name, name + b"=" + found.value) for name, found in shared.items()]
     if context is not None and crossing:
         none = {_marked(crumb, MARK) for *_, crumb in crumbs if crumb.endswith(b"=n")}
+        none |= {name for name, found in shared.items() if found.same_site == b"n"}
         strict = {_marked(crumb, each) for *_, crumb in crumbs if crumb.endswith(b"=s") for each in (MARK, SHARED_MARK)}
+        strict |= {name for name, found in shared.items() if found.same_site == b"s"}
         visit = _top_level(context) and context.method in ("GET", "HEAD")
         kept = [each for each in kept if each[0] not in strict and (visit or each[0] in none)]
     return b"; ".join(crumb for _, crumb in kept)

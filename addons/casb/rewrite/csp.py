@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from casb.rewrite.context import GUARD_PATH, RESERVED_PATH, PagePolicy, RewriteContext
-from casb.rewrite.hosts import HostMap, canonical, canonical_port
+from casb.rewrite.hosts import HostMap, canonical, canonical_port, split_port
 from casb.spelling import fits, spell
 
 _SOURCE = re.compile(
@@ -19,13 +19,15 @@ _SOURCE = re.compile(
     r"(?::(?P<port>[0-9]{1,5}|\*))?(?P<path>/.*)?\Z",
     re.IGNORECASE,
 )
-_EVERYWHERE = re.compile(r"(?:(?P<scheme>https?|wss?)://)?\*:(?P<port>80|443)\Z", re.IGNORECASE)
+_EVERY = re.compile(
+    r"(?:(?P<scheme>https?|wss?)://\*(?::(?P<port>[0-9]{1,5}|\*))?|\*:(?P<ports>[0-9]{1,5}|\*))\Z", re.I
+)
 _NONCE = re.compile(r"'nonce-([A-Za-z0-9+/_\-]+={0,2})'", re.IGNORECASE)
 _HASH = re.compile(r"'sha(?:256|384|512)-", re.IGNORECASE)
 _SPACE = re.compile(r"[\t\n\f\r ]+")
 _LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")  # other letters mean nothing here
 _SAFE = {"http": "https", "https": "https", "ws": "wss", "wss": "wss"}
-_DEFAULTS = frozenset({"", "80", "443"})
+_PORTS = {"http": "80", "ws": "80", "https": "443", "wss": "443"}
 _SOURCES = frozenset(
     "default-src script-src script-src-elem script-src-attr style-src style-src-elem style-src-attr img-src font-src "
     "connect-src media-src object-src child-src frame-src worker-src manifest-src prefetch-src fenced-frame-src "
@@ -54,39 +56,74 @@ def serialise(directives: list[Directive]) -> str:
     return "; ".join(" ".join([name, *values]) for name, values in directives)
 
 
-def map_source(hosts: HostMap, source: str) -> list[str]:
+def map_source(hosts: HostMap, source: str, *, plain: bool = False) -> list[str]:
     """One source expression as the sources that mean the same under the suffix.
 
-    A source stays where it still stands for hosts that are not ours. Flattened names below a wildcard are listed, for
-    a wildcard over the suffix would admit every app; of those that are not listed one by one none is admitted.
+    A source stays where it still stands for hosts that are not ours, unless every application under the suffix would
+    come in with it: a wildcard over a parent of the suffix itself, or over all hosts of just our public port. Flattened
+    names below a wildcard are listed for the same reason; of those that are not listed one by one none is admitted.
+    `plain`: the page's application believes itself on http, which is the scheme of a source that names none.
     """
+    if every := _EVERY.match(source):
+        return _everywhere(hosts, source, every, plain=plain)
     found = _SOURCE.match(source)
-    if found is None:
-        return _everywhere(hosts, source)
+    if found is None or not hosts.maps_anything:
+        return [source]
     scheme = (found["scheme"] or "").lower()
+    host, port = canonical(found["host"]), _port(found["port"], scheme, plain=plain)
+    if host is None or port is None:
+        return [source]
     head = f"{_SAFE[scheme]}://" if scheme else ""
     tail = f"{hosts.port_tail}{found['path'] or ''}"
-    host = canonical(found["host"])
-    if host is None or not hosts.maps_anything:
-        return [source]
-    any_port = found["port"] == "*"
-    port = "" if any_port else canonical_port(found["port"] or "")
-    if port is None:
-        return [source]
-    ports = ["", *hosts.all_ports] if any_port else ["" if port in _DEFAULTS else port]
+    ports = ["", *hosts.all_ports] if port == "*" else [port]
     names = _below if found["wild"] else _exactly
     mapped = [f"{head}{name}.{hosts.suffix}{tail}" for each in ports for name in names(hosts, host, each)]
-    gone = not any_port and (hosts.wild(host, ports[0]) if found["wild"] else bool(mapped))
+    if found["wild"]:
+        gone = _spans(hosts, host, port) or (port != "*" and hosts.wild(host, port))
+    else:
+        gone = port != "*" and bool(mapped)
     return list(dict.fromkeys(mapped if gone else [source, *mapped]))
 
 
-def _everywhere(hosts: HostMap, source: str) -> list[str]:
-    """`https://*:443`: every host on the default port, which for ours is another port."""
-    found = _EVERYWHERE.match(source)
-    if found is None or not hosts.port_tail or not hosts.maps_anything or hosts.all_ports:
+def _everywhere(hosts: HostMap, source: str, every: re.Match[str], *, plain: bool) -> list[str]:
+    """`https://*`, `*:8443`: every host on one port, or on any. Ours are all on the public port.
+
+    On the default port the names of ours that have a port of their own come in as well: no source can leave them out.
+    """
+    scheme = (every["scheme"] or "").lower()
+    port = _port(every["port"] or every["ports"], scheme, plain=plain)
+    if port is None or port == "*" or not hosts.maps_anything:
         return [source]
-    head = f"{_SAFE[found['scheme'].lower()]}://" if found["scheme"] else ""
-    return [source, f"{head}*.{hosts.suffix}{hosts.port_tail}"]
+    head = f"{_SAFE[scheme]}://" if scheme else ""
+    if not port:
+        return [source, f"{head}*.{hosts.suffix}{hosts.port_tail}"] if hosts.port_tail else [source]
+    listed = [f"{head}{name}.{hosts.suffix}{hosts.port_tail}" for name in _with_port(hosts, port)]
+    return listed if port == hosts.port_tail.removeprefix(":") else [source, *listed]
+
+
+def _with_port(hosts: HostMap, port: str) -> list[str]:
+    if port not in hosts.all_ports:
+        return []
+    exact = [split_port(name) for name in hosts.exact]
+    parents = [split_port(name) for name in hosts.parents] if not hosts.flat else []
+    names = [spell(host, own, flat=hosts.flat) for host, own in exact if own == port]
+    return sorted([*names, *(f"*.{spell(host, own)}" for host, own in parents if own == port)])
+
+
+def _port(text: str | None, scheme: str, *, plain: bool) -> str | None:
+    """A source's port: "" for its scheme's own, `*` for any; None when it is none, or another scheme's own."""
+    if text is None or text == "*":
+        return text or ""
+    port = canonical_port(text)
+    if port not in _PORTS.values():
+        return port
+    return "" if port == _PORTS[scheme or ("http" if plain else "https")] else None
+
+
+def _spans(hosts: HostMap, parent: str, port: str) -> bool:
+    """Would a wildcard, left as it is, match every host under the suffix?"""
+    over = hosts.suffix == parent or hosts.suffix.endswith(f".{parent}")
+    return over and port in ("*", hosts.port_tail.removeprefix(":"))
 
 
 def _exactly(hosts: HostMap, host: str, port: str) -> list[str]:
@@ -172,13 +209,13 @@ def to_suffix(header: str, context: RewriteContext, *, nonce: str = "", enforced
     A report-only policy (`enforced` False) is opened for the guard as well, for it would report what nobody at the
     application wrote; not by a hash, though, for our tag carries its `integrity` for enforced policies alone.
     """
-    mapped = []
+    mapped, plain = [], context.hosts.is_plain(context.host)
     for directives in policies(header):
         for name, values in directives:
             if name == "report-uri":
                 values[:] = [context.hosts.url_to_suffix(value) for value in values]
             elif name in _SOURCES:
-                values[:] = [each for value in values for each in map_source(context.hosts, value)]
+                values[:] = [each for value in values for each in map_source(context.hosts, value, plain=plain)]
         if context.inject_guard:
             _let_guard_in(directives, context, nonce, context.guard_digest if enforced else "")
         mapped.append(serialise(directives))

@@ -3,8 +3,8 @@
 Fields are mitmproxy's raw pairs, in order, repeated names apart; a list in which nothing changed is returned itself.
 Sources: RFC 9110, RFC 6797, RFC 8288, CSP Level 3, Fetch; which headers: reference/session-control.md S4, S5, 1.13.
 
-Kept as they are on purpose, each for a reason in `KEPT`. What `policies/README.md` shows as a table of headers is
-compared with these tables by a test.
+Kept as they are on purpose, each for a reason in `KEPT`. The tables of `README.md` beside this file are
+compared with these by a test.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from casb.rewrite import csp
 from casb.rewrite.context import PagePolicy, RewriteContext
-from casb.rewrite.cookies import cookie, mark, set_cookie
+from casb.rewrite.cookies import cookie, mark, set_cookie, share
 from casb.rewrite.hosts import split_port
 from casb.rewrite.scan import names_to_origin, once, urls_to_suffix
 
@@ -72,8 +72,8 @@ def _cookie_out(value: bytes, context: RewriteContext, page: PagePolicy) -> Valu
     mapped = set_cookie(value, context)
     if mapped is None:
         return None
-    beside = mark(value, mapped, context)
-    return mapped if beside is None else [(b"Set-Cookie", mapped), (b"Set-Cookie", beside)]
+    beside = [each for each in (mark(value, mapped, context), share(value, context)) if each is not None]
+    return [(b"Set-Cookie", each) for each in (mapped, *beside)] if beside else mapped
 
 
 def _permissions_out(value: bytes, context: RewriteContext, page: PagePolicy) -> Value:
@@ -110,7 +110,7 @@ def _resource_out(value: bytes, context: RewriteContext, page: PagePolicy) -> Va
 
 
 def _clear_out(value: bytes, context: RewriteContext, page: PagePolicy) -> Value:
-    """Browsers clear the cookies of a whole site, which is every application's and ours: these are deleted one by one."""
+    """Browsers clear the cookies of a whole site, every application's and ours: these are deleted one by one."""
     if not context.hosts.suffix or not _CLEARS.search(value):
         return value
     kept = [part for part in (each.strip(b" \t") for each in value.split(b",")) if part not in (b'"cookies"', b'"*"')]
@@ -229,7 +229,7 @@ RESPONSE: dict[bytes, Change] = {
 }
 
 KEPT: dict[bytes, str] = {
-    b"strict-transport-security": "all names below a suffix host are ours and https only, `includeSubDomains` stays true",
+    b"strict-transport-security": "all names below a suffix host are ours and https only, so it stays true",
     b"x-frame-options": "`SAMEORIGIN` compares whole origins, which stay apart",
     b"cross-origin-opener-policy": "compares whole origins, which stay apart",
     b"cross-origin-embedder-policy": "asks others for CORP or CORS, which are mapped",

@@ -237,6 +237,8 @@ class HostMap:
     _port_tail: str = field(init=False, compare=False, repr=False)
     _memo: dict[tuple[str, str], str | None] = field(init=False, compare=False, repr=False)  # pages repeat themselves
     _back_memo: dict[str, str | None] = field(init=False, compare=False, repr=False)
+    _below_memo: dict[tuple[str, str], list[str]] = field(init=False, compare=False, repr=False)
+    _ports: list[str] = field(init=False, compare=False, repr=False)
     _origin_memo: dict[bytes, bytes | None] = field(init=False, compare=False, repr=False)
     _ancestors: frozenset[str] = field(init=False, compare=False, repr=False)
 
@@ -257,6 +259,8 @@ class HostMap:
             "_plain": _read(listed_plain, suffix, flat=self.flat),
             "_memo": {},
             "_back_memo": {},
+            "_below_memo": {},
+            "_ports": sorted({split_port(name)[1] for name in names.exact | names.parents} - {""}),
             "_origin_memo": {},
             "_ancestors": frozenset(_ancestors(names)),
             "_tail": f".{suffix}",
@@ -298,18 +302,25 @@ class HostMap:
 
     def below(self, parent: str, port: str = "") -> list[str]:
         """The listed names below `parent` (canonical), wildcards as `*.name`, that have this canonical port."""
+        try:
+            return self._below_memo[parent, port]
+        except KeyError:
+            pass
         tail, found = f".{parent}", []
         for kind, names in (("", self._names.exact), ("*.", self._names.parents)):
             for name in names:
                 host, own = split_port(name)
                 if own == port and (host.endswith(tail) or (kind and host == parent)):
                     found.append(kind + host)
-        return sorted(found)
+        found.sort()
+        if len(self._below_memo) < _MEMO:
+            self._below_memo[parent, port] = found
+        return found
 
     @property
     def all_ports(self) -> list[str]:
         """Every port of its own that some name has."""
-        return sorted({split_port(name)[1] for name in self._names.exact | self._names.parents} - {""})
+        return self._ports
 
     def suffix_host(self, host: str, port: str = "") -> str | None:
         """The suffix form without the public port, or None when the host is none of ours. Takes any spelling."""

@@ -22,6 +22,9 @@ REACH = "https://app.example.casb.test:8443/.casb/"
         ("wss://app.example", ["wss://app.example.casb.test:8443"], "sockets"),
         ("https://app.example/js/", ["https://app.example.casb.test:8443/js/"], "the path stays"),
         ("app.example:443", ["app.example.casb.test:8443"], "the default port"),
+        ("http://app.example:80", ["https://app.example.casb.test:8443"], "the default port"),
+        ("app.example:80", ["app.example:80"], "https on port 80, which is another place"),
+        ("http://app.example:443", ["http://app.example:443"], "http on port 443, which is another place"),
         ("app.example:8444", ["app.example--p8444.casb.test:8443"], "a port of its own"),
         ("app.example:8445", ["app.example:8445"], "a port that is not listed"),
         (
@@ -29,7 +32,13 @@ REACH = "https://app.example.casb.test:8443/.casb/"
             ["app.example:*", "app.example.casb.test:8443", "app.example--p8444.casb.test:8443"],
             "any port: those of ours, and the ports that are not",
         ),
-        ("https://*:443", ["https://*:443"], "any host: ports of their own lie under the suffix as well"),
+        ("https://*:443", ["https://*:443", "https://*.casb.test:8443"], "any host: ours are on our port"),
+        ("https://*", ["https://*", "https://*.casb.test:8443"], "any host on the default port: ours are on our port"),
+        ("*:8443", [], "any host on just our port: every application would come in"),
+        ("*:8444", ["*:8444", "app.example--p8444.casb.test:8443"], "any host on a port of its own"),
+        ("*.test:8443", [], "a parent of the suffix: every application would come in"),
+        ("*.casb.test:*", [], "the suffix itself: every application would come in"),
+        ("*.test", ["*.test"], "a parent of the suffix, on another port than ours"),
         ("*.example:8444", ["*.example:8444", "app.example--p8444.casb.test:8443"], "a port of its own, by name"),
         ("https://[2001:db8::5]", ["https://[2001:db8::5]"], "an address that is not listed"),
         ("bücher.example", ["bücher.example"], "no source: browsers want A-labels"),
@@ -118,6 +127,11 @@ def test_report_only_reports_nothing_of_ours() -> None:
 def test_flattened(source: str, expected: list[str], why: str) -> None:
     names = ["app.example", "app.example:8444", "one.many.example", "two.many.example", "*.wild.example"]
     assert csp.map_source(HostMap("casb.test", 443, names, flat=True), source) == expected, why
+
+
+def test_a_source_without_a_scheme_has_the_pages() -> None:
+    assert csp.map_source(HOSTS, "app.example:80", plain=True) == ["app.example.casb.test:8443"]
+    assert csp.map_source(HOSTS, "*:80") == ["*:80"]
 
 
 def test_any_host_on_the_default_port_is_ours_too() -> None:

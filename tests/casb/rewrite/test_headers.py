@@ -4,11 +4,16 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from importlib.resources import files
 
 import pytest
 
 from casb.rewrite.context import PagePolicy, RewriteContext
 from casb.rewrite.headers import (
+    KEPT,
+    REQUEST,
+    RESPONSE,
     page_policy_of,
     request_headers,
     response_headers,
@@ -199,3 +204,12 @@ def test_the_site_of_a_request_is_told_truly() -> None:
 )
 def test_target_to_origin(target: bytes, expected: bytes) -> None:
     assert target_to_origin(target, APP) == expected
+
+
+def test_the_readable_tables_are_complete() -> None:
+    text = (files("casb.rewrite") / "README.md").read_text("utf-8")
+    for title, table in (("## To the browser", {*RESPONSE, *KEPT}), ("## To the application", set(REQUEST))):
+        rows = text.partition(title)[2].partition("\n## ")[0]
+        first = [row.split("|")[1] for row in rows.splitlines() if row.startswith("| `")]
+        names = re.findall(r"`([^`]+)`", " ".join(first))
+        assert sorted(name.lower().encode() for name in names) == sorted(table), title

@@ -1,6 +1,6 @@
 """Host names in both forms: tables of spelling, form and reason."""
 
-# ruff: noqa: E501  # a table reads best with one row per case
+# a table reads best with one row per case
 from __future__ import annotations
 
 import dataclasses

@@ -1,6 +1,6 @@
 """Who asks whom, at their origins: one row per kind of request."""
 
-# ruff: noqa: E501  # a table reads best with one row per case
+# a table reads best with one row per case
 from __future__ import annotations
 
 import pytest
