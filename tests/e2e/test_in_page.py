@@ -15,10 +15,9 @@ import hashlib
 import json
 import re
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -44,13 +43,13 @@ const tag = (text) => { const made = document.createElement("div"); made.innerHT
 const asked = (worker) => new Promise((done, fail) => { const port = worker.port ?? worker; port.onmessage = (event) => done(event.data); worker.onerror = (event) => fail(event.message ?? "worker failed"); });
 """
 # What a worker does, whatever kind it is.
-WORK = f"""
+WORK = """
 const turned = (text) => text.split("").reverse().join(""), ME = turned("@EM@"), SIDE = turned("@EDIS@");
-const work = async () => {{
+const work = async () => {
   const own = await (await fetch("https://" + ME + "/echo")).json();
-  const side = await (await fetch(new Request("https://" + SIDE + "/echo", {{credentials: "include"}}))).json();
+  const side = await (await fetch(new Request("https://" + SIDE + "/echo", {credentials: "include"}))).json();
   return [own.host, side.host, new URL(side.url).pathname];
-}};
+};
 """
 
 
@@ -204,7 +203,8 @@ def serve(origin: Origin, key: str, name: str) -> None:
     html, script = "text/html; charset=utf-8", "text/javascript; charset=utf-8"
 
     def text(path: str, body: str, kind: str, **headers: str) -> None:
-        origin.page(path, filled(body, key).encode(), content_type=kind, access_control_allow_origin="*", **headers)
+        given = {"content_type": kind, "access_control_allow_origin": "*", **headers}
+        origin.routes[path] = lambda handler, _body: reply(handler, 200, filled(body, key).encode(), **given)
 
     def echo(handler: BaseHTTPRequestHandler, body: bytes) -> None:
         told = {

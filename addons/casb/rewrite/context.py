@@ -19,8 +19,9 @@ class RewriteContext:
 
     `destination` and `mode` are `Sec-Fetch-Dest` and `Sec-Fetch-Mode` ("" when absent). `inject_guard` is the app's
     setting, and so is `view`; `worker_guard` makes what goes in front of a worker's own script
-    (`guard.worker_prologue`); `guard_digest` the `sha256-…` of the script as served, used only where a page's policy admits nothing else;
-    `trusted_policy` the name of the Trusted Types policy that the guard makes for itself ("": it makes none).
+    (`guard.worker_prologue`); `guard_digest` the `sha256-…` of the script as served: it makes its version, and is its
+    integrity where a page's policy admits nothing else; `trusted_policy` the name of the Trusted Types policy that the
+    guard makes for itself ("": it makes none).
 
     `method`, `path` (without the query) and `cookies` (the `Cookie` value) are the request's own, `client` is the
     browser's address. `relation` is what `Sec-Fetch-Site` would have said at the origin, `crossing` that the browser

@@ -22,7 +22,8 @@ PARTS = (
 )  # fmt: skip
 """Files of `page/` in their order: `boot` gives what all use, `last` puts every part into the realm."""
 
-_COMMENTS = re.compile(r"^[ \t]*(?://[^\n]*|/\*(?:[^*]|\*(?!/))*\*/)?[ \t]*\n|^[ \t]+", re.MULTILINE)  # whole lines, indents
+# Comments that fill whole lines, empty lines, indents: nothing that a line of script begins with.
+_COMMENTS = re.compile(r"^[ \t]*(?://[^\n]*|/\*(?:[^*]|\*(?!/))*\*/)?[ \t]*\n|^[ \t]+", re.MULTILINE)
 
 
 @cache

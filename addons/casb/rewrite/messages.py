@@ -85,7 +85,7 @@ def _stomp(data: bytes, mapped: _Map) -> bytes:
         body = mapped(data[found.end() : end])
         head = mapped(found[0])
         if length:
-            head = _LENGTH.sub(lambda each, size=len(body): b"%b%d%b" % (each[1], size, each[3]), head, count=1)  # type: ignore[misc]
+            head = _LENGTH.sub(b"\\g<1>%d\\g<3>" % len(body), head, count=1)
         rest = re.compile(rb"\x00?[\r\n]*").match(data, end)
         at = rest.end() if rest else end
         out += (head, body, data[end:at])

@@ -308,7 +308,7 @@ class _Edits:
             self._replaced.append(_Edit(owner.end_byte, arguments.start_byte + 1, b","))
 
     def evals(self) -> None:
-        """`eval(x)`: a direct one stays direct, for it sees the scope around it. Also `(0, eval)(x)`, `window.eval(x)`."""
+        """`eval(x)`, which stays direct, for it sees the scope around it; `(0, eval)(x)` and `window.eval(x)`."""
         for node in self._nodes(_EVAL, 4):
             callee: Node = node
             if node.type == "property_identifier" and node.parent and _is_global(node.parent):

@@ -63,7 +63,7 @@ def test_the_origin_view_gets_what_was_sent() -> None:
 
 
 def test_what_people_type_is_stored_under_its_own_name() -> None:
-    said = "do look at https://app.example.casb.test/x and app.example.casb.test".encode()
+    said = b"do look at https://app.example.casb.test/x and app.example.casb.test"
     assert message_to_origin(said, HOSTS) == b"do look at https://app.example/x and app.example"
 
 

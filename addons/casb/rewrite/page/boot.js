@@ -7,6 +7,7 @@
 const KEY = Symbol.for("casb.guard");
 const BASE = "/.casb/";
 const here = globalThis;
+const { URL, Blob, TextDecoder } = here; // pages bring their own
 const inWindow = typeof Window === "function" && here instanceof Window;
 const ownScript = inWindow ? document.currentScript : null;
 const ownNonce = ownScript?.nonce || "";
@@ -15,7 +16,6 @@ if (here[KEY]?.realm === here) return; // a page may come to carry the tag twice
 const ownUrl = ownScript?.src || "";
 const page = config.page || (ownUrl && new URL(ownUrl).origin) || (here.location?.protocol === "https:" ? here.location.origin : "");
 const original = config.view === "origin";
-const { URL, Blob, TextDecoder } = here; // pages bring their own
 const nativeFetch = here.fetch?.bind(here);
 const sourceOf = Function.prototype.toString;
 const { apply, construct, getOwnPropertyDescriptor, defineProperty, getPrototypeOf } = Reflect;
