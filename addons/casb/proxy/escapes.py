@@ -23,6 +23,8 @@ from casb.rewrite.hosts import split_port
 
 KINDS = frozenset({"request", "violation", "navigation", "element"})
 """A request was seen; a policy of the page stopped one; a navigation, or a link about to be followed, was put right."""
+MOST = 100
+"""Records for one app within an hour: below a wildcard there are as many hosts as a page cares to make up."""
 _LONGEST = 4096
 
 
@@ -32,6 +34,7 @@ class Escapes:
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
         self._told: TTLCache[tuple[str, str, str], bool] = TTLCache(10_000, 3600)
+        self._counts: TTLCache[str, int] = TTLCache(10_000, 3600)
 
     def note(self, state: State, session: Session, body: bytes) -> bool:
         """Record a report; False when it is none, or nothing new. Raises `StoreError` when it cannot be written."""
@@ -42,6 +45,9 @@ class Escapes:
         kind, host = found
         if rewriting.hosts_of(state).to_suffix(host) is None or (app.id, kind, host) in self._told:
             return False
+        if (count := self._counts.get(app.id, 0)) >= MOST:
+            return False
+        self._counts[app.id] = count + 1
         self._told[app.id, kind, host] = True
         self.runtime.counters["escapes"] += 1
         agent = state.fields.get(b"user-agent", b"").decode("utf-8", "replace")[:1024]
