@@ -89,7 +89,7 @@ def _read(body: bytes) -> tuple[str, str] | None:
     if not isinstance(told, dict):
         return None
     kind, host = told.get("kind"), told.get("host")
-    if kind not in KINDS or not isinstance(host, str) or not 0 < len(host) <= 300:
+    if not isinstance(kind, str) or not isinstance(host, str) or kind not in KINDS or not 0 < len(host) <= 300:
         return None
     name, port = split_port(host)
     return kind, f"{name.lower()}:{port}" if port else name.lower()
