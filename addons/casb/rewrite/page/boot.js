@@ -13,6 +13,9 @@ const ownScript = inWindow ? document.currentScript : null;
 const ownNonce = ownScript?.nonce || "";
 ownScript?.remove();
 if (here[KEY]?.realm === here) return; // a page may come to carry the tag twice
+// A window that was about:blank, entered by the page that made it, may go on to a page of its own and stays the same
+// window then: what was put into it is still there, and is not put in twice.
+const entered = here[KEY] ?? null;
 const ownUrl = ownScript?.src || "";
 const page = config.page || (ownUrl && new URL(ownUrl).origin) || (here.location?.protocol === "https:" ? here.location.origin : "");
 const original = config.view === "origin";
