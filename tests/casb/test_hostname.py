@@ -1,3 +1,4 @@
+# a table reads best with one row per case
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -42,7 +42,6 @@ def read_app(shape: AppShape, path: Path, settings: Settings | None, notes: Note
         )
     if settings is not None:
         check_provider(shape.provider, settings.providers, (*path, "provider"), notes)
-    suffix = settings.suffix if settings else ""
     listed = [_domain(text, (*path, "domains", at), settings, notes) for at, text in enumerate(shape.domains)]
     names = [each for each in listed if each]
     domains = tuple(dict.fromkeys(domain for domain, _ in names))

@@ -199,7 +199,7 @@ class UpstreamShape:
     hosts: Mapping[str, str] | None = None
     """Single names of the app that are elsewhere, each as in `connect`: `{api.example.com: "10.0.0.7:8443"}`."""
     scheme: Literal["http", "https"] | None = None
-    """What the app takes itself to be on, and says in its own addresses. Default: `http` behind `http://`, else `https`."""
+    """What the app takes itself to be on, and says in its own addresses. Default: `http` when we connect so."""
     forwarded: Literal["none", "x-forwarded", "forwarded"] = "none"
     """Tell the app the browser's address, its own name and scheme: `X-Forwarded-*` or `Forwarded` (RFC 7239)."""
 

@@ -62,7 +62,10 @@ class Rewrite:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class App:
-    """One application. `domains` are lower-case A-labels or addresses; `*.example.com` covers every name below, not itself."""
+    """One application. `domains` are lower-case A-labels or addresses.
+
+    `*.example.com` covers every name below, not itself.
+    """
 
     id: str
     name: str

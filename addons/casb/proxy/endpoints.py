@@ -34,6 +34,7 @@ from casb.model.decision import Action
 from casb.model.identity import Session
 from casb.policy.engine import may_concern
 from casb.proxy import rewriting, translate
+from casb.proxy.escapes import Escapes
 from casb.proxy.ids import ulid
 from casb.proxy.incidents import incident
 from casb.proxy.notices import Notices
@@ -66,8 +67,10 @@ class Endpoints:
         self.runtime = runtime
         self.sessions = sessions
         self.notices = notices
+        self.escapes = Escapes(runtime)
         self.on_app: dict[tuple[str, str], Endpoint] = {
             ("GET", "/.casb/guard.js"): self.guard,
+            ("POST", "/.casb/report"): self.report,
             ("GET", "/.casb/session"): self.session,
             ("GET", "/.casb/sign-in"): self.sign_in,
             ("GET", "/.casb/sign-out"): self.ask_sign_out,
@@ -177,6 +180,14 @@ class Endpoints:
             ("access-control-allow-origin", "*"),
         )
         return Page(status=200, headers=headers, body=guard.script)
+
+    async def report(self, flow: http.HTTPFlow, state: State) -> Page:
+        """The guard saw the app asked for by its real name."""
+        found = await self._session(state)
+        if found is None:
+            return json_page(401, {"casb": "sign-in", "url": f"https://{state.route.authority}/.casb/sign-in"})
+        self.escapes.note(state, found[0], flow.request.raw_content or b"")
+        return Page(status=204, headers=(("cache-control", "no-store"),), body=b"")
 
     async def _session(self, state: State) -> tuple[Session, str] | None:
         value = self.sessions.cookie(state)

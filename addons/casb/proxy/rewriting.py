@@ -40,6 +40,7 @@ from casb.rewrite.headers import (
 )
 from casb.rewrite.hosts import HostMap
 from casb.rewrite.integrity import Unless, Witness
+from casb.rewrite.sites import relation
 
 logger = logging.getLogger(__name__)
 
@@ -85,11 +86,22 @@ def context_of(state: State) -> RewriteContext:
     route, hosts = state.route, hosts_of(state)
     view = route.app.rewrite.view if route.app else View.SUFFIX
     guard = guard_of(hosts, view)
+    host = route.origin_authority or route.host
+    related = relation(state.fields, hosts, host, state.facts.method)
     state.rewriting = RewriteContext(
         hosts=hosts,
+        method=state.facts.method,
+        path=state.facts.path,
+        cookies=state.fields.get(b"cookie", b""),
+        relation=related.told,
+        crossing=related.crossing,
+        client=state.ip,
+        forwarded=route.app.upstream.forwarded if route.app else "none",
+        user=state.session.user.id if state.session else "",
+        seal=state.seal,
         guard_digest=guard.digest,
         worker_guard=guard.for_worker,
-        host=route.origin_authority or route.host,
+        host=host,
         destination=state.fields.get(b"sec-fetch-dest", b"").decode("latin-1"),
         mode=state.fields.get(b"sec-fetch-mode", b"").decode("latin-1"),
         inject_guard=bool(route.app and route.app.rewrite.inject_guard),

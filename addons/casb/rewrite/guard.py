@@ -6,27 +6,31 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
 
 from casb.model.app import View
-from casb.rewrite.context import GUARD_PATH, RewriteContext
-from casb.rewrite.cookies import set_cookie
+from casb.rewrite.context import GUARD_PATH
 from casb.rewrite.hosts import HostMap
 from casb.rewrite.script import is_module
+from casb.rewrite.sites import is_public_suffix
 
 PARTS = (
     "boot", "names", "network", "cookies", "places", "markup", "frames", "report", "notices", "last",
 )  # fmt: skip
 """Files of `page/` in their order: `boot` gives what all use, `last` puts every part into the realm."""
 
+# Comments that fill whole lines, empty lines, indents: nothing that a line of script begins with.
+_COMMENTS = re.compile(r"^[ \t]*(?://[^\n]*|/\*(?:[^*]|\*(?!/))*\*/)?[ \t]*\n|^[ \t]+", re.MULTILINE)
+
 
 @cache
 def _template() -> str:
     folder = files("casb.rewrite").joinpath("page")
     parts = "".join(folder.joinpath(f"{name}.js").read_text("utf-8") for name in PARTS)
-    return f'(function casb(config) {{\n"use strict";\n{parts}}})'
+    return f'(function casb(config) {{\n"use strict";\n{_COMMENTS.sub("", parts)}}})'
 
 
 def guard_script(hosts: HostMap, login: str = "", view: View = View.SUFFIX) -> bytes:
@@ -38,6 +42,7 @@ def guard_script(hosts: HostMap, login: str = "", view: View = View.SUFFIX) -> b
     config = {
         "suffix": hosts.suffix,
         "port": hosts.port_tail.removeprefix(":"),
+        "flat": hosts.flat,
         "login": login,
         "view": view.value,
         "exact": sorted(hosts.exact),
@@ -56,13 +61,7 @@ def _public(hosts: HostMap) -> list[str]:
     for name in hosts.exact | hosts.parents:
         labels = name.partition(":")[0].split(".")
         parents |= {".".join(labels[at:]) for at in range(1, len(labels))}
-    return sorted(each for each in parents if "." in each and _is_public(hosts, each))
-
-
-def _is_public(hosts: HostMap, parent: str) -> bool:
-    context = RewriteContext(hosts=hosts, host=f"_.{parent}")
-    kept = set_cookie(b"c=1; Domain=" + parent.encode(), context)
-    return kept is not None and b"omain" not in kept
+    return sorted(each for each in parents if "." in each and is_public_suffix(each))
 
 
 def guard_digest(script: bytes) -> str:

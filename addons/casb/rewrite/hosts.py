@@ -237,6 +237,8 @@ class HostMap:
     _port_tail: str = field(init=False, compare=False, repr=False)
     _memo: dict[tuple[str, str], str | None] = field(init=False, compare=False, repr=False)  # pages repeat themselves
     _back_memo: dict[str, str | None] = field(init=False, compare=False, repr=False)
+    _below_memo: dict[tuple[str, str], list[str]] = field(init=False, compare=False, repr=False)
+    _ports: list[str] = field(init=False, compare=False, repr=False)
     _origin_memo: dict[bytes, bytes | None] = field(init=False, compare=False, repr=False)
     _ancestors: frozenset[str] = field(init=False, compare=False, repr=False)
 
@@ -257,6 +259,8 @@ class HostMap:
             "_plain": _read(listed_plain, suffix, flat=self.flat),
             "_memo": {},
             "_back_memo": {},
+            "_below_memo": {},
+            "_ports": sorted({split_port(name)[1] for name in names.exact | names.parents} - {""}),
             "_origin_memo": {},
             "_ancestors": frozenset(_ancestors(names)),
             "_tail": f".{suffix}",
@@ -288,9 +292,9 @@ class HostMap:
         """Is this canonical host, on this canonical port, one of ours?"""
         return self._names.has(host, "" if port in _DEFAULT_PORTS else port)
 
-    def wild(self, parent: str) -> bool:
-        """Are all names below `parent` (canonical) ours?"""
-        return self._names.has(f"_.{parent}", "")
+    def wild(self, parent: str, port: str = "") -> bool:
+        """Are all names below `parent` (canonical), on this canonical port, ours?"""
+        return self._names.has(f"*.{parent}", port)
 
     def any_below(self, parent: str) -> bool:
         """Is any name of ours below `parent` (canonical)?"""
@@ -298,18 +302,25 @@ class HostMap:
 
     def below(self, parent: str, port: str = "") -> list[str]:
         """The listed names below `parent` (canonical), wildcards as `*.name`, that have this canonical port."""
+        try:
+            return self._below_memo[parent, port]
+        except KeyError:
+            pass
         tail, found = f".{parent}", []
         for kind, names in (("", self._names.exact), ("*.", self._names.parents)):
             for name in names:
                 host, own = split_port(name)
                 if own == port and (host.endswith(tail) or (kind and host == parent)):
                     found.append(kind + host)
-        return sorted(found)
+        found.sort()
+        if len(self._below_memo) < _MEMO:
+            self._below_memo[parent, port] = found
+        return found
 
-    def ports(self, host: str) -> list[str]:
-        """The ports of their own (beside the default ones) on which this canonical host is ours."""
-        own = {split_port(name)[1] for name in self._names.exact | self._names.parents} - {""}
-        return sorted(port for port in own if self.knows(host, port))
+    @property
+    def all_ports(self) -> list[str]:
+        """Every port of its own that some name has."""
+        return self._ports
 
     def suffix_host(self, host: str, port: str = "") -> str | None:
         """The suffix form without the public port, or None when the host is none of ours. Takes any spelling."""

@@ -37,7 +37,9 @@ _WORTH_KEEPING = 16 * 1024  # shorter scripts are parsed faster than it matters
 
 _COMPUTED_IMPORT = re.compile(rb"import(?<![\w$]import)\s*\((?!\s*(?:[\"'][^\"'\\\n]{0,2000}[\"']\s*[,)]|\)))")
 _LOCATION = re.compile(rb"location(?<![\w$]location)(?![\w$])")
-_OTHERS = re.compile(rb"(?<![\w$.])eval\s*\(|\bimport\b|\bfrom\s*[\"']")
+_EVAL = re.compile(rb"(?<![\w$])eval(?=\s*\)?\s*\()")
+_POST = re.compile(rb"(?<=\.)postMessage(?=\s*\()")
+_OTHERS = re.compile(rb"(?<![\w$])eval\s*\)?\s*\(|\.postMessage\s*\([^)]{1,200},|\bimport\b|\bfrom\s*[\"']")
 _GUARD = b'globalThis[Symbol.for("casb.guard")]'
 _IMPORTED = b"(" + _GUARD + b"?.url??String)("
 _TARGETS = frozenset({"assignment_expression", "augmented_assignment_expression"})
@@ -138,6 +140,7 @@ def _parsed(source: bytes, hosts: HostMap, view: View) -> bytes:
         edits.specifiers(hosts)
         edits.locations()
         edits.evals()
+        edits.posts()
     return _applied(source, edits.found)
 
 
@@ -289,11 +292,33 @@ class _Edits:
             text = b"?" if step.type == "." else b"?."
             self._closes.setdefault(step.start_byte, []).append((-1, text))
 
+    def posts(self) -> None:
+        """`x.postMessage(data, target)`: a window of another origin shows nothing that could be wrapped."""
+        for node in self._nodes(_POST, 11):
+            member = node.parent
+            call = member.parent if member and member.type == "member_expression" else None
+            if member is None or call is None or call.type != "call_expression":
+                continue
+            owner, arguments = member.child_by_field_name("object"), call.child_by_field_name("arguments")
+            if call.child_by_field_name("function") != member or owner is None or arguments is None:
+                continue
+            if len(arguments.named_children) < 2 or owner.type == "super" or _short_circuits(member):
+                continue
+            self.wrap(call, b"casb$.post(", b"")
+            self._replaced.append(_Edit(owner.end_byte, arguments.start_byte + 1, b","))
+
     def evals(self) -> None:
-        """Direct `eval(x)`: it stays direct, for it sees the scope around it."""
-        for node in self._nodes(re.compile(rb"(?<![\w$.])eval(?=\s*\()"), 4):
-            call = node.parent
-            if node.type != "identifier" or call is None or call.type != "call_expression":
+        """`eval(x)`, which stays direct, for it sees the scope around it; `(0, eval)(x)` and `window.eval(x)`."""
+        for node in self._nodes(_EVAL, 4):
+            callee: Node = node
+            if node.type == "property_identifier" and node.parent and _is_global(node.parent):
+                callee = node.parent
+            elif node.type != "identifier":
+                continue
+            while callee.parent and callee.parent.type in ("sequence_expression", "parenthesized_expression"):
+                callee = callee.parent
+            call = callee.parent
+            if call is None or call.type != "call_expression" or call.child_by_field_name("function") != callee:
                 continue
             arguments = call.child_by_field_name("arguments")
             if (
@@ -311,6 +336,11 @@ def _first(arguments: Node | None) -> Node | None:
 def _property(node: Node) -> bytes:
     name = node.child_by_field_name("property") if node.type == "member_expression" else None
     return (name.text or b"") if name else b""
+
+
+def _is_global(node: Node) -> bool:
+    owner = node.child_by_field_name("object") if node.type == "member_expression" else None
+    return owner is not None and owner.text in (b"window", b"self", b"globalThis", b"top", b"parent", b"frames")
 
 
 def _is_target(node: Node) -> bool:

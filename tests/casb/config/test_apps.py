@@ -79,14 +79,15 @@ def test_ports_and_addresses_of_an_app() -> None:
     assert not errors
     assert app.domains == ("a.example", "*.b.example", "2001:db8::1")
     assert app.ports == ("a.example:8444", "*.b.example:9000", "[2001:db8::1]:1")
-    assert app.bare == {"a.example"}
+    assert app.bare == frozenset({"a.example"})
     assert read("domains: [a.example]")[0].bare is None
 
 
 def test_where_the_names_of_an_app_are() -> None:
     app, errors = read(
         "domains: [a.example, 'a.example:8444']\n"
-        "upstream: {hosts: {a.example: 'http://10.0.0.1:80', 'A.example:8444': '10.0.0.1:1'}, scheme: https, forwarded: forwarded}"
+        "upstream: {hosts: {a.example: 'http://10.0.0.1:80', 'A.example:8444': '10.0.0.1:1'}, scheme: https, "
+        "forwarded: forwarded}"
     )
     assert not errors
     assert app.upstream.hosts == {"a.example": "http://10.0.0.1:80", "a.example:8444": "10.0.0.1:1"}

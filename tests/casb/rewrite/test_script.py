@@ -55,7 +55,11 @@ ORIGIN = [
     ("import './m.js'; import x from 'react'", None, "relative and bare"),
     ("new URL('x', import.meta.url)", "new URL('x', casb$.back(import.meta.url))", "where a module is"),
     ("eval(text)", "eval(casb$.code(text))", "direct"),
+    ("(0, eval)(text); window.eval(text)", "(0, eval)(casb$.code(text)); window.eval(casb$.code(text))", "indirect"),
     ("a.eval(text); evaluate(x)", None, "not eval"),
+    ("w.postMessage(d, t)", "casb$.post(w,d, t)", "a window of any origin"),
+    ("a.location.w.postMessage({a: [1, 2]}, '*')", "casb$.post(casb$.here(a.location).w,{a: [1, 2]}, '*')", "nested"),
+    ("port.postMessage(null); postMessage(d, t); a?.postMessage(d, t)", None, "ports, and what the guard wraps"),
     ("const u = 'https://app.example/'", None, "literals stay"),
 ]  # fmt: skip
 

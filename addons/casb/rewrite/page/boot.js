@@ -7,11 +7,15 @@
 const KEY = Symbol.for("casb.guard");
 const BASE = "/.casb/";
 const here = globalThis;
+const { URL, Blob, TextDecoder } = here; // pages bring their own
 const inWindow = typeof Window === "function" && here instanceof Window;
 const ownScript = inWindow ? document.currentScript : null;
 const ownNonce = ownScript?.nonce || "";
 ownScript?.remove();
 if (here[KEY]?.realm === here) return; // a page may come to carry the tag twice
+// A window that was about:blank, entered by the page that made it, may go on to a page of its own and stays the same
+// window then: what was put into it is still there, and is not put in twice.
+const entered = here[KEY] ?? null;
 const ownUrl = ownScript?.src || "";
 const page = config.page || (ownUrl && new URL(ownUrl).origin) || (here.location?.protocol === "https:" ? here.location.origin : "");
 const original = config.view === "origin";
@@ -33,8 +37,10 @@ const stand = (native, handler) => {
   return proxy;
 };
 
-/** Replace a method or a constructor of `owner`. */
-const wrap = (owner, name, handler) => {
+/** Replace a method or a constructor of `owner`; what a worker's global has, it has from its prototypes. */
+const wrap = (given, name, handler) => {
+  let owner = given;
+  while (!inWindow && owner && given === here && !getOwnPropertyDescriptor(owner, name)) owner = getPrototypeOf(owner);
   const descriptor = owner && getOwnPropertyDescriptor(owner, name);
   if (!descriptor || typeof descriptor.value !== "function" || !descriptor.configurable) return;
   const proxy = stand(descriptor.value, handler);

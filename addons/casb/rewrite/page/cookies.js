@@ -1,6 +1,6 @@
 // --- cookies ----------------------------------------------------------------------------------------------------------
 
-const OURS = /^(?:casb_notice|__host-casb_)/i;
+const OURS = /^(?:casb_notice|casb_k\.|__host-casb_)/i;
 const withoutOurs = (text) => {
   if (typeof text !== "string" || !/casb_/i.test(text)) return text;
   return text.split("; ").filter((crumb) => !OURS.test(crumb)).join("; ");
@@ -41,7 +41,7 @@ part((realm) => {
   method(store, "getAll", async (native, self, args) =>
     (await apply(native, self, withUrl0(args))).filter((cookie) => !OURS.test(cookie.name)).map(told));
 
-  accessor(realm.Document?.prototype, "domain", (name) => (original ? hostInward(name).replace(/:\d+$/, "") : name), (name) => {
+  accessor(realm.Document?.prototype, "domain", (name) => (original ? nameInward(name) : name), (name) => {
     const text = String(name);
     return config.suffix && !text.endsWith(tail) && ownName && (ownName === text || ownName.endsWith("." + text)) ? text + tail : name;
   });

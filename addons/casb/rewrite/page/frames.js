@@ -17,7 +17,8 @@ const nonced = (tag) => (ownNonce ? tag.replace("<script", `<script nonce="${own
 const blobs = new Map();
 const frameUrl = (value) => {
   const text = String(value);
-  if (/^\s*javascript:/i.test(text)) return original ? code(text) : value;
+  const script = /^[\x00-\x20]*javascript:([^]*)$/i.exec(text);
+  if (script) return `javascript:${ENTERED}${code(script[1])}`;
   const data = /^data:text\/html((?:;[^,;]*)*?)(;base64)?,([^]*)$/i.exec(text);
   if (data) {
     return quietlyOr(value, () => `data:text/html${data[1]},${encodeURIComponent(framed(data[2] ? utf8(atob(data[3])) : decodeURIComponent(data[3])))}`);
@@ -26,6 +27,7 @@ const frameUrl = (value) => {
   if (blob && /^text\/html/i.test(blob.type)) return makeUrl(new Blob([nonced(guardTag), blob], { type: blob.type }));
   return outward(value);
 };
+const ENTERED = 'try{parent[Symbol.for("casb.guard")].enter(globalThis)}catch{}'; // it runs before any event tells of it
 const utf8 = (binary) => quietlyOr(binary, () => new TextDecoder("utf-8", { fatal: true }).decode(Uint8Array.from(binary, (byte) => byte.charCodeAt(0))));
 const makeUrl = here.URL?.createObjectURL?.bind(here.URL);
 

@@ -3,7 +3,8 @@
 const install = (realm) => {
   for (const each of parts) quietly(() => each(realm));
 };
-if (config.suffix) install(here);
-const exposed = { realm: here, url: outward };
+if (entered) entered.enter(here);
+else if (config.suffix) install(here);
+const exposed = { realm: here, url: outward, enter };
 if (show) exposed.show = show;
 defineProperty(here, KEY, { value: Object.freeze(exposed) });

@@ -8,10 +8,12 @@ const publicNames = new Set(config.public);
 const tail = "." + config.suffix;
 const portTail = config.port ? ":" + config.port : "";
 const PORTED = /--p([1-9][0-9]{0,4})$/;
+const FLAT = /^(x?)([a-z0-9_-]+)--x(x?)((?:[1-9][0-9]{0,4})?)$/;
 const SECURE = { "http:": "https:", "https:": "https:", "ws:": "wss:", "wss:": "wss:" };
 const PLAIN = { "http:": "http:", "https:": "http:", "ws:": "ws:", "wss:": "ws:" };
 const STANDARD = { "https:": "443", "wss:": "443", "http:": "80", "ws:": "80" };
 const ABSOLUTE = /^[\x00-\x20]*(?:[a-z][a-z0-9+.-]*:|[/\\][\t\r\n]*[/\\])/i;
+const SIMPLE = /^(https?:|wss?:)\/\/((?:[a-z0-9-]+\.)*[a-z][a-z0-9-]*)(?::([1-9][0-9]{0,4}))?(?=[/?#]|$)/; // no parser needed
 const OPAQUE = /^[\x00-\x20]*(?:blob|data|javascript|about|mailto|tel):/i;
 
 const listed = (names, above, host, port) => {
@@ -25,21 +27,50 @@ const listed = (names, above, host, port) => {
 };
 const knows = (host, port) => listed(exact, parents, host, port);
 
-/** `app.example` or `app.example:8444` for a suffix host without a port; "" when it is none of ours. */
+/** As `casb.spelling.spell`: a host ([IPv6] in brackets) and its port of its own ("" else), without the suffix. */
+const spell = (host, port) => {
+  if (host.startsWith("[")) {
+    const base = groups(host.slice(1, -1)).join("-") + "--v6";
+    return port ? `${base}--p${port}` : base;
+  }
+  if (config.flat) {
+    const body = host.replace(/-/g, "--").replace(/\./g, "-");
+    const mark = body.startsWith("xn--") ? "x" : "";
+    const label = `${mark}${body}--x${mark}${port}`;
+    if (label.length <= 63) return label;
+  }
+  return port ? `${host}--p${port}` : host;
+};
+const groups = (address) => {
+  const [left, right] = address.split("::");
+  const before = left ? left.split(":") : [];
+  const behind = right ? right.split(":") : [];
+  return address.includes("::") ? [...before, ...Array(8 - before.length - behind.length).fill("0"), ...behind] : before;
+};
+
+/** As `casb.spelling.read`: `app.example` or `app.example:8444` for a suffix host; "" when it is none of ours. */
 const originHost = (host) => {
   if (!config.suffix || !host.endsWith(tail)) return "";
   const name = host.slice(0, -tail.length);
   const ported = PORTED.exec(name);
-  if (!ported) return knows(name, "") ? name : "";
-  const bare = name.slice(0, ported.index);
-  return ported[1] !== "80" && ported[1] !== "443" && knows(bare, ported[1]) ? `${bare}:${ported[1]}` : "";
+  let [bare, port] = ported ? [name.slice(0, ported.index), ported[1]] : [name, ""];
+  const flat = config.flat && FLAT.exec(name);
+  if (/^[0-9a-f]{1,4}(?:-[0-9a-f]{1,4}){7}--v6$/.test(bare)) {
+    bare = parsed(`https://[${bare.slice(0, -4).replace(/-/g, ":")}]`)?.hostname ?? "";
+  } else if (flat) {
+    const body = flat[3] ? flat[2] : flat[1] + flat[2];
+    bare = body.replace(/-+/g, (run) => (run.length === 1 ? "." : "-".repeat(run.length >> 1)));
+    port = flat[4];
+  }
+  if (!bare || port === "80" || port === "443" || spell(bare, port) !== name || !knows(bare, port)) return "";
+  return port ? `${bare}:${port}` : bare;
 };
 
 /** The suffix form, public port included, of a host and its port ("" or not the scheme's own); "" for strangers. */
 const suffixHost = (host, port) => {
   const bare = host.endsWith(".") ? host.slice(0, -1) : host;
-  const own = port === "" || port === "80" || port === "443" ? "" : port;
-  return knows(bare, own) ? (own ? `${bare}--p${own}` : bare) + tail + portTail : "";
+  const own = port === "80" || port === "443" ? "" : port;
+  return knows(bare, own) ? spell(bare, own) + tail + portTail : "";
 };
 
 const parsed = (text, base) => {
@@ -57,7 +88,13 @@ const baseOf = () => (inWindow ? location.protocol + "//x" : "https://x");
 const outward = (input) => {
   if (!config.suffix || input === undefined || input === null) return input;
   const text = typeof input === "string" ? input : String(input);
-  if (!ABSOLUTE.test(/[\t\r\n]/.test(text) ? text.replace(/[\t\r\n]/g, "") : text) || OPAQUE.test(text)) return input;
+  const simple = SIMPLE.exec(text);
+  if (simple) {
+    const port = simple[3] === STANDARD[simple[1]] ? "" : simple[3] ?? "";
+    const authority = suffixHost(simple[2], port);
+    if (authority) return `${SECURE[simple[1]]}//${authority}${text.slice(simple[0].length)}`;
+    if (port || !config.port || !simple[2].endsWith(tail)) return input;
+  } else if (!ABSOLUTE.test(/[\t\r\n]/.test(text) ? text.replace(/[\t\r\n]/g, "") : text) || OPAQUE.test(text)) return input;
   const url = parsed(text, baseOf());
   const secure = url && SECURE[url.protocol];
   if (!secure) return input;
@@ -80,16 +117,20 @@ const toOrigin = (text) => {
   if (typeof text !== "string" || !text.includes(tail)) return text;
   if (text.startsWith("blob:")) return "blob:" + toOrigin(text.slice(5));
   const url = /^(?:https?|wss?):\/\//i.test(text) ? parsed(text) : null;
-  if (!url || (url.port || "443") !== (config.port || "443")) return text;
+  if (!url || (url.port && url.port !== (config.port || "443"))) return text; // our port may be left out
   const origin = originHost(url.hostname);
   if (!origin) return text;
   const scheme = isPlain(origin) ? PLAIN[url.protocol] : SECURE[url.protocol];
   const bare = /^[^:]+:\/\/[^/?#]*$/.test(text); // an origin has no path
   return `${scheme}//${withUser(url)}${origin}${bare ? "" : rest(url)}`;
 };
+const partsOf = (authority) => {
+  const found = /^(.*?)(?::([0-9]+))?$/.exec(authority);
+  return authority.endsWith("]") ? [authority, ""] : [found[1], found[2] ?? ""];
+};
 const isPlain = (origin) => {
-  const [host, port] = origin.split(":");
-  return listed(plain, plainParents, host, port ?? "");
+  const [host, port] = partsOf(origin);
+  return listed(plain, plainParents, host, port);
 };
 
 /** What the page is told of a URL: in the suffix view, what it is, and nothing needs to be wrapped. */
@@ -101,6 +142,9 @@ const hostInward = (authority) => {
   return (url && (url.port || "443") === (config.port || "443") && originHost(url.hostname)) || authority;
 };
 
+/** A host name alone; parents of ours (`document.domain`) lose the suffix too. */
+const nameInward = (name) => (typeof name === "string" && name.endsWith(tail) ? partsOf(originHost(name) || name.slice(0, -tail.length))[0] : name);
+
 /** This realm's own name at home: "" where there is none (opaque origins, other hosts). */
 const ownName = originHost(here.location?.hostname ?? "") || originHost(parsed(page)?.hostname ?? "");
 
@@ -109,9 +153,9 @@ const cookieDomain = (given) => {
   let parent = String(given).trim().toLowerCase().replace(/^\./, "");
   if (parent === config.suffix) return null;
   if (parent.endsWith(tail)) parent = parent.slice(0, -tail.length);
-  const [host, port] = ownName.split(":");
+  const [host, port] = partsOf(ownName);
   if (!ownName || !(host === parent || host.endsWith("." + parent))) return null;
-  if (port || publicNames.has(parent) || !parent.includes(".")) return host === parent || port ? "" : null;
+  if (config.flat || port || publicNames.has(parent) || !parent.includes(".")) return host === parent || port || config.flat ? "" : null;
   return parent + tail;
 };
 
@@ -142,8 +186,9 @@ const outwardIn = (text) =>
     const mapped = outward(whole);
     return mapped === whole ? whole : mapped.replace(/\/$/, "");
   });
+const backOne = (whole, scheme) => (scheme ? toOrigin(whole) : toOrigin("https:" + whole).replace(/^https?:/, ""));
 const inwardIn = original
-  ? (text) => (typeof text === "string" && text.includes(tail) ? text.replace(IN_TEXT, (whole) => toOrigin(whole)) : text)
+  ? (text) => (typeof text === "string" && text.includes(tail) ? text.replace(IN_TEXT, backOne) : text)
   : null;
 
 const URLS = /^(?:href|src|action|formaction|poster|data|background|manifest|longdesc|classid|codebase|cite|xlink:href|profile)$/i;

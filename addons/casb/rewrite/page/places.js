@@ -69,7 +69,7 @@ const forScripts = {
     return to;
   },
   put: (owner, to) => {
-    if (inWindow && (isWindow(owner) || owner === document)) owner.location = outward(to);
+    if (inWindow && (isWindow(owner) || owner?.nodeType === 9)) owner.location = outward(to);
     else owner.location = to;
     return to;
   },
@@ -87,7 +87,7 @@ const foreignStand = (real) => {
   const made = { replace: (to) => real.replace(outward(to)) };
   return defineProperty(made, "href", { set: (to) => void (real.href = outward(to)) }) && made;
 };
-if (original) defineProperty(here, "casb$", { value: Object.freeze(forScripts) });
+if (original && !entered) defineProperty(here, "casb$", { value: Object.freeze(forScripts) });
 
 part((realm) => {
   const documents = realm.Document?.prototype;
@@ -100,7 +100,7 @@ part((realm) => {
   }
   method(realm, "open", (native, self, args) => {
     const made = apply(native, self, withArgument(args, 0, outward));
-    enter(made);
+    if (!args[0] || /^about:/i.test(String(args[0]))) enter(made); // any other page brings its own
     return made;
   });
   method(realm.Navigation?.prototype, "navigate", (native, self, args) => apply(native, self, withArgument(args, 0, outward)));

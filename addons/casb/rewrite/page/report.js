@@ -21,7 +21,7 @@ const isEscape = (address) => {
   return url !== null && url.protocol in SECURE && suffixHost(url.hostname, url.port) !== "";
 };
 
-if (config.suffix) {
+if (config.suffix && !entered) {
   const entryName = getOwnPropertyDescriptor(here.PerformanceEntry?.prototype ?? {}, "name")?.get;
   quietly(() =>
     new PerformanceObserver((list) => {
