@@ -78,7 +78,7 @@ class Elements:
         self,
         context: RewriteContext,
         page: PagePolicy,
-        page_in_page: Callable[[bool], BodyRewriter],
+        page_in_page: Callable[[bool], BodyRewriter | None],
         *,
         guard: bool = False,
     ) -> None:
@@ -211,7 +211,8 @@ class Elements:
     def _srcdoc(self, value: bytes, sandbox: bytes | None) -> bytes:
         source = _bytes(html.unescape(_text(value)))
         guard = self._guard and (sandbox is None or bool(_TRUSTED_FRAME.search(sandbox)))
-        changed = _whole(self._page_in_page(guard), source)
+        inner = self._page_in_page(guard)
+        changed = _whole(inner, source) if inner else source
         return value if changed == source else _bytes(html.escape(_text(changed)))
 
     def _data_url(self, value: bytes, found: re.Match[bytes]) -> bytes:
@@ -224,7 +225,8 @@ class Elements:
             except (binascii.Error, ValueError):
                 return value
         page = found["type"].lower() == b"text/html"
-        changed = _whole(self._page_in_page(False) if page else urls_to_suffix(self._hosts), body)
+        inner = self._page_in_page(False) if page else urls_to_suffix(self._hosts)
+        changed = _whole(inner, body) if inner else body
         if changed == body:
             return value
         text = base64.b64encode(changed) if found["base64"] else quote_from_bytes(changed, _URL_SAFE).encode()

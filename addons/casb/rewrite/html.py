@@ -35,8 +35,10 @@ from casb.rewrite.scan import BodyRewriter
 
 _MAX_TAG = 8 * 1024 * 1024  # a longer tag ends rewriting for this document; nothing is held beyond it
 _PIECE = 1024 * 1024
+_MAX_DEPTH = 6  # pages in attributes of pages, or seen without scripts only; deeper ones stay as they are
 _PATIENCE = 64 * 1024  # a held tag longer than this is looked at again only when it has doubled
 
+_LETTER = bytes(1 if chr(code).isascii() and chr(code).isalpha() else 0 for code in range(256))
 _MORE = -1
 
 
@@ -48,9 +50,12 @@ class HtmlRewriter:
         "_off", "_patience", "_raw", "_started",
     )  # fmt: skip
 
-    def __init__(self, context: RewriteContext, page: PagePolicy, *, guard: bool) -> None:
+    def __init__(self, context: RewriteContext, page: PagePolicy, *, guard: bool, depth: int = 0) -> None:
+        def page_in_page(inner: bool) -> BodyRewriter | None:
+            return HtmlRewriter(context, page, guard=inner, depth=depth + 1) if depth < _MAX_DEPTH else None
+
         self._hosts = context.hosts
-        self._elements = Elements(context, page, lambda inner: HtmlRewriter(context, page, guard=inner), guard=guard)
+        self._elements = Elements(context, page, page_in_page, guard=guard)
         self._foreign = Foreign()
         self._hits: list[int] = []  # in the data at hand
         self._marks: list[int] = []  # those of them that are tags
@@ -156,7 +161,7 @@ class HtmlRewriter:
             if hit < passed:
                 continue
             tag = rfind(b"<", at, hit + 1)
-            if tag < 0 or rfind(b">", tag, hit) >= 0 or data[tag + 1] == 0x2F:
+            if tag < 0 or rfind(b">", tag, hit) >= 0 or not _LETTER[data[tag + 1]]:
                 continue  # in text, which is not ours to change, or in an end tag
             quote = rfind(b'"', tag, hit)
             if quote > 0 and (

@@ -27,11 +27,11 @@ RAW_NAMES = frozenset(_RAW_TEXT.split(b"|"))
 _CALM_VALUE = rb"=(?:\"[^\"<>]*+\"|'[^'<>]*+'|[^\t\n\f\r <>\"'=]++)(?=[\t\n\f\r />])"
 _CALM_TAIL = rb"[^<>\"'=]*+(?:" + _CALM_VALUE + rb"[^<>\"'=]*+)*+>"
 
-QUIET = re.compile(rb"[^<]*+(?:</?[a-zA-Z]" + _CALM_TAIL + rb"[^<]*+)*+")
+QUIET = re.compile(rb"[^<]*+(?:(?:</?[a-zA-Z]" + _CALM_TAIL + rb"|<(?=[^a-zA-Z/!?]))[^<]*+)*+")
 """Text and tags without surprises, as many as there are. Matches the empty string.
 
 The caller bounds it where a tag begins that markup does not follow. In what it matches the last "<" before an offset
-begins the tag that the offset is in, unless there is a ">" between.
+begins the tag that the offset is in, unless there is a ">" between or no letter behind it.
 """
 
 _DRAWING = (

@@ -45,6 +45,8 @@ _BEFORE_ENCODED = re.compile(
 _PORT = re.compile(
     rb"(?P<colon>:|%(?:25)?3[aA]|\\{1,8}(?:u003[aA]|x3[aA])|&(?:#58|#[xX]3[aA]|colon);)(?P<port>[0-9]{1,5})(?![0-9])"
 )
+_PORT_STARTS = frozenset((b":", b"%", b"\\", b"&"))
+_IN_SCHEME = frozenset(bytes([each]) for each in _ALNUM + b"+.-") | {b"\\"}  # and where an escape may end
 _OPEN = re.compile(rb"\\{0,8}[\"'`]\Z")
 _QUOTE = rb"(?:\\{0,8}[\"'`]|\\{1,8}u002[27]|&(?:quot|apos|#34|#39|#[xX]2[27]);)"
 _ACTED_ON = re.compile(
@@ -120,19 +122,32 @@ def _prefix(before: bytes) -> re.Match[bytes] | None:
     return _BEFORE.search(before)
 
 
-def _judge_forward(
+def _is_acted_on(before: bytes, url: int) -> bool:
+    """Is a URL that begins at this offset a value by itself?"""
+    if before[url - 1 : url] == b'"' and before[url - 2 : url - 1] != b"\\":
+        return True
+    return _ACTED_ON.search(before, max(0, url - 56), url) is not None
+
+
+def _judge_forward(  # noqa: C901  # one look at one hit, of which there are thousands: calls cost
     hosts: HostMap, data: bytes, start: int, end: int, bare: bool, *, acted_on: bool = False
 ) -> _Edit | None:
     if end - start > 300:
         return None
     host, stop = _trim(data, start, end)
     colon, port = b":", b""
-    if given := _PORT.match(data[stop : stop + _RIGHT]):
+    if data[stop : stop + 1] in _PORT_STARTS and (given := _PORT.match(data[stop : stop + _RIGHT])):
         colon, port = given["colon"], given["port"]
         stop += given.end()
     if data[stop : stop + 1] in (b"@", b":"):
         return None  # user information, or a port that only a script knows
     before = data[max(0, start - _LEFT) : start]
+    if before[-8:] == b"https://" and before[-9:-8] not in _IN_SCHEME:
+        # As most are written; the rest of the function says the same of all others.
+        if acted_on and not _is_acted_on(before, len(before) - 8):
+            return None
+        mapped = hosts.suffix_host(host, "" if port == b"443" else port.decode())
+        return mapped and _Edit(start, stop, (mapped + hosts.port_tail).encode())  # type: ignore[return-value]
     if prefix := _prefix(before):
         scheme = prefix["scheme"]
         number = port.decode()
@@ -143,7 +158,7 @@ def _judge_forward(
             return None
         if acted_on:
             url = prefix.start("scheme") if scheme else prefix.start() + (before[prefix.start()] not in b"/\\&")
-            if not _ACTED_ON.search(before, max(0, url - 56), url):
+            if not _is_acted_on(before, url):
                 return None
         begin, head = start, b""
         if scheme and (safe := _SAFE.get(scheme.lower())):

@@ -7,16 +7,18 @@ URLs change where something acts on them: in attributes, and in the few elements
 
 from __future__ import annotations
 
+import bisect
 import re
 
 from casb.rewrite.context import PagePolicy, RewriteContext
 from casb.rewrite.elements import Elements
 from casb.rewrite.html import HtmlRewriter, guard_address
-from casb.rewrite.markup import NAMED, URL_ATTRIBUTES, attributes
+from casb.rewrite.markup import NAMED, QUIET, URL_ATTRIBUTES, attributes
 from casb.rewrite.scan import BodyRewriter, once, urls_to_suffix
 from casb.rewrite.script import ScriptRewriter
 
 _MAX_TOKEN = 8 * 1024 * 1024
+_PATIENCE = 64 * 1024  # a held token longer than this is looked at again only when it has doubled
 _TAG = re.compile(rb"<(/?)([^\t\n\r />!?][^\t\n\r />]*+)(?:[^\"'>]*+(?:\"[^\"]*+\"|'[^']*+'))*+[^\"'>]*+>")
 _DOCTYPE = re.compile(rb"<!(?:[^\"'\[>]*+(?:\"[^\"]*+\"|'[^']*+'))*+[^\"'\[>]*+(?:\[[^\]]*+\][^>]*+)?>")
 _IDENTIFIERS = re.compile(
@@ -43,7 +45,19 @@ def is_signed(document: bytes) -> bool:
 class XmlRewriter:
     """A `BodyRewriter` for XML in any ASCII-compatible charset. `guard`: a page gets the guard."""
 
-    __slots__ = ("_context", "_elements", "_guard", "_held", "_hosts", "_in", "_off", "_page")
+    __slots__ = (
+        "_context",
+        "_elements",
+        "_guard",
+        "_held",
+        "_hits",
+        "_hosts",
+        "_in",
+        "_off",
+        "_page",
+        "_patience",
+        "_size",
+    )
 
     def __init__(self, context: RewriteContext, page: PagePolicy, *, guard: bool) -> None:
         self._context = context
@@ -51,31 +65,45 @@ class XmlRewriter:
         self._page = page
         self._elements = Elements(context, page, lambda inner: HtmlRewriter(context, page, guard=inner), guard=guard)
         self._guard = guard
-        self._held = b""
+        self._held: list[bytes] = []
+        self._hits: list[int] = []  # in the data at hand
+        self._size = self._patience = 0
         self._in = b""  # local name of the element whose text may come next
         self._off = False
 
     def feed(self, chunk: bytes) -> bytes:
         if self._off:
             return chunk
-        data = self._held + chunk
+        self._held.append(chunk)
+        self._size += len(chunk)
+        if self._size < self._patience:
+            return b""
+        data = b"".join(self._held)
+        self._hits = self._hosts.markup_finder.starts(data)
         out: list[bytes] = []
         at = 0
         while at < len(data) and (step := self._step(data, at, out)) != _MORE:
             at = step
-        self._held = data[at:]
-        if len(self._held) > _MAX_TOKEN:
+        self._held, self._size = [data[at:]], len(data) - at
+        self._patience = 2 * self._size if self._size > _PATIENCE else 0
+        if self._size > _MAX_TOKEN:
             self._off = True
-            out.append(self._held)
-            self._held = b""
+            out += self._held
+            self._held = []
         return b"".join(out)
 
     def finish(self) -> bytes:
-        rest, self._held = self._held, b""
-        return rest
+        if self._off or not self._patience:
+            return b"".join(self._held)
+        self._patience = 0
+        return self.feed(b"") + b"".join(self._held if not self._off else [])
 
     def _step(self, data: bytes, at: int, out: list[bytes]) -> int:
         """One token: the offset behind it, or `_MORE` when more input is needed."""
+        if not self._guard and self._in not in _CODE and (end := self._quiet(data, at)) > at:
+            out.append(data[at:end])
+            self._in = b""
+            return end
         if data[at] != 0x3C:
             return self._text(data, at, out)
         for begin, end in ((b"<!--", b"-->"), (b"<![CDATA[", b"]]>"), (b"<?", b"?>")):
@@ -89,6 +117,15 @@ class XmlRewriter:
             return _MORE
         out.append(found[0] if found.re is _DOCTYPE else self._tag(found))
         return found.end()
+
+    def _quiet(self, data: bytes, at: int) -> int:
+        """What can be walked over: up to the last tag before the next host of ours, code, or the end of the data."""
+        index = bisect.bisect_left(self._hits, at)
+        hit = self._hits[index] + 1 if index < len(self._hits) else len(data)
+        limit = data.rfind(b"<", at, hit)
+        while limit > at and data[limit + 1 : limit + 2] in b"!?":  # CDATA belongs to the tag before it
+            limit = data.rfind(b"<", at, limit)
+        return QUIET.match(data, at, limit).end() if limit > at else at  # type: ignore[union-attr]  # matches always
 
     def _section(self, data: bytes, at: int, begin: bytes, end: bytes, out: list[bytes]) -> int:
         """A comment, a CDATA section or a processing instruction."""

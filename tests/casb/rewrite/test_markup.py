@@ -11,7 +11,7 @@ from casb.rewrite.markup import DRAWING, NAMED, ORIGIN, QUIET, TAG, RawText, att
     ("text", "rest", "why"),
     [
         (b"a &lt; b<p class=x title='y' hidden>text</p x=\"y\"><b>", b"", "text and tags without surprises"),
-        (b"<p>a < b", b"< b", "not a tag"),
+        (b"<p>a < b<<p>", b"", "not a tag"),
         (b"<p><!-- -->", b"<!-- -->", "a comment"),
         (b"<p><a title='>'>", b"<a title='>'>", "an angle bracket in a value"),
         (b'<p><a x = "y">', b'<a x = "y">', "white space around the sign"),
