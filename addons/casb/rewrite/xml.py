@@ -100,10 +100,10 @@ class XmlRewriter:
 
     def _step(self, data: bytes, at: int, out: list[bytes]) -> int:
         """One token: the offset behind it, or `_MORE` when more input is needed."""
-        if not self._guard and self._in not in _CODE and (end := self._quiet(data, at)) > at:
-            out.append(data[at:end])
+        if not self._guard and self._in not in _CODE and (calm := self._quiet(data, at)) > at:
+            out.append(data[at:calm])
             self._in = b""
-            return end
+            return calm
         if data[at] != 0x3C:
             return self._text(data, at, out)
         for begin, end in ((b"<!--", b"-->"), (b"<![CDATA[", b"]]>"), (b"<?", b"?>")):

@@ -109,7 +109,7 @@ def test_a_pinned_script_is_served_as_the_origin_sent_it(proxy: World) -> None:
 def test_nothing_that_is_stored_names_the_suffix(proxy: World, size: int, chunked: bool, coding: str) -> None:
     proxy.origin.routes["/store"] = lambda handler, _body: reply(handler, 200, b"{}", content_type="application/json")
     plain = json.dumps({"u": suffixed(proxy), "fill": "x" * size, "v": suffixed(proxy)}).encode()
-    body = {"gzip": gzip.compress, "deflate": zlib.compress}.get(coding, bytes)(plain)
+    body = {"gzip": gzip.compress(plain), "deflate": zlib.compress(plain)}.get(coding, plain)
     headers = {**FETCH, "content-type": "application/json"} | ({"content-encoding": coding} if coding else {})
     if chunked:
         headers["transfer-encoding"] = "chunked"
@@ -118,7 +118,7 @@ def test_nothing_that_is_stored_names_the_suffix(proxy: World, size: int, chunke
     got = proxy.ask("/store", method="POST", cookie=proxy.session(), headers=headers, body=body)
     assert got.status == 200
     seen = proxy.origin.seen[-1].body
-    stored = {"gzip": gzip.decompress, "deflate": zlib.decompress}.get(coding, bytes)(seen)
+    stored = zlib.decompress(seen, 47) if coding else seen
     assert json.loads(stored) == {"u": URL, "fill": "x" * size, "v": URL}
 
 
