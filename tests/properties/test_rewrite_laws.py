@@ -4,8 +4,10 @@ bytes from outside raise anything but the one documented error."""
 # ruff: noqa: E501  # a table reads best with one row per case
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from itertools import pairwise
+from urllib.parse import quote, unquote
 
 import pytest
 from hypothesis import given, settings
@@ -131,6 +133,33 @@ def test_a_script_string_comes_back(host: str, hosts: HostMap, slash: bytes, quo
     assert b".casb.test" in mapped
     assert once(names_to_suffix(hosts), mapped) == mapped
     assert once(names_to_origin(hosts), mapped) == text
+
+
+def lower_hex(text: str) -> str:
+    return re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), quote(text, safe=""))
+
+
+ENCODINGS: list[tuple[Callable[[str], str], Callable[[str], str]]] = [
+    (lambda text: quote(text, safe=""), unquote),
+    (lower_hex, unquote),
+    (lambda text: quote(quote(text, safe=""), safe=""), lambda text: unquote(unquote(text))),
+    (lambda text: quote(lower_hex(text), safe=""), lambda text: unquote(unquote(text))),
+]
+
+
+@given(known.filter(lambda host: host != "plain.example"), maps, tails, st.sampled_from(ENCODINGS))
+def test_an_encoded_url_in_a_query_comes_back(
+    host: str, hosts: HostMap, tail: str, coding: tuple[Callable[[str], str], Callable[[str], str]]
+) -> None:
+    """What a script put together from its address, or an identity provider hands back."""
+    encode, decode = coding
+    url = f"https://{host}{tail}"
+    context = RewriteContext(hosts=hosts, host="app.example")
+    target = f"/login?next={encode(hosts.url_to_suffix(url))}&state=x"
+    back = target_to_origin(target.encode(), context).decode()
+    assert decode(back.removeprefix("/login?next=").removesuffix("&state=x")) == url
+    (_, location), *_ = response_headers([(b"location", b"https://idp.test" + target.encode())], context)
+    assert location.decode() == f"https://idp.test{back}", "on the way to a provider as well"
 
 
 @pytest.mark.parametrize("name", REWRITERS)

@@ -327,8 +327,18 @@ def request_headers(fields: list[Field], context: RewriteContext) -> list[Field]
     """The browser's request headers as the application must get them: its own names, none of our cookies, and nothing
     that only a proxy may claim; ours in its place when the app wants to be told. OPTIONS and Upgrade requests are no
     different."""
+    if context.crossing or context.hosts.flat:
+        fields = _one_cookie_field(fields)
     mapped = _apply(fields, _request_change, context, _NO_POLICY)
     return [*mapped, *_told(context)] if context.forwarded != "none" and context.client else mapped
+
+
+def _one_cookie_field(fields: list[Field]) -> list[Field]:
+    """HTTP/2 may split cookies over several fields (RFC 9113 section 8.2.3), and one says what another one is."""
+    cookies = [value for name, value in fields if name.lower() == b"cookie"]
+    if len(cookies) < 2:
+        return fields
+    return [*(pair for pair in fields if pair[0].lower() != b"cookie"), (b"cookie", b"; ".join(cookies))]
 
 
 def _told(context: RewriteContext) -> list[Field]:

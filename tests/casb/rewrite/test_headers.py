@@ -185,6 +185,12 @@ def test_what_the_app_is_told_of_the_browser(forwarded: str, expected: list[tupl
     assert request_headers(claims, context) == expected, "what the browser claims never passes"
 
 
+def test_cookies_in_pieces_are_one_jar() -> None:
+    context = dataclasses.replace(APP, crossing=True, relation="cross-site")
+    pieces = [(b"cookie", b"a=1"), (b"X", b"y"), (b"Cookie", b"__Host-casb_k.a=n"), (b"cookie", b"b=2")]
+    assert request_headers(pieces, context) == [(b"X", b"y"), (b"cookie", b"a=1")]
+
+
 def test_the_site_of_a_request_is_told_truly() -> None:
     context = dataclasses.replace(APP, relation="cross-site")
     assert request_headers([(b"Sec-Fetch-Site", b"same-site")], context) == [(b"Sec-Fetch-Site", b"cross-site")]
