@@ -37,9 +37,11 @@ _WORTH_KEEPING = 16 * 1024  # shorter scripts are parsed faster than it matters
 
 _COMPUTED_IMPORT = re.compile(rb"import(?<![\w$]import)\s*\((?!\s*(?:[\"'][^\"'\\\n]{0,2000}[\"']\s*[,)]|\)))")
 _LOCATION = re.compile(rb"location(?<![\w$]location)(?![\w$])")
-_EVAL = re.compile(rb"(?<![\w$])eval(?=\s*\)?\s*\()")
-_POST = re.compile(rb"(?<=\.)postMessage(?=\s*\()")
-_OTHERS = re.compile(rb"(?<![\w$])eval\s*\)?\s*\(|\.postMessage\s*\([^)]{1,200},|\bimport\b|\bfrom\s*[\"']")
+_EVAL = re.compile(rb"eval(?<![\w$]eval)(?=\s*\)?\s*\()")
+_POST = re.compile(rb"postMessage(?<=\.postMessage)(?=\s*\()")
+_OTHERS = re.compile(
+    rb"eval(?<![\w$]eval)\s*\)?\s*\(|\.postMessage\s*\([^)]{1,200},|import(?<![\w$]import)(?![\w$])|\bfrom\s*[\"']"
+)
 _GUARD = b'globalThis[Symbol.for("casb.guard")]'
 _IMPORTED = b"(" + _GUARD + b"?.url??String)("
 _TARGETS = frozenset({"assignment_expression", "augmented_assignment_expression"})
