@@ -63,7 +63,12 @@ class Noticed:
     console: list[str] = field(default_factory=list)
     violations: list[tuple[str, str, str]] = field(default_factory=list)
     headers: dict[str, dict[str, list[str]]] = field(default_factory=dict)  # URL of a document → its headers
-    _seen: int = 0
+    _kept: list[object] = field(default_factory=list)  # an id must not be given to another meanwhile
+
+    def forget(self) -> None:
+        """Begin anew."""
+        for each in (self.asked, self.console, self.violations, self.headers, self._kept):
+            each.clear()
 
     def watch(self, context: BrowserContext) -> None:
         """Listen to a context and all its pages."""
@@ -85,7 +90,6 @@ class Noticed:
         self.asked[id(request)] = Asked(
             method=request.method, url=request.url, kind=request.resource_type, page=page
         )
-        self._kept = getattr(self, "_kept", [])
         self._kept.append(request)  # or its id would be given to another
 
     def _on_failed(self, request: Request) -> None:
@@ -112,7 +116,6 @@ class Noticed:
 
     def _on_socket(self, socket: WebSocket) -> None:
         self.asked[id(socket)] = Asked(method="GET", url=socket.url, kind="websocket", page="", status=101)
-        self._kept = getattr(self, "_kept", [])
         self._kept.append(socket)
         socket.on("socketerror", lambda text: self._socket_failed(socket, text))
 
@@ -209,12 +212,17 @@ def view(
     *,
     through: bool,
     hosts: tuple[str, ...] = (),
+    offline: bool = False,
     width: int = 1280,
     height: int = 800,
 ) -> Iterator[View]:
-    """A fresh browser. `through`: the suffix; else `hosts` (patterns) are looked for at the relay."""
+    """A fresh browser. `through`: the suffix; else `hosts` (patterns) are looked for at the relay.
+
+    `offline`: no other name is found.
+    """
     rules = [f"MAP *.{at.suffix} 127.0.0.1:{at.port}"] if through else []
     rules += [f"MAP {host} 127.0.0.1:{at.relay.port}" for host in hosts] if not through else []
+    rules += ["MAP * ~NOTFOUND"] if offline else []
     arguments = [*QUIET, f"--host-resolver-rules={','.join(rules)}"]
     arguments.append(f"--ignore-certificate-errors-spki-list={at.issuer},{at.relay.front.spki}")
     if os.geteuid() == 0:

@@ -14,7 +14,6 @@ import ssl
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from casb.lab.authority import Front
 
@@ -224,8 +223,3 @@ def _context(target: Target) -> ssl.SSLContext | None:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context
 
-
-def free_folder(path: Path) -> Path:
-    """A folder that is there and is ours alone."""
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return path

@@ -17,6 +17,7 @@ from casb.connectors.signin import parse_answer
 from casb.control.exchange import Party, access
 from casb.control.pages import Page, error_page, facts_list, html, json_page, redirect
 from casb.control.routes import Kind
+from casb.control.unknown import REPORT_PATH
 from casb.errors import CasbError, ConnectorError, StoreError, TokenError
 from casb.identity.sessions import (
     FLOW_COOKIE,
@@ -35,6 +36,7 @@ from casb.policy.engine import may_concern
 from casb.proxy import rewriting, translate
 from casb.proxy.ids import ulid
 from casb.proxy.incidents import incident
+from casb.proxy.learning import Learning
 from casb.proxy.notices import Notices
 from casb.proxy.opening import open_page, opened
 from casb.proxy.runtime import Runtime, now
@@ -60,7 +62,7 @@ RESTORE_FRAGMENT = (
 class Endpoints:
     """One table of paths; everything else under the reserved path does not exist."""
 
-    def __init__(self, runtime: Runtime, sessions: Sessions, notices: Notices) -> None:
+    def __init__(self, runtime: Runtime, sessions: Sessions, notices: Notices, learning: Learning) -> None:
         self.runtime = runtime
         self.sessions = sessions
         self.notices = notices
@@ -70,6 +72,7 @@ class Endpoints:
             ("GET", "/.casb/sign-in"): self.sign_in,
             ("GET", "/.casb/sign-out"): self.ask_sign_out,
             ("POST", "/.casb/sign-out"): self.sign_out,
+            ("POST", REPORT_PATH): learning.report,
         }
         self.on_login: dict[tuple[str, str], Endpoint] = {
             ("GET", "/"): self.apps,

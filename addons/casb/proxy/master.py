@@ -17,6 +17,7 @@ from casb.proxy.control import Control
 from casb.proxy.endpoints import Endpoints
 from casb.proxy.gateway import Gateway
 from casb.proxy.layers import NextLayer
+from casb.proxy.learning import Learning
 from casb.proxy.notices import Notices
 from casb.proxy.record import Recorder
 from casb.proxy.recorded import FlowLog
@@ -40,13 +41,15 @@ def addons(runtime: Runtime) -> list[Any]:
     notices = Notices(runtime.sessions)
     sessions = Sessions(runtime)
     control = Control(runtime, notices)
+    learning = Learning(runtime)
     chain: list[Any] = [
         Gateway(runtime),
         sessions,
-        Endpoints(runtime, sessions, notices),
+        Endpoints(runtime, sessions, notices, learning),
         Inward(runtime),
         control,
         Outward(runtime),
+        learning,
         Recorder(runtime, control),
     ]
     if runtime.snapshot.settings.record_flows:
