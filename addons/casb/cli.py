@@ -18,6 +18,7 @@ VERBS = {
     "explain": "an error code, or a decision by its activity id",
     "replay": "recorded flows through the decision path",
     "activity": "search and export the activity log",
+    "lab": "an application directly and through the suffix, compared",
     "catalog": "the apps and which of them owns a host",
     "certs": "the certificate authority: make, show, export",
     "open": "open a file that was handed over encrypted",

@@ -11,7 +11,7 @@ from starlette.staticfiles import StaticFiles
 
 from casb import __version__
 from casb.errors import StoreError
-from casb.sidecar import access, api, errors, operate, portal, signin
+from casb.sidecar import access, api, errors, learned, operate, portal, signin
 from casb.sidecar.auth import SignInFirst, is_https
 from casb.sidecar.guards import Application, BodyGuard, HeaderGuard, HostGuard, allowed_hosts
 from casb.sidecar.services import Services
@@ -32,6 +32,7 @@ def build_app(services: Services, provider: signin.AdminProvider | None = None) 
     | `/sign-in` `/set-up` `/sign-out` `/auth/start` `/auth/callback` | people | signin.py |
     | `/` `/activities[/ID]` `/apps` `/policies` `/audit` | a session | portal.py |
     | `/access…` | a session; changes: an admin's | access.py |
+    | `/learned[/export.csv]` `/learned/attach` | a session; changes: an admin's | learned.py |
     | `/static/…` | anybody | style, script, icon |
     """
     app = FastAPI(
@@ -51,6 +52,7 @@ def build_app(services: Services, provider: signin.AdminProvider | None = None) 
         signin.router,
         portal.router,
         access.router,
+        learned.router,
     ):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=str(files("casb.sidecar") / "static")))
