@@ -12,7 +12,7 @@ from mitmproxy import options
 from mitmproxy.addons import proxyserver
 from mitmproxy.master import Master
 
-from casb.proxy import levers, stream
+from casb.proxy import levers, siblings, stream
 from casb.proxy.control import Control
 from casb.proxy.endpoints import Endpoints
 from casb.proxy.gateway import Gateway
@@ -46,9 +46,11 @@ def addons(runtime: Runtime) -> list[Any]:
         Gateway(runtime),
         sessions,
         Endpoints(runtime, sessions, notices, learning),
+        siblings.Before(runtime),
         Inward(runtime),
         control,
         Outward(runtime),
+        siblings.After(runtime),
         learning,
         Recorder(runtime, control),
     ]
