@@ -15,7 +15,7 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
-from demo_lib.apps import NO_BANS, _node_red_settings  # noqa: PLC2701
+from demo_lib.apps import NO_BANS, _node_red_settings
 from demo_lib.pki import DemoAuthority
 from demo_lib.processes import Child, free_port, listening
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from applications import Running, send_mail, start_all
 from playwright.sync_api import Page, expect
 
+from applications import Running, send_mail, start_all
 from casb.lab.browser import View, playwright, view
 from casb.lab.relay import forms_of
 from casb.lab.stage import Stage, stage
@@ -50,7 +50,9 @@ def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
         at = stack.enter_context(stage(folder / "stage", [each.application() for each in started], label="casbsuffix"))
         running = stack.enter_context(playwright())
         hosts = tuple(each.host for each in started)
-        direct = stack.enter_context(view(running, at, "direct", folder / "direct", through=False, hosts=hosts, offline=True))
+        direct = stack.enter_context(
+            view(running, at, "direct", folder / "direct", through=False, hosts=hosts, offline=True)
+        )
         through = stack.enter_context(view(running, at, "through", folder / "through", through=True, offline=True))
         for page in (direct.page, through.page):
             page.on("dialog", lambda dialog: dialog.accept())
@@ -75,7 +77,9 @@ def files(here: View, app: Running) -> Outcome:
     page.goto(here.url(app.url + "/"))
     expect(page.locator("#files")).to_contain_text(name)
     with page.expect_download() as waiting:
-        page.evaluate("name => { const a = document.createElement('a'); a.href = '/' + name + '?dl'; a.click(); }", name)
+        page.evaluate(
+            "name => { const a = document.createElement('a'); a.href = '/' + name + '?dl'; a.click(); }", name
+        )
     downloaded = Path(waiting.value.path()).read_bytes()
     with page.expect_download() as waiting:
         page.evaluate("() => { const a = document.createElement('a'); a.href = '/?tar'; a.click(); }")
@@ -145,7 +149,9 @@ def mail(here: View, app: Running) -> Outcome:
     expect(body.locator("a").first).to_be_visible()
     links = body.locator("a").evaluate_all("all => all.map(one => [one.href, one.textContent])")
     count = page.locator(".email-list a", has_text=subject).count()
-    page.evaluate("() => fetch('/email').then(r => r.json()).then(all => fetch('/email/' + all[0].id, {method: 'DELETE'}))")
+    page.evaluate(
+        "() => fetch('/email').then(r => r.json()).then(all => fetch('/email/' + all[0].id, {method: 'DELETE'}))"
+    )
     expect(page.locator(".email-list a", has_text=subject)).to_have_count(0)
     return [[[here.plain(each) for each in link] for link in links], count]
 

@@ -31,7 +31,9 @@ from casb.yamlfile import did_you_mean
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line."""
-    verbs = parser.add_subparsers(dest="what", required=True, metavar="list | match HOST | show ID | learned | attach HOST --app ID")
+    verbs = parser.add_subparsers(
+        dest="what", required=True, metavar="list | match HOST | show ID | learned | attach HOST --app ID"
+    )
     listed = verbs.add_parser("list", help="every app")
     matched = verbs.add_parser("match", help="the app that owns a host; exit 1 when none does")
     matched.add_argument("host", help="a host name or address, without a port")

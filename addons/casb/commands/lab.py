@@ -95,5 +95,9 @@ def _why(stop: dict[str, object]) -> str:
     if stop["same"]:
         return ""
     missing, extra = stop["missing"], stop["extra"]
-    count = f"{len(missing)} lines missing, {len(extra)} new" if isinstance(missing, list) and isinstance(extra, list) else ""
+    count = (
+        f"{len(missing)} lines missing, {len(extra)} new"
+        if isinstance(missing, list) and isinstance(extra, list)
+        else ""
+    )
     return f"  ({stop['failure'] or count})"

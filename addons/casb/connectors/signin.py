@@ -342,7 +342,7 @@ class SignIn(LiveSessions):
         return codes
 
     async def join(self, host: str, code: str, inviter: str, app: str, *, previous: str | None = None) -> str:
-        """The cookie for a code of `invite`; raises `TokenError` for another host, or another page than the inviter's."""
+        """The cookie for a code of `invite`; raises `TokenError` for another host or inviter."""
         data = await self._store.take("join", key_of(code)) if is_id(code) else None
         record = load(HandOffCode, data) if data is not None else None
         if record is None or (record.host, record.bind) != (host, inviter):

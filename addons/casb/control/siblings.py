@@ -7,10 +7,10 @@ it can be:
 * a **preflight** from a page of a controlled app goes on, without anything in it but the question;
 * **joining**: at sign-in the browser gets a session on every host that the app lists, asked for by a page of ours whose
   `Origin` the browser itself vouches for;
-* **static parts** (fonts, scripts, styles, pictures …) are let through for a person who has a page of that app open at the
-  same address with the same browser, and only when what comes is of the kind that was asked for;
-* an **anonymous request** of a script is sent with credentials and `x-casb-anonymous` by the guard: the session is found
-  by the cookie, and the application gets the request without its own cookies, as the page meant it.
+* **static parts** (fonts, scripts, styles, pictures …) are let through for a person who has a page of that app open at
+  the same address with the same browser, and only when what comes is of the kind that was asked for;
+* an **anonymous request** of a script is sent with credentials and `x-casb-anonymous` by the guard: the session is
+  found by the cookie, and the application gets the request without its own cookies, as the page meant it.
 """
 
 from __future__ import annotations
@@ -115,7 +115,9 @@ def own_answer(fields: Fields) -> tuple[tuple[str, str], ...]:
 def answer(fields: Iterable[Field]) -> list[Field]:
     """What of the application's answer to a preflight the browser gets."""
     return [
-        (name, value) for name, value in fields if name.lower() in _ANSWER or name.lower().startswith(b"access-control-")
+        (name, value)
+        for name, value in fields
+        if name.lower() in _ANSWER or name.lower().startswith(b"access-control-")
     ]
 
 
@@ -141,9 +143,18 @@ def opened(fields: Iterable[Field], origin: bytes, *, asked: Fields | None = Non
     wanted = asked.get(b"access-control-request-headers", b"")
     headers = [value for name, value in out if name.lower() == b"access-control-allow-headers"]
     methods = [value for name, value in out if name.lower() == b"access-control-allow-methods"]
-    out = [pair for pair in out if pair[0].lower() not in (b"access-control-allow-headers", b"access-control-allow-methods")]
+    out = [
+        pair
+        for pair in out
+        if pair[0].lower() not in (b"access-control-allow-headers", b"access-control-allow-methods")
+    ]
     named = b", ".join(headers)
-    out.append((b"access-control-allow-headers", wanted if b"*" in named.split(b",") else named + b", " * bool(named) + ANONYMOUS))
+    out.append(
+        (
+            b"access-control-allow-headers",
+            wanted if b"*" in named.split(b",") else named + b", " * bool(named) + ANONYMOUS,
+        )
+    )
     if methods:
         method = asked.get(b"access-control-request-method", b"")
         out.append((b"access-control-allow-methods", method if b"*" in methods[0] else b", ".join(methods)))

@@ -87,9 +87,7 @@ class Noticed:
         page = ""
         with contextlib.suppress(Exception):  # a service worker's request has no frame
             page = request.frame.url
-        self.asked[id(request)] = Asked(
-            method=request.method, url=request.url, kind=request.resource_type, page=page
-        )
+        self.asked[id(request)] = Asked(method=request.method, url=request.url, kind=request.resource_type, page=page)
         self._kept.append(request)  # or its id would be given to another
 
     def _on_failed(self, request: Request) -> None:
@@ -121,9 +119,7 @@ class Noticed:
 
     def _socket_failed(self, socket: WebSocket, text: str) -> None:
         known = self.asked[id(socket)]
-        self.asked[id(socket)] = Asked(
-            method="GET", url=known.url, kind="websocket", page="", failure=text or "failed"
-        )
+        self.asked[id(socket)] = Asked(method="GET", url=known.url, kind="websocket", page="", failure=text or "failed")
 
     def collect(self, page: Page) -> None:
         """Fetch what the page's own listener noted."""
@@ -187,7 +183,9 @@ def playwright() -> Iterator[Playwright]:
         from playwright.sync_api import sync_playwright  # noqa: PLC0415 - an extra that only the laboratory needs
     except ImportError:
         raise ConnectorError(
-            "L002", "Playwright is not installed", hint="pip install 'casb[lab]', and a Chromium: apt-get install chromium"
+            "L002",
+            "Playwright is not installed",
+            hint="pip install 'casb[lab]', and a Chromium: apt-get install chromium",
         ) from None
     with sync_playwright() as running:
         yield running
@@ -200,7 +198,9 @@ def find_browser() -> str:
         found = name and shutil.which(name)
         if found:
             return found
-    raise ConnectorError("L002", "no Chromium was found", hint="apt-get install chromium, or set CASB_BROWSER to its path")
+    raise ConnectorError(
+        "L002", "no Chromium was found", hint="apt-get install chromium, or set CASB_BROWSER to its path"
+    )
 
 
 @contextlib.contextmanager
@@ -245,7 +245,16 @@ def view(
         if through:
             cookie_name, _, value = at.cookie.partition("=")
             context.add_cookies(
-                [{"name": cookie_name, "value": value, "url": f"https://{at.login_host}/", "secure": True, "httpOnly": True, "sameSite": "Lax"}]
+                [
+                    {
+                        "name": cookie_name,
+                        "value": value,
+                        "url": f"https://{at.login_host}/",
+                        "secure": True,
+                        "httpOnly": True,
+                        "sameSite": "Lax",
+                    }
+                ]
             )
         page = context.new_page()
         yield View(name=name, context=context, page=page, noticed=noticed, suffix=at.suffix if through else "")

@@ -1,7 +1,7 @@
 """What is different through the suffix. Values in, values out.
 
-An application differs from itself: clocks, nonces, counters. It is therefore walked directly twice, and whatever differs
-between those two walks is no news.
+An application differs from itself: clocks, nonces, counters. It is therefore walked directly twice, and whatever
+differs between those two walks is no news.
 """
 
 from __future__ import annotations
@@ -97,8 +97,8 @@ def compare(
 ) -> Delta:
     """Compare the walk through the suffix with two direct ones.
 
-    `left` are the requests that did not go to the suffix, `owns` says whether a host is in the mapping; `pixels` are, for each stop, the
-    shares of pixels that differ between direct and through, and between the two direct walks.
+    `left` are the requests that did not go to the suffix, `owns` says whether a host is in the mapping; `pixels` are,
+    for each stop, the shares of pixels that differ between direct and through, and between the two direct walks.
     """
     stops = tuple(
         _stop(one, two, three, pair)
@@ -199,9 +199,7 @@ def _headers(direct: Walked, through: Walked) -> Iterable[HeaderDelta]:
             verdict = "same" if _comparable(before) == _comparable(after) else "changed"
             if not before or not after:
                 verdict = "missing" if before else "added"
-            yield HeaderDelta(
-                url=url, name=name, origin=" | ".join(before), through=" | ".join(after), verdict=verdict
-            )
+            yield HeaderDelta(url=url, name=name, origin=" | ".join(before), through=" | ".join(after), verdict=verdict)
 
 
 def _comparable(values: Iterable[str]) -> list[frozenset[str]]:
@@ -213,4 +211,3 @@ def _comparable(values: Iterable[str]) -> list[frozenset[str]]:
             parts = (frozenset(part.split()) for part in plain.split(";"))
             found.append(frozenset(" ".join(sorted(part)) for part in parts if part))
     return found
-

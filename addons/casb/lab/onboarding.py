@@ -22,7 +22,8 @@ def app_id(host: str) -> str:
 def related(host: str, others: Iterable[str]) -> tuple[list[str], list[str]]:
     """Hosts of the same organisation by their registrable domain, and the others."""
     site = _SUFFIXES.get_sld(host)
-    same, rest = [], []
+    same: list[str] = []
+    rest: list[str] = []
     for other in others:
         (same if _SUFFIXES.get_sld(other) == site else rest).append(other)
     return same, rest

@@ -222,4 +222,3 @@ def _context(target: Target) -> ssl.SSLContext | None:
     if not target.verify:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context
-

@@ -19,7 +19,11 @@ _TEMPLATES = Environment(
     lstrip_blocks=True,
 )
 LISTS = (
-    ("escaped", "Requests that left session control", "The application asked for a host of its own without the suffix."),
+    (
+        "escaped",
+        "Requests that left session control",
+        "The application asked for a host of its own without the suffix.",
+    ),
     ("told", "What the origin saw of us", "The suffix or our cookies arrived at the application."),
     ("violations", "New violations of a security policy", "The browser refused something that it allows directly."),
     ("failed", "New failed requests", "They work directly."),

@@ -137,9 +137,7 @@ def investigate(wanted: Wish, progress: Callable[[str], None]) -> Finding:
         for name in ("direct", "direct again", "through"):
             through = name == "through"
             profile = folder / name.replace(" ", "-")
-            here = stack.enter_context(
-                view(running, at, name, profile, through=through, hosts=wanted.domains)
-            )
+            here = stack.enter_context(view(running, at, name, profile, through=through, hosts=wanted.domains))
             at.relay.told.clear()
             walked, plan = walk(
                 here, origin, wanted.start, plan=plan, script=wanted.steps, pages=wanted.pages, progress=progress
@@ -190,7 +188,9 @@ def _notes(delta: Delta) -> list[str]:
     return notes
 
 
-def _pictures(here: View, direct: Walked, again: Walked, through: Walked) -> tuple[list[tuple[float, float]], tuple[bytes, ...]]:
+def _pictures(
+    here: View, direct: Walked, again: Walked, through: Walked
+) -> tuple[list[tuple[float, float]], tuple[bytes, ...]]:
     """Shares of differing pixels (direct to through, direct to direct) and pictures of them, by the browser itself."""
     page = here.context.new_page()
     shares, pictures = [], []

@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from casb.errors import ConnectorError
 from casb.connectors.live import LiveSessions, Login
+from casb.errors import ConnectorError
 from casb.identity.sessions import LOGIN_COOKIE, LoginRecord
 from casb.lab.authority import Front, make_issuer
 from casb.lab.relay import Relay, Target
@@ -144,7 +144,9 @@ def stage(
     if policies:
         (config / "policies.yaml").write_text(policies)
     data = _private(folder / "data")
-    made = Stage(folder=folder, suffix=suffix, port=port, cookie=_session(data, f"login.{suffix}"), relay=relay, issuer=issuer)
+    made = Stage(
+        folder=folder, suffix=suffix, port=port, cookie=_session(data, f"login.{suffix}"), relay=relay, issuer=issuer
+    )
     try:
         made.start()
         yield made

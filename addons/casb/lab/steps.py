@@ -1,11 +1,11 @@
 """A walk as a file: what a person does in an application, one step a line.
 
-    steps:
-      - goto: /board
-      - click: "text=New card"
-      - type: {into: "#title", text: Milk}
-      - press: Enter
-      - expect: Milk
+steps:
+  - goto: /board
+  - click: "text=New card"
+  - type: {into: "#title", text: Milk}
+  - press: Enter
+  - expect: Milk
 """
 
 from __future__ import annotations
@@ -70,7 +70,9 @@ def read_steps(path: Path) -> tuple[Step, ...]:
         raise ConfigError("L003", f"{path} cannot be read ({error.strerror})") from None
     found = read(StepsFile, text, str(path), prefix="C")
     for number, step in enumerate(found.steps, 1):
-        given = [name for name in ("goto", "click", "type", "press", "expect", "wait") if getattr(step, name) is not None]
+        given = [
+            name for name in ("goto", "click", "type", "press", "expect", "wait") if getattr(step, name) is not None
+        ]
         where = Where(file=str(path))
         if len(given) != 1:
             raise ConfigError("L003", f"step {number} has {len(given)} actions", where, "one of them, exactly")

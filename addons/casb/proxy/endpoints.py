@@ -61,7 +61,8 @@ RESTORE_FRAGMENT = (
 # Synchronous, so that the browser takes this page for no page of its own: it has gone on before it is loaded.
 JOIN = (
     'const on=document.getElementById("on");for(const e of document.querySelectorAll("[data-at]"))try{'
-    'const x=new XMLHttpRequest();x.open("POST",e.dataset.at,false);x.withCredentials=true;x.send(e.dataset.code)}catch{}'
+    'const x=new XMLHttpRequest();x.open("POST",e.dataset.at,false);x.withCredentials=true;'
+    "x.send(e.dataset.code)}catch{}"
     'location.replace(on.href+(on.hash?"":location.hash))'
 )
 
@@ -249,22 +250,22 @@ class Endpoints:
             script=SUBMIT,
         )
 
-    async def _join_others(
-        self, state: State, value: str, target: str, cookies: tuple[tuple[str, str], ...]
-    ) -> Page:
-        """Go on to what was asked for; first the browser gets a session on the app's other hosts, so that what its pages
-        ask of them is let in."""
+    async def _join_others(self, state: State, value: str, target: str, cookies: tuple[tuple[str, str], ...]) -> Page:
+        """Go on to what was asked for; first the browser gets a session on the app's other hosts, so that what its
+        pages ask of them is let in."""
         app = state.route.app
         hosts = joined_hosts(app, state.snapshot, state.route.authority) if app and state.route.mode == "suffix" else []
         if not hosts or b"sec-fetch-mode" not in state.fields:
             return redirect(target, headers=cookies)
         codes = await self.runtime.sign_in.invite(state.route.authority, value, hosts)
-        links = "".join(f'<i data-at="https://{escape(host)}{JOIN_PATH}" data-code="{code}"></i>' for host, code in codes.items())
+        links = "".join(
+            f'<i data-at="https://{escape(host)}{JOIN_PATH}" data-code="{code}"></i>' for host, code in codes.items()
+        )
         return html(
             200,
             "Signing in",
-            f'<p>You are being signed in.</p><p class="row"><a class="button" id="on" href="{escape(target)}">Continue</a>'
-            f"</p>{links}",
+            f'<p>You are being signed in.</p><p class="row"><a class="button" id="on" href="{escape(target)}">'
+            f"Continue</a></p>{links}",
             headers=cookies,
             script=JOIN,
             connect=" ".join(f"https://{host}{JOIN_PATH}" for host in codes),

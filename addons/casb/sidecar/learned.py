@@ -1,4 +1,4 @@
-"""Hosts that pages of controlled apps asked for and that no app owns: the list, its export, and the way to attach one."""
+"""Hosts that pages of controlled apps asked for and that no app owns: the list, its export, the way to attach one."""
 
 from __future__ import annotations
 

@@ -108,6 +108,8 @@ class LearnedHosts:
             return []
         with closing(connect(self._path, read_only=True)) as database:
             try:
+                if database.execute("SELECT 1 FROM sqlite_master WHERE name = 'learned'").fetchone() is None:
+                    return []  # being made at this moment
                 rows = database.execute(
                     "SELECT app, host, first, last, count, page, kinds, denied FROM learned "
                     "WHERE app = ? OR ? IS NULL ORDER BY count DESC, app, host",
