@@ -12,7 +12,7 @@ from mitmproxy import options
 from mitmproxy.addons import proxyserver
 from mitmproxy.master import Master
 
-from casb.proxy import levers, siblings, stream
+from casb.proxy import levers, messages, siblings, stream
 from casb.proxy.control import Control
 from casb.proxy.endpoints import Endpoints
 from casb.proxy.gateway import Gateway
@@ -52,6 +52,7 @@ def addons(runtime: Runtime) -> list[Any]:
         Outward(runtime),
         siblings.After(runtime),
         learning,
+        messages.Messages(runtime),
         Recorder(runtime, control),
     ]
     if runtime.snapshot.settings.record_flows:
@@ -71,6 +72,7 @@ def build(runtime: Runtime) -> Master:
     levers.pull()
     levers.share_port()
     stream.install()
+    messages.install()
     listeners = runtime.snapshot.settings.listeners
     modes = [f"reverse:http://casb.invalid:1@{_listen(listeners.reverse)}"]
     if listeners.forward:

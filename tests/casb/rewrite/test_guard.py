@@ -8,7 +8,9 @@ import datetime as dt
 import hashlib
 import http.server
 import json
+import shutil
 import ssl
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,8 +20,11 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from casb.model.app import View
 from casb.rewrite.context import RewriteContext
 from casb.rewrite.csp import page_policy, to_suffix
 from casb.rewrite.guard import guard_digest, guard_script
@@ -43,21 +48,31 @@ PAGES = {
 }  # fmt: skip
 
 
+def config_of(script: bytes) -> dict[str, Any]:
+    """What the script is called with."""
+    found: dict[str, Any] = json.loads(script.decode().rstrip().rpartition("})(")[2].removesuffix(");"))
+    return found
+
+
 def test_the_configuration_is_put_in() -> None:
-    script = guard_script(HostMap("casb.test", 8443, NAMES), login="login.example").decode()
-    assert "CASB_CONFIG" not in script
-    line = next(line for line in script.splitlines() if "const config =" in line)
-    assert json.loads(line.partition("=")[2].strip(" ;")) == {
+    hosts = HostMap("casb.test", 8443, [*NAMES, "a.co.uk"], plain=["app.example"])
+    assert config_of(guard_script(hosts, login="login.example", view=View.ORIGIN)) == {
         "suffix": "casb.test",
         "port": "8443",
+        "flat": False,
         "login": "login.example",
-        "exact": ["app.example", "app.example:8444"],
+        "view": "origin",
+        "exact": ["a.co.uk", "app.example", "app.example:8444"],
         "parents": ["wild.example"],
+        "plain": ["app.example"],
+        "plain_parents": [],
+        "public": ["co.uk"],
     }
 
 
 def test_without_a_suffix_the_script_maps_nothing() -> None:
-    assert b'"suffix":"","port":"","login":"","exact":[],"parents":[]' in guard_script(HostMap("", 443, ["a.example"]))
+    found = config_of(guard_script(HostMap("", 443, ["a.example"])))
+    assert (found["suffix"], found["port"], found["exact"], found["parents"]) == ("", "", [], [])
 
 
 def test_the_digest_is_that_of_the_script() -> None:
@@ -420,3 +435,59 @@ def test_it_runs_under_the_sites_own_policy(context: BrowserContext, site: type[
     expect(page.get_by_role("dialog", name="Download blocked")).to_be_visible()
     assert page.get_by_role("dialog").evaluate("d => getComputedStyle(d).borderRadius") == "10px"
     assert [text for text in messages if "Content Security Policy" in text and "favicon" not in text] == []
+
+
+# --- the same laws as hosts.py: the script's own mapping, run over the same addresses ------------------------------------
+
+SHAPES = {
+    "dotted": HostMap("casb.test", 8443, [*NAMES, "xn--bcher-kva.example", "[2001:db8::1]:8444", "a-b.example"], plain=["app.example"]),
+    "on 443": HostMap("casb.test", 443, [*NAMES, "192.0.2.7"]),
+    "flat": HostMap("casb.test", 443, [*NAMES, "my-app.example:8444", "xn--bcher-kva.example"], flat=True),
+}  # fmt: skip
+HOSTS = [
+    "app.example", "APP.Example", "app.example.", "notapp.example", "app.example.evil", "a.b.wild.example", "wild.example",
+    "bücher.example", "a-b.example", "my-app.example", "192.0.2.7", "0xc0000207", "[2001:db8:0::1]", "app%2eexample", "other.test",
+    "app.example.casb.test", "app.example--p8444.casb.test", "app-example--x.casb.test", "my--app-example--x8444.casb.test",
+    "evil.casb.test", "casb.test", "app.example--p443.casb.test", "2001-db8-0-0-0-0-0-1--v6--p8444.casb.test",
+]  # fmt: skip
+ADDRESSES = st.builds(
+    "".join,
+    st.tuples(
+        st.sampled_from(["https://", "http://", "HTTPS:\\\\", "//", "wss://", "ws://", " https://", "ht\ttps://", "https:", "ftp://", "/"]),
+        st.sampled_from(["", "", "user@", "u:p@"]),
+        st.sampled_from(HOSTS),
+        st.sampled_from(["", "", ":443", ":80", ":8443", ":8444", ":08444", ":8445"]),
+        st.sampled_from(["", "/", "/p?q=https://app.example/#f", "?x", "#y", "\\z"]),
+    ),
+)  # fmt: skip
+RUNNER = """
+const guard = globalThis[Symbol.for("casb.guard")];
+const href = (text) => { try { return new URL(text, "https://base.invalid/d/").href } catch { return null } };
+console.log(JSON.stringify(JSON.parse(require("fs").readFileSync(0, "utf8")).map((text) => {
+  const plain = href(text);
+  return plain && [plain, guard.url(plain), casb$.back(plain), href(guard.url(text)), casb$.back(guard.url(plain))];
+})));
+"""
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@settings(max_examples=4, deadline=None)
+@given(texts=st.lists(ADDRESSES, min_size=150, max_size=150))
+def test_addresses_are_mapped_as_the_proxy_maps_them(shape: str, texts: list[str]) -> None:
+    hosts = SHAPES[shape]
+    script = "delete globalThis.navigator;" + guard_script(hosts, view=View.ORIGIN).decode() + RUNNER
+    node = shutil.which("node") or "node"
+    done = subprocess.run([node, "-e", script], input=json.dumps(texts), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    for found in filter(None, json.loads(done.stdout)):
+        plain, out, home, raw, again = found
+        expected = hosts.url_to_suffix(plain)
+        if plain.startswith("http") and out != expected and hosts.port_tail:
+            # The proxy leaves a suffix host without our port alone; a page may have put it together so.
+            assert hosts.url_to_origin(plain) != plain and out.startswith("https://"), found
+            expected = out
+        assert out == expected, found
+        assert home == hosts.url_to_origin(plain), found
+        assert raw == out, "however it is spelt"
+        if expected != plain:
+            assert again == hosts.url_to_origin(expected), found
