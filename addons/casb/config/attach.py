@@ -5,6 +5,7 @@ Knows texts only. That the result is a valid configuration is for the caller to 
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -98,8 +99,9 @@ def _in_lines(text: str, node: yaml.SequenceNode, domain: str) -> str:
 def _only_added(before: Any, changed: str, app_id: str, domain: str) -> bool:
     """Whether the one difference between the two documents is the new domain at the end of that app's list."""
     try:
-        after = yaml.safe_load(changed)
-    except (yaml.YAMLError, ValueError, RecursionError):
+        after = _unshared(yaml.safe_load(changed))
+        before = _unshared(before)
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError):
         return False
     apps = after.get("apps", [after]) if isinstance(after, dict) else []
     for app in apps:
@@ -111,6 +113,11 @@ def _only_added(before: Any, changed: str, app_id: str, domain: str) -> bool:
                 app["domains"] = app["domains"][0]  # a single name stood there without a list
             break
     return bool(after == before)
+
+
+def _unshared(value: Any) -> Any:
+    """The same without aliases: what stands in two places is two things."""
+    return json.loads(json.dumps(value, default=str))
 
 
 def _old_domains(before: Any, app_id: str) -> Any:

@@ -86,7 +86,7 @@ class Stage:
             self.process = subprocess.Popen(  # noqa: S603 - our own module
                 command, stdin=subprocess.PIPE, stderr=log, env={**os.environ, "PYTHONPATH": str(root)}
             )
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not _listens(self.port):
             if self.process.poll() is not None or time.monotonic() > deadline:
                 last = self.log[-1500:]
