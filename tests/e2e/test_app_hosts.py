@@ -162,6 +162,19 @@ def test_fetch_to_a_second_host_never_visited(scene: Scene, anonymous: bool, met
     assert ("cookie" in asked[-1].headers) is False
 
 
+@pytest.mark.parametrize("credentials", ["same-origin", "omit"])
+def test_the_guard_marks_what_a_page_asks_without_credentials(scene: Scene, credentials: str) -> None:
+    here = scene.here
+    here.page.goto(here.url(f"https://{MAIN}/"))
+    assert fetched(here, f"https://{API}/public", credentials=credentials) == '200 "public"'
+    assert fetched(here, here.url(f"https://{API}/api"), credentials=credentials, method="PUT", body="{}").startswith("200 ")
+    by_old_way = (
+        "url => new Promise((done) => { const x = new XMLHttpRequest(); x.open('GET', url); x.onloadend = () => "
+        "done(x.status + ' ' + x.responseText); x.send(); })"
+    )
+    assert here.page.evaluate(by_old_way, f"https://{API}/public") == '200 "public"'
+
+
 def test_an_anonymous_request_leaves_the_apps_cookies_behind(scene: Scene) -> None:
     here = scene.here
     here.page.goto(here.url(f"https://{API}/frame"))

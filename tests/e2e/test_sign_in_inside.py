@@ -21,6 +21,7 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import jwt
 import pytest
+from applications import NPM
 from demo_lib.idp import ClientRegistration, EmulatedEntra
 from demo_lib.pki import DemoAuthority
 from playwright.sync_api import Page, expect
@@ -59,6 +60,11 @@ class Portal:
         }
         page = b"<!doctype html><title>Bye</title><h1>Signed out of the portal</h1>"
         self.origin.page("/bye", page, content_type="text/html")
+        library = NPM / "oidc-client-ts/dist/browser/oidc-client-ts.min.js"
+        self.origin.page("/oidc.js", library.read_bytes(), content_type="text/javascript")
+        spa = SPA.replace("AUTHORITY", self.idp.issuer).replace("CLIENT", CLIENT).replace("SECRET", SECRET)
+        for path in ("/spa", "/spa-cb"):
+            self.origin.page(path, spa.encode(), content_type="text/html")
 
     def person(self, handler: BaseHTTPRequestHandler) -> dict[str, str] | None:
         cookie = SimpleCookie(handler.headers.get("cookie", ""))
@@ -136,6 +142,29 @@ class Portal:
     def front_out(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
         self.ended_by_frame += parse_qs(urlsplit(handler.path).query).get("sid", [])
         reply(handler, 200, b"<!doctype html><p>out</p>", content_type="text/html")
+
+
+SPA = """<!doctype html><html><head><title>SPA</title><script src="/oidc.js"></script></head><body><h1 id="who">...</h1>
+<script>
+const manager = new oidc.UserManager({
+  authority: "AUTHORITY", client_id: "CLIENT", client_secret: "SECRET", scope: "openid profile",
+  redirect_uri: location.origin + "/spa-cb", response_type: "code", loadUserInfo: false, automaticSilentRenew: false,
+  userStore: new oidc.WebStorageStateStore({ store: sessionStorage }),
+});
+const show = (user) => { document.getElementById("who").textContent = user ? "Hello " + user.profile.name : "nobody"; };
+(async () => {
+  try {
+    if (location.pathname === "/spa-cb") {
+      const user = await manager.signinCallback();
+      history.replaceState(null, "", "/spa?part=" + encodeURIComponent(user.state.part));
+      show(user);
+    } else {
+      const user = await manager.getUser();
+      if (user) show(user); else await manager.signinRedirect({ state: { part: "7" } });
+    }
+  } catch (error) { document.getElementById("who").textContent = "failed: " + error.message; }
+})();
+</script></body></html>"""
 
 
 @dataclass
@@ -218,6 +247,18 @@ def test_a_portal_signs_in_and_comes_back_to_the_deep_link(scene: Scene, mode: s
         start = f"/login?mode=form_post&returnUrl={quote(f'https://{PORTAL}{DEEP}', safe='')}"
     found = [signed_in(scene, here, start) for here in (scene.direct, scene.through)]
     assert found[0] == found[1] == [f"https://{PORTAL}{DEEP}", DEEP]
+    clean(scene)
+
+
+def test_a_single_page_application_signs_in(scene: Scene) -> None:
+    found = []
+    for here in (scene.direct, scene.through):
+        page = here.page
+        page.goto(here.url(f"https://{PORTAL}/spa"))
+        pick(page)
+        expect(page.locator("#who")).not_to_have_text("...")
+        found.append([page.locator("#who").inner_text(), here.plain(page.url)])
+    assert found[0] == found[1] == ["Hello Ada Abel", f"https://{PORTAL}/spa?part=7"]
     clean(scene)
 
 

@@ -3,11 +3,8 @@
 // own cookies out and answers as the application would have answered without any (control/siblings.py).
 
 const ANONYMOUS = "x-casb-anonymous";
-const crosses = (url) => {
-  if (!config.suffix) return false;
-  const own = new URL(inWindow ? location.href : self.location.href);
-  return url.host !== own.host && url.protocol === "https:" && url.hostname.endsWith(tail);
-};
+const crosses = (url) =>
+  Boolean(config.suffix && page) && url.protocol === "https:" && url.origin !== page && url.hostname.endsWith(tail);
 
 part((realm) => {
   const bare = realm.Request && Object.getOwnPropertyDescriptor(realm.Request.prototype, "credentials")?.get;
