@@ -18,7 +18,8 @@ from proxy_world import ADDONS, Origin
 pytestmark = pytest.mark.e2e
 
 GOOD = b"""<!doctype html><html><head><title>Board</title></head><body><h1>Board</h1>
-<a href="/cards">Cards</a> <a href="/logout">Sign out</a> <button aria-expanded="false" onclick="this.after('opened')">More</button>
+<a href="/cards">Cards</a> <a href="/logout">Sign out</a>
+<button aria-expanded="false" onclick="this.after('opened')">More</button>
 </body></html>"""
 CARDS = b"<!doctype html><html><head><title>Cards</title></head><body><h1>Cards</h1><input id=t></body></html>"
 # Told by its own address in a way that no rewriter of names can see.
