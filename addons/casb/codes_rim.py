@@ -175,6 +175,13 @@ ROWS: tuple[tuple[str, str, str, str, str], ...] = (
         "https://wiki.contoso.example/",
     ),
     (
+        "L005",
+        "the application cannot be opened",
+        "Not even directly: its name leads nowhere, nothing listens there, or its certificate is not trusted.",
+        "Open the address in a browser of yours; `--ca` names the authority of an internal application.",
+        "",
+    ),
+    (
         "S060",
         "the configuration in force cannot be read",
         "`in-force.json` in the data folder is missing or damaged; the proxy makes it at its start.",

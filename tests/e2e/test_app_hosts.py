@@ -21,7 +21,8 @@ from casb.store.attach import attach
 from casb.store.learned_sqlite import LearnedHosts
 from proxy_world import Origin, reply, wait_for
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+expect.set_options(timeout=30_000)
 
 MAIN, API, STATIC, WILD = (
     "app.several.example",
@@ -72,7 +73,7 @@ def scene(base: tuple[Stage, Origin], tmp_path: Path) -> Iterator[Scene]:
     origin.seen.clear()
     with (
         playwright() as running,
-        view(running, at, "through", tmp_path / "profile", through=True, offline=True) as here,
+        view(running, at, "through", tmp_path / "profile", through=True, offline=True, patience=45) as here,
     ):
         yield Scene(at=at, origin=origin, here=here)
 

@@ -21,7 +21,8 @@ from casb.lab.browser import View, playwright, view
 from casb.lab.relay import forms_of
 from casb.lab.stage import Stage, stage
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+expect.set_options(timeout=30_000)
 
 type Outcome = list[object]
 
@@ -51,9 +52,11 @@ def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
         running = stack.enter_context(playwright())
         hosts = tuple(each.host for each in started)
         direct = stack.enter_context(
-            view(running, at, "direct", folder / "direct", through=False, hosts=hosts, offline=True)
+            view(running, at, "direct", folder / "direct", through=False, hosts=hosts, offline=True, patience=45)
         )
-        through = stack.enter_context(view(running, at, "through", folder / "through", through=True, offline=True))
+        through = stack.enter_context(
+            view(running, at, "through", folder / "through", through=True, offline=True, patience=45)
+        )
         for page in (direct.page, through.page):
             page.on("dialog", lambda dialog: dialog.accept())
         yield Bed(at=at, apps={each.id: each for each in started}, direct=direct, through=through, pictures=pictures)
@@ -109,7 +112,7 @@ def flows(here: View, app: Running) -> Outcome:
     page.evaluate("() => RED.actions.invoke('core:show-debug-tab')")
     page.locator("#red-ui-header-button-deploy").click()
     message = page.locator(".red-ui-debug-msg", has_text=mark).first
-    expect(message).to_be_visible(timeout=20_000)
+    expect(message).to_be_visible(timeout=45_000)
     text = here.plain(message.locator(".red-ui-debug-msg-payload").inner_text())
     stored = (app.folder / "flows.json").read_text()
     page.evaluate("id => { RED.workspaces.show(id); }", f"t{tab}")
@@ -144,7 +147,7 @@ def mail(here: View, app: Running) -> Outcome:
     link = f'<p>Open <a href="{app.url}/#/pay">{app.url}/#/pay</a> or <a href="https://elsewhere.test/">this</a></p>'
     send_mail(app.mail, subject, link)
     entry = page.locator(".email-list a", has_text=subject).first
-    entry.click(timeout=20_000)
+    entry.click(timeout=45_000)
     body = page.frame_locator("iframe").first
     expect(body.locator("a").first).to_be_visible()
     links = body.locator("a").evaluate_all("all => all.map(one => [one.href, one.textContent])")
@@ -201,11 +204,11 @@ def budget(here: View, app: Running) -> Outcome:
     page = here.page
     page.goto(here.url(app.url + "/"))
     page.get_by_role("button", name="Start budgeting").click()
-    expect(page.get_by_text("To Budget:").first).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("To Budget:").first).to_be_visible(timeout=45_000)
     isolated = page.evaluate("() => [crossOriginIsolated, typeof SharedArrayBuffer]")
     worker = page.evaluate("() => navigator.serviceWorker.ready.then(ready => new URL(ready.scope).pathname)")
     page.reload()
-    expect(page.get_by_text("To Budget:").first).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("To Budget:").first).to_be_visible(timeout=45_000)
     kept = page.evaluate("() => indexedDB.databases().then(all => all.length)")
     return [isolated, worker, kept]
 

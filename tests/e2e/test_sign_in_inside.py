@@ -31,7 +31,8 @@ from casb.lab.relay import Target
 from casb.lab.stage import Application, Stage, stage
 from proxy_world import Origin, reply
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+expect.set_options(timeout=30_000)
 
 PORTAL, IDP = "portal.relying.example", "login.sso.example"
 CLIENT, SECRET = "11111111-aaaa-4bbb-8ccc-222222222222", "relying-party-secret"
@@ -199,7 +200,16 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         running = stack.enter_context(playwright())
         views = [
             stack.enter_context(
-                view(running, at, name, folder / name, through=name == "through", hosts=(PORTAL, IDP), offline=True)
+                view(
+                    running,
+                    at,
+                    name,
+                    folder / name,
+                    through=name == "through",
+                    hosts=(PORTAL, IDP),
+                    offline=True,
+                    patience=45,
+                )
             )
             for name in ("direct", "through")
         ]
@@ -267,7 +277,7 @@ def test_signing_out_ends_and_does_not_loop(scene: Scene) -> None:
         signed_in(scene, here, "/")
         page, before = here.page, len(scene.portal.ended_by_frame)
         page.get_by_text("Sign out").click()
-        expect(page.locator("h1")).to_have_text("Signed out of the portal", timeout=20_000)
+        expect(page.locator("h1")).to_have_text("Signed out of the portal", timeout=45_000)
         assert here.plain(page.url) == f"https://{PORTAL}/bye"
         assert len(scene.portal.ended_by_frame) == before + 1, "the provider's frame did not reach the portal"
         page.goto(here.url(f"https://{PORTAL}/"))

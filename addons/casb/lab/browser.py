@@ -213,12 +213,13 @@ def view(
     through: bool,
     hosts: tuple[str, ...] = (),
     offline: bool = False,
+    patience: float = 15,
     width: int = 1280,
     height: int = 800,
 ) -> Iterator[View]:
     """A fresh browser. `through`: the suffix; else `hosts` (patterns) are looked for at the relay.
 
-    `offline`: no other name is found.
+    `offline`: no other name is found. `patience`: seconds for one action.
     """
     rules = [f"MAP *.{at.suffix} 127.0.0.1:{at.port}"] if through else []
     rules += [f"MAP {host} 127.0.0.1:{at.relay.port}" for host in hosts] if not through else []
@@ -239,7 +240,7 @@ def view(
         timezone_id="UTC",
     )
     try:
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(patience * 1000)
         noticed = Noticed()
         noticed.watch(context)
         if through:

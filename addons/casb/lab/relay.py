@@ -28,7 +28,8 @@ _COMPRESSION = re.compile(rb"\r\nsec-websocket-extensions:[^\r\n]*", re.IGNORECA
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Where an origin really is. `ca` alone is trusted for it when given; `verify` off for a test's own server."""
+    """Where an origin really is, and the name that its certificate must have. `ca` alone is trusted for it when given;
+    `verify` off for a test's own server."""
 
     host: str
     port: int
@@ -117,6 +118,7 @@ class Relay:
     marks: tuple[str, ...]
     told: list[Told] = field(default_factory=list)
     hosts: set[str] = field(default_factory=set)
+    unreached: dict[str, str] = field(default_factory=dict)  # host → why
     port: int = 0
     _loop: asyncio.AbstractEventLoop | None = None
     _thread: threading.Thread | None = None
@@ -161,9 +163,10 @@ class Relay:
         context = _context(target)
         try:
             to_reader, to_writer = await asyncio.open_connection(
-                target.host, target.port, ssl=context, server_hostname=host if context else None
+                target.host, target.port, ssl=context, server_hostname=target.host if context else None
             )
         except OSError as error:
+            self.unreached[host] = str(error)
             text = f"the laboratory could not reach {host}: {error}".encode()
             writer.write(b"HTTP/1.1 502 Bad Gateway\r\ncontent-type: text/plain\r\nconnection: close\r\n")
             writer.write(b"content-length: %d\r\n\r\n%s" % (len(text), text))

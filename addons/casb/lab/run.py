@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from casb.catalog.match import Catalog
-from casb.errors import ConfigError
+from casb.errors import ConfigError, ConnectorError
 from casb.hostname import domain_pattern, normal_host
 from casb.lab.browser import View, find_browser, playwright, view
 from casb.lab.compare import Delta, compare
@@ -114,7 +114,7 @@ def _is_address(host: str) -> bool:
 def investigate(wanted: Wish, progress: Callable[[str], None]) -> Finding:
     """Open it directly twice and through the suffix once, walk, compare.
 
-    Raises `ConnectorError`: L001 the proxy did not start, L002 no browser.
+    Raises `ConnectorError`: L001 the proxy did not start, L002 no browser, L005 not even directly can it be opened.
     """
     begun = time.monotonic()
     application = Application(
@@ -143,6 +143,9 @@ def investigate(wanted: Wish, progress: Callable[[str], None]) -> Finding:
                 here, origin, wanted.start, plan=plan, script=wanted.steps, pages=wanted.pages, progress=progress
             )
             walks.append(walked)
+            why = at.relay.unreached.get(wanted.name) or walked.stops[0].failure
+            if why and not through:
+                raise ConnectorError("L005", f"{wanted.url} cannot be opened: {why}")
             left = [here]
         direct, again, last = walks
         progress("comparing pictures")

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _PAGE = files("casb.lab").joinpath("page.js").read_text("utf-8")
 _WAYS = files("casb.lab").joinpath("ways.js").read_text("utf-8")
 
+BUTTONS = 3
+"""Buttons of the first page that are tried."""
+
 type Progress = Callable[[str], None]
 
 
@@ -74,7 +77,7 @@ def walk(
         progress(f"{here.name}: {step.label}")
         stops.append(_take(here, origin, step))
         if plan is None and not script:
-            _look_around(here, origin, made, pages)
+            _look_around(here, origin, made, pages, at)
         here.noticed.collect(here.page)
         at += 1
     asked = tuple(_plain(here, each) for each in here.noticed.requests)
@@ -150,8 +153,8 @@ def _do(here: View, origin: str, step: Step) -> None:
         page.wait_for_timeout(step.wait * 1000)
 
 
-def _look_around(here: View, origin: str, plan: Plan, pages: int) -> None:
-    """Add ways that lead on from this page: links first, then a few buttons of the page itself."""
+def _look_around(here: View, origin: str, plan: Plan, pages: int, at: int) -> None:
+    """Add ways that lead on from this page, the one of step `at`: links, and on the first page a few of its buttons."""
     found = _ways(here.page, urlsplit(origin).netloc)
     taken = {each.goto for each in plan.steps}
     for link in found["links"]:
@@ -160,13 +163,9 @@ def _look_around(here: View, origin: str, plan: Plan, pages: int) -> None:
         elif not link["danger"] and link["path"] not in taken and _gotos(plan) < pages:
             taken.add(link["path"])
             plan.steps.append(Step(goto=link["path"]))
-    if _gotos(plan) >= pages or plan.steps[-1].click is not None:
-        return
-    for name in dict.fromkeys(found["buttons"]):
-        clicks = [each.click for each in plan.steps if each.click is not None]
-        step = Step(click=f"role=button[name={_quoted(name)}]")
-        if len(clicks) < 3 and step.click not in clicks and len(plan.steps) == 1:
-            plan.steps.append(step)
+    if here.page.url.startswith(here.url(origin)) and at == 0:
+        buttons = dict.fromkeys((str(role), str(name)) for role, name in found["buttons"])
+        plan.steps[1:1] = [Step(click=f"role={role}[name={_quoted(name)}]") for role, name in [*buttons][:BUTTONS]]
 
 
 def _gotos(plan: Plan) -> int:

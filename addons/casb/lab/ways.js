@@ -14,10 +14,10 @@
     if (/\.(?:zip|gz|tar|pdf|docx?|xlsx?|pptx?|png|jpe?g|gif|mp4|exe|iso|csv|xml|rss|atom)$/i.test(url.pathname)) continue;
     links.push({ path: url.pathname + url.search + url.hash, danger: DANGER.test(said), out: /log.?out|sign.?out|log.?off/i.test(said) });
   }
-  for (const button of document.querySelectorAll("button[aria-expanded=false], summary, [role=tab][aria-selected=false], button[aria-haspopup]")) {
+  for (const button of document.querySelectorAll("button[aria-expanded=false], [role=tab][aria-selected=false], button[aria-haspopup]")) {
     const name = (button.getAttribute("aria-label") || button.textContent || "").replace(/\s+/g, " ").trim().slice(0, 60);
     if (!name || DANGER.test(name) || !seen(button) || button.disabled || button.closest("form")) continue;
-    buttons.push(name);
+    buttons.push([button.getAttribute("role") || "button", name]);
   }
   return { links, buttons };
 }
