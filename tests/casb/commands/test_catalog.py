@@ -1,11 +1,15 @@
+import argparse
 import json
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from casb.catalog.metrics import read_metrics
 from casb.cli import main
-from casb.commands import _catalog_change, _catalog_open
+from casb.commands import _catalog_change, _catalog_open, catalog
 from casb.store import app_catalog, catalog_files, tag_file
 
 POLICIES = str(Path(__file__).parents[3] / "policies")
@@ -242,3 +246,34 @@ def test_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path.write_text(APPS.replace("saml: true", "samml: true"))
     assert main(["catalog", "check", str(tmp_path)]) == 1
     assert f"{tmp_path}/crm.yaml:10:34: C209 'samml' is no factor; did you mean 'saml'?" in capsys.readouterr().out
+
+
+def _documented() -> list[str]:
+    """The commands that the help and the admin's manual show."""
+    manual = (Path(POLICIES) / "README.md").read_text()
+    lines = [*(catalog.__doc__ or "").splitlines(), *manual.splitlines()]
+    return sorted({re.split(r"\s{3,}|>", line)[0].strip() for line in lines if line.startswith("casb catalog")})
+
+
+@pytest.mark.parametrize("line", _documented())
+def test_what_is_documented_can_be_typed(line: str) -> None:
+    parser = argparse.ArgumentParser()
+    catalog.add_arguments(parser)
+    words = shlex.split(line)
+    assert words[:2] == ["casb", "catalog"]
+    arguments = parser.parse_args(words[2:])
+    if getattr(arguments, "where", None):
+        assert _catalog_open.conditions(arguments)
+
+
+def test_enough_is_documented() -> None:
+    assert len(_documented()) > 25
+
+
+def test_the_manuals_weights_can_be_read() -> None:
+    manual = (Path(POLICIES) / "README.md").read_text()
+    found = re.search(r"```\n(categories:.*?)```", manual, re.DOTALL)
+    assert found is not None
+    assert not read_metrics(found[1].encode(), "manual").multiplier(
+        read_metrics(found[1].encode(), "m").factor("hipaa")
+    )
