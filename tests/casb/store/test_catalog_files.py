@@ -43,10 +43,15 @@ def test_a_damaged_or_foreign_compiled_file_is_made_anew(
     cache = tmp_path / "cache"
     first = load_shipped(cache, folder)
     (compiled,) = cache.iterdir()
-    for content in (b"{", b"[{}]", b"[1]"):
+    for content in (
+        b"{",
+        b"[{}]",
+        b"{}",
+        b'{"facts":[],"apps":[{"id":"a","name":"A","category":"crm","facts":{"saml":0}}]}',
+    ):
         compiled.write_bytes(content)
         assert load_shipped(cache, folder) == first
-    compiled.write_bytes(b"[]")
+    compiled.write_bytes(b'{"facts":[],"apps":[]}')
     compiled.chmod(0o666)
     assert load_shipped(cache, folder) == first, "what others may write is not believed"
     assert "made anew" in caplog.text
