@@ -92,6 +92,15 @@ def test_no_answer_is_unknown(records: Records) -> None:
     assert (seen.caa, seen.spf, seen.dmarc) == (None, None, None)
 
 
+def test_a_machine_without_a_resolver(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> dns.resolver.Resolver:
+        raise dns.resolver.NoResolverConfiguration
+
+    monkeypatch.setattr(dns.resolver, "Resolver", none)
+    seen = Records().add_to(SEEN)
+    assert (seen.caa, seen.spf, seen.dmarc) == (None, None, None)
+
+
 def test_an_address_has_none(records: Records) -> None:
     assert records.add_to(Observation(host="192.0.2.1", time="")).caa is None
 
