@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+RECORD_FLOWS = "CASB_RECORD_FLOWS"
+"""Environment variable: record flows there, whatever `record_flows` of casb.yaml says."""
+
 
 class Secret(str):
     """A string that never prints itself; `str.__str__(secret)` or `.reveal()` gives it on purpose."""
@@ -118,6 +121,41 @@ class Sidecar:
     admins: Admins = field(default_factory=Admins)
 
 
+type SeverityWord = Literal["low", "medium", "high"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mail:
+    """A mail server and whom alerts go to. `tls` is `starttls`, `tls` (from the first byte) or `none`."""
+
+    server: str  # host:port
+    sender: str
+    to: tuple[str, ...] = ()
+    tls: Literal["starttls", "tls", "none"] = "starttls"
+    username: str | None = None
+    password: Secret | None = None
+    ca: str | None = None
+    least: SeverityWord = "low"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Webhook:
+    """An address that gets alerts as JSON; `secret` signs them."""
+
+    url: str
+    secret: Secret | None = None
+    ca: str | None = None
+    least: SeverityWord = "low"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alerts:
+    """Whom alerts are told, besides the portal."""
+
+    mail: Mail | None = None
+    webhooks: tuple[Webhook, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """One deployment."""
@@ -132,6 +170,7 @@ class Settings:
     session: SessionLimits = field(default_factory=SessionLimits)
     limits: Limits = field(default_factory=Limits)
     sidecar: Sidecar = field(default_factory=Sidecar)
+    alerts: Alerts = field(default_factory=Alerts)
     trusted_proxies: tuple[str, ...] = ()
     on_failure: Literal["block", "allow"] = "block"  # the default behaviour (S22)
     geo_database: str | None = None  # operator's .mmdb (extra `casb[geo]`)

@@ -147,6 +147,55 @@ class SidecarShape:
     """Who may sign in to the portal."""
 
 
+type SeverityWord = Literal["low", "medium", "high"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailShape:
+    """Alerts by e-mail."""
+
+    server: str
+    """`host:port` of the mail server."""
+    sender: str
+    """The address that they come from."""
+    to: tuple[str, ...] = ()
+    """Who is told of every alert; a policy's `alert: {email: […]}` adds to them."""
+    tls: Literal["starttls", "tls", "none"] = "starttls"
+    """How the connection is encrypted."""
+    username: str | None = None
+    """Account at the mail server."""
+    password: str | None = None
+    """`env:NAME` or `file:PATH`."""
+    ca: str | None = None
+    """PEM file that alone is trusted for it."""
+    least: SeverityWord = "low"
+    """Alerts below this severity are not told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookShape:
+    """Alerts as JSON to an address."""
+
+    url: str
+    """Where each alert is posted; https."""
+    secret: str | None = None
+    """`env:NAME` or `file:PATH`: signs each message (HMAC-SHA256 in `X-Casb-Signature`)."""
+    ca: str | None = None
+    """PEM file that alone is trusted for it."""
+    least: SeverityWord = "low"
+    """Alerts below this severity are not told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertsShape:
+    """Whom alerts are told, besides the portal."""
+
+    mail: MailShape | None = None
+    """By e-mail."""
+    webhooks: tuple[WebhookShape, ...] = ()
+    """To programs."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CasbFile:
     """`casb.yaml`: the deployment."""
@@ -171,6 +220,8 @@ class CasbFile:
     """Ceilings."""
     sidecar: SidecarShape | None = None
     """The sidecar."""
+    alerts: AlertsShape | None = None
+    """Whom alerts are told, besides the portal."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses and ranges whose `X-Forwarded-For` is believed."""
     on_failure: FailureWord = "block"

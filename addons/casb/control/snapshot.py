@@ -16,7 +16,7 @@ from casb.errors import CasbError, Problems
 from casb.model.app import App, AppTag
 from casb.model.identity import Client, Device
 from casb.policy.compile import Policies, compile_policies
-from casb.policy.loader import Loaded, load
+from casb.policy.loader import Loaded, LoadedPolicy, load
 from casb.rewrite.hosts import HostMap
 from casb.settings import Settings
 
@@ -32,6 +32,7 @@ class Snapshot:
     policies: Policies
     agents: Agents
     hosts: HostMap
+    loaded: tuple[LoadedPolicy, ...] = ()  # the policies as written
     warnings: tuple[CasbError, ...] = ()  # suspicions about policies; nothing in them keeps one from working
 
     def client(self, ip: str, user_agent: str, device: Device) -> tuple[Client, Device]:
@@ -77,9 +78,12 @@ def build_snapshot(
         settings=settings,
         catalog=Catalog(configuration.apps),
         ranges=Ranges(configuration.ranges, geo),
-        policies=compile_policies(loaded.policies),
+        policies=compile_policies(
+            loaded.policies, configuration.withdrawn if isinstance(configuration, Configuration) else ()
+        ),
         agents=agents or Agents(),
         hosts=HostMap(suffix=settings.suffix, port=settings.port, names=_names(configuration.apps)),
+        loaded=loaded.policies,
         warnings=loaded.warnings,
     )
 

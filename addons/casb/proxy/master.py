@@ -6,6 +6,7 @@ The default addons of mitmproxy cost two fifths of its time and serve its user i
 from __future__ import annotations
 
 import logging
+import os
 from typing import Any
 
 from mitmproxy import options
@@ -24,6 +25,7 @@ from casb.proxy.rewriting import Inward, Outward
 from casb.proxy.runtime import Runtime
 from casb.proxy.sessions import Sessions
 from casb.proxy.tls import TlsConfig
+from casb.settings import RECORD_FLOWS
 
 logger = logging.getLogger(__name__)
 
@@ -49,8 +51,9 @@ def addons(runtime: Runtime) -> list[Any]:
         Outward(runtime),
         Recorder(runtime, control),
     ]
-    if runtime.snapshot.settings.record_flows:
-        chain.append(FlowLog(runtime.snapshot.settings.record_flows))
+    flows = os.environ.get(RECORD_FLOWS) or runtime.snapshot.settings.record_flows
+    if flows:
+        chain.append(FlowLog(flows))
     return chain
 
 
