@@ -95,6 +95,7 @@ class Limits:
     hold: int = 50 * 1024 * 1024
     rewrite: int = 16 * 1024 * 1024  # text larger than this streams through the rewriter, never buffered
     request_body: int = 5 * 1024 * 1024 * 1024
+    head: int = 256 * 1024  # one request's or one response's header section, as received
     upstream_idle: int = 120
 
 
@@ -162,6 +163,7 @@ class Settings:
 
     suffix: str
     version: int = 1
+    host_names: Literal["dotted", "flat"] = "dotted"  # how an app's name is spelt under the suffix
     public_port: int | None = None  # the port browsers use; default: the reverse listener's
     data: str = "var"
     authority: str = "certs"  # folder of our certificate authority

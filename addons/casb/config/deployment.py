@@ -54,6 +54,7 @@ def read_settings(shape: CasbFile, notes: Notes) -> Settings:
     return Settings(
         suffix=_suffix(shape.suffix, notes),
         version=shape.version,
+        host_names=shape.host_names,
         public_port=shape.public_port,
         data=notes.path(shape.data),
         authority=notes.path(shape.authority),
@@ -232,6 +233,7 @@ def _limits(shape: CasbFile, notes: Notes) -> Limits:
         hold=notes.byte_count(given.hold, default.hold, ("limits", "hold")),
         rewrite=notes.byte_count(given.rewrite, default.rewrite, ("limits", "rewrite")),
         request_body=notes.byte_count(given.request_body, default.request_body, ("limits", "request_body")),
+        head=notes.byte_count(given.head, default.head, ("limits", "head")),
         upstream_idle=notes.seconds(given.upstream_idle, default.upstream_idle, ("limits", "upstream_idle")),
     )
 

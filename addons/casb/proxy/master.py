@@ -13,7 +13,7 @@ from mitmproxy import options
 from mitmproxy.addons import proxyserver
 from mitmproxy.master import Master
 
-from casb.proxy import levers, stream
+from casb.proxy import heads, levers, messages, stream
 from casb.proxy.control import Control
 from casb.proxy.endpoints import Endpoints
 from casb.proxy.gateway import Gateway
@@ -49,6 +49,7 @@ def addons(runtime: Runtime) -> list[Any]:
         Inward(runtime),
         control,
         Outward(runtime),
+        messages.Messages(runtime),
         Recorder(runtime, control),
     ]
     flows = os.environ.get(RECORD_FLOWS) or runtime.snapshot.settings.record_flows
@@ -69,6 +70,8 @@ def build(runtime: Runtime) -> Master:
     levers.pull()
     levers.share_port()
     stream.install()
+    messages.install()
+    heads.install(lambda: runtime.snapshot.settings.limits.head)
     listeners = runtime.snapshot.settings.listeners
     modes = [f"reverse:http://casb.invalid:1@{_listen(listeners.reverse)}"]
     if listeners.forward:
