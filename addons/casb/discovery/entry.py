@@ -181,9 +181,9 @@ def address(text: str | None) -> str | None:
     text = text.strip().strip('"')
     if text.startswith("["):
         text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
+    elif ":" in text and text.partition(":")[0].count(".") == 3:
         text = text.partition(":")[0]
-    text = text.partition("/")[0].partition("%")[0]
+    text = text.partition("(")[0].partition("/")[0].partition("%")[0]
     try:
         parsed = ip_address(text)
     except ValueError:
@@ -299,6 +299,10 @@ _DENIED = frozenset(
 )
 
 
+_ALLOWING = ("allow", "permit", "accept", "pass", "bypass")
+_DENYING = ("block", "den", "drop", "reject", "reset", "prevent", "forbid")
+
+
 @lru_cache(4096)
 def verdict(text: str | None) -> bool | None:
     """True for a word that means allowed, False for one that means blocked, None for any other."""
@@ -308,6 +312,10 @@ def verdict(text: str | None) -> bool | None:
     if word in _ALLOWED:
         return True
     if word in _DENIED:
+        return False
+    if word.startswith(_ALLOWING):
+        return True
+    if word.startswith(_DENYING):
         return False
     for part in word.replace(":", "-").replace("/", "-").replace(".", "-").split("-"):
         if part in _DENIED:

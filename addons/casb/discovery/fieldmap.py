@@ -52,6 +52,7 @@ class FieldMap:
     action: Names = ()
     status: Names = ()  # An HTTP status, where no action is told
     verdicts: Mapping[str, bool | None] = field(default_factory=dict)  # words (lower case) that mean otherwise here
+    otherwise: bool | None = None  # where neither action nor status says anything
 
     def event(self, fields: Fields, entry: Entry, source: str, clock: Clock) -> TrafficEvent | Skipped:
         """The event that the fields tell of, or the reason why they tell of none."""
@@ -141,7 +142,8 @@ class FieldMap:
             found = verdict(text)
             if found is not None:
                 return found
-        return by_status(pick(fields, self.status)) if self.status else None
+        decided = by_status(pick(fields, self.status)) if self.status else None
+        return self.otherwise if decided is None else decided
 
 
 def pick(fields: Fields, names: Names, blank: frozenset[str] = BLANK) -> str | None:

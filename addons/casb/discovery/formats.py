@@ -111,18 +111,20 @@ def _unescaped(text: str) -> str:
 
 _BAR = re.compile(r"(?<!\\)(?:\\\\)*\|")
 _CEF_KEY = re.compile(r"(?:^|\s+)([A-Za-z0-9_.\-\[\]:/]{1,100})=")
-_LABELLED = re.compile(
-    r"((?:deviceCustom|flex|ad\.)?(?:c[sn6f]|cfp|c6a|cs|cn|String|Number|Date|Floating\w*|IPv6Address)?\w*\d)Label\Z",
-    re.I,
-)
+_BARE_CEF = re.compile(r"\s*[01]\|[^|=]+\|[^|=]+\|[^|]*\|[^|]*\|[^|]*\|[^|]*\|")
+_BARE_LEEF = re.compile(r"\s*[12]\.0\|[^|=]+\|[^|=]+\|[^|]*\|[^|]*\|")
 
 
 def cef(text: str) -> Event | None:
     """A CEF record wherever it begins in the line: header up to the seventh bar, then the extension."""
     start = text.find("CEF:")
-    if start < 0:
+    if start >= 0:
+        start += 4
+    elif _BARE_CEF.match(text):  # A relay took the prefix for a program's name.
+        start = 0
+    else:
         return None
-    head = _bars(text[start + 4 :], 7)
+    head = _bars(text[start:], 7)
     if len(head) < 7:
         return None
     fields = cef_extension(head[7]) if len(head) > 7 else {}
@@ -188,9 +190,13 @@ def _ends(match: re.Match[str]) -> bool:
 def leef(text: str) -> Event | None:
     """A LEEF 1.0 or 2.0 record wherever it begins in the line."""
     start = text.find("LEEF:")
-    if start < 0:
+    if start >= 0:
+        start += 5
+    elif _BARE_LEEF.match(text):
+        start = 0
+    else:
         return None
-    parts = text[start + 5 :].split("|", 5)
+    parts = text[start:].split("|", 5)
     if len(parts) < 6:
         return None
     version, vendor, product, _, signature, rest = parts

@@ -148,9 +148,9 @@ class _Bench:
             if outcome is not HELD:
                 yield outcome
             for reader in self._joining:
-                yield from reader.released()
+                yield from reader.opened.released()
         for reader in self._joining:
-            yield from reader.rest()
+            yield from reader.opened.rest()
 
     def _reader(self, parser: LogParser) -> LineReader:
         reader = self._readers.get(parser.name)

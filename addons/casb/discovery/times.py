@@ -26,7 +26,7 @@ _ZONE = r"(?:\s*(Z|[+-]\d\d:?\d\d(?!\d)|(?:GMT|UTC)[+-]\d{1,2}(?::?\d\d)?|[A-Z]{
 _CLOCK = r"(\d{1,2}):(\d\d)(?::(\d\d))?(?:[.,:](\d{1,9}))?\s*([AaPp]\.?[Mm]\.?)?"
 _DAY_NAME = r"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,?\s+)?"
 
-_ISO = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})[T\s_:,-]+" + _CLOCK + _ZONE)
+_ISO = re.compile(r"(\d{4})[-/.: ](\d{1,2})[-/.: ](\d{1,2})[T\s_:,-]+" + _CLOCK + _ZONE)
 _MONTH_FIRST = re.compile(
     _DAY_NAME
     + r"([A-Za-z]{3})[a-z]*\.?\s+(\d{1,2}),?\s+(?:(\d{4}),?\s+)?(?:at\s+)?"

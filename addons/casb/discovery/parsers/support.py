@@ -43,16 +43,26 @@ def any_of(*starts: Start) -> Start:
     return start
 
 
-def from_pairs(source: str, mine: Callable[[Fields], bool], fields: FieldMap, refuse: Refusal | None = None) -> Start:
-    """Lines of key=value."""
+def from_pairs(
+    source: str,
+    mine: Callable[[Fields], bool],
+    fields: FieldMap,
+    refuse: Refusal | None = None,
+    *,
+    prepare: Callable[[dict[str, str], Entry], dict[str, str]] | None = None,
+    split: Callable[[str], dict[str, str]] | None = None,
+) -> Start:
+    """Lines of key=value. `prepare` mends the pairs of a line that is `mine`; `split` reads them in another way."""
 
     def start(clock: Clock) -> LineReader:
         def read(entry: Entry) -> Outcome:
             if "=" not in entry.text:
                 return None
-            pairs = entry.pairs
+            pairs = entry.pairs if split is None else split(entry.text)
             if not mine(pairs):
                 return None
+            if prepare:
+                pairs = prepare(dict(pairs), entry)
             why = refuse(pairs) if refuse else None
             return entry.skip(why) if why else fields.event(pairs, entry, source, clock)
 
@@ -70,13 +80,14 @@ def has(*keys: str) -> Callable[[Fields], bool]:
     return mine
 
 
-def from_cef(source: str, mine: Callable[[Event], bool], fields: FieldMap, refuse: Refusal | None = None) -> Start:
+def from_cef(
+    source: str, mine: Callable[[Event], bool], fields: FieldMap, refuse: Refusal | None = None
+) -> Start:
     """CEF records."""
 
     def start(clock: Clock) -> LineReader:
         def read(entry: Entry) -> Outcome:
-            event = entry.cef if "CEF:" in entry.text else None
-            return _record(event, entry, clock)
+            return _record(entry.cef if "|" in entry.text else None, entry, clock)
 
         return read
 
@@ -89,8 +100,7 @@ def from_leef(source: str, mine: Callable[[Event], bool], fields: FieldMap, refu
 
     def start(clock: Clock) -> LineReader:
         def read(entry: Entry) -> Outcome:
-            event = entry.leef if "LEEF:" in entry.text else None
-            return _record(event, entry, clock)
+            return _record(entry.leef if "|" in entry.text else None, entry, clock)
 
         return read
 
