@@ -6,7 +6,6 @@ Knows how logs write hosts, addresses, numbers, names and verdicts; knows no for
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
@@ -14,11 +13,22 @@ from typing import cast
 
 from casb.discovery import formats
 from casb.discovery.times import Clock
-from casb.hostname import normal_host
+from casb.hostname import is_address, normal_host
 from casb.model.discovery import Skipped, TrafficEvent
 
 BLANK = frozenset({"", "-", "--", "N/A", "n/a", "NA", "(null)", "null", "NULL", "None", "none", "(empty)", "undefined"})
-NOBODY = BLANK | {"anonymous", "Anonymous", "unknown", "Unknown", "UNKNOWN", "(unknown)", "-\\-", "unauthenticated"}
+NOBODY = BLANK | {
+    "anonymous",
+    "Anonymous",
+    "unknown",
+    "Unknown",
+    "UNKNOWN",
+    "(unknown)",
+    "-\\-",
+    "unauthenticated",
+    "No Authentication Required",
+    "Not Found",
+}
 
 
 class Entry:
@@ -220,14 +230,6 @@ def host_of_url(url: str) -> str | None:
     return host_of(authority_of(url))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """Where a transaction went."""
-
-    host: str | None
-    url: str | None
-
-
 def target(
     url: str | None,
     host: str | None = None,
@@ -241,9 +243,13 @@ def target(
     name = host_of(authority_of(host)) if host else None
     if url:
         if "://" in url[:12]:
-            return name or host_of_url(url), url
+            own = host_of_url(url)
+            return (own if own and not (name and is_address(own)) else name), url
         if not url.startswith("/"):
-            name = name or host_of_url(url)
+            own = host_of_url(url)
+            if own is None:
+                return name, None
+            name = name or own
             if scheme and name and _is_web(scheme):
                 return name, f"{scheme.lower()}://{url}"
             return name, url if name else None

@@ -34,6 +34,7 @@ class FieldMap:
     """Which fields (lower case) give which attribute. `moments` are pairs of a date and a time field."""
 
     time: Names = ()
+    exact: Names = ()  # an instant that needs no zone: looked into before all others
     moments: tuple[tuple[str, str], ...] = ()
     zone: Names = ()
     user: Names = ()
@@ -88,6 +89,10 @@ class FieldMap:
 
     def moment(self, fields: Fields, entry: Entry, clock: Clock) -> datetime | None:
         """When it happened, by the line itself or else by its wrapper."""
+        for key in self.exact:
+            moment = clock.parse(fields[key]) if key in fields else None
+            if moment is not None:
+                return moment
         zone = None
         for key in self.zone:
             if key in fields:

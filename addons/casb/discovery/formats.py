@@ -32,6 +32,7 @@ class Event:
 # --- key=value
 
 _PAIR = re.compile(r'([A-Za-z_][\w.\-/]*)=(?:"((?:[^"\\]|\\.)*)"|([^\s"]\S*))?')
+_DOUBLED = re.compile(r'=""[^"\s]')  # Quotes as CSV doubles them
 _SPACED = re.compile(r"(?:^|[\s,;|])([A-Za-z_][\w.\-/]*)=")
 
 
@@ -42,6 +43,8 @@ def pairs(text: str) -> dict[str, str]:
             split = _split_pairs(text, separator)
             if split is not None:
                 return split
+    if '=""' in text and _DOUBLED.search(text):
+        text = text.replace('""', '"')
     found: dict[str, str] = {}
     for key, quoted, bare in _PAIR.findall(text):
         key = key.lower()
@@ -124,7 +127,11 @@ def cef(text: str) -> Event | None:
         start = 0
     else:
         return None
-    head = _bars(text[start:], 7)
+    head = _bars(text[start:], 8)
+    if len(head) > 2 and not head[1]:
+        del head[1]  # A bar too many, as some versions of one vendor write it.
+    elif len(head) > 8:
+        head[7:] = ["|".join(head[7:])]
     if len(head) < 7:
         return None
     fields = cef_extension(head[7]) if len(head) > 7 else {}

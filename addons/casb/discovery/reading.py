@@ -23,7 +23,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
 from itertools import chain
@@ -113,20 +113,26 @@ class Reading:
                 break
         clock = Clock(self._zone, self._now)
         chosen = self._chosen
+        surer: list[LogParser] = []
         if chosen is None:
             sample = [each for each in head if not isinstance(each, Skipped)]
             guess = detect.detect(sample, self._parsers, clock)
             if guess.parser and (self.source is None or guess.confidence > self.confidence):
                 self.source, self.confidence = guess.parser.name, guess.confidence
             chosen = guess.parser
-        yield from _Bench(self._parsers, chosen, clock).outcomes(chain(head, numbered))
+            # A generic parser reads its format's every dialect, less well than the dialect's own.
+            surer = [each for each in guess.read if chosen and each.certainty > chosen.certainty + 0.2]
+        yield from _Bench(self._parsers, chosen, clock, surer).outcomes(chain(head, numbered))
 
 
 class _Bench:
     """All parsers at work on one file: the chosen one first, then those that were of use before, then the rest."""
 
-    def __init__(self, parsers: Parsers, chosen: LogParser | None, clock: Clock) -> None:
+    def __init__(
+        self, parsers: Parsers, chosen: LogParser | None, clock: Clock, surer: Sequence[LogParser] = ()
+    ) -> None:
         self._clock = clock
+        self._surer = tuple(surer)
         self._queue = sorted(
             (each for each in parsers.values() if each is not chosen), key=lambda each: -each.certainty
         )
@@ -142,7 +148,9 @@ class _Bench:
                 yield each
                 continue
             entry = Entry(*each)
-            outcome = first(entry) if self._depth == 0 and first is not None else None
+            outcome = self._surest(entry) if self._surer else None
+            if outcome is None and self._depth == 0 and first is not None:
+                outcome = first(entry)
             if outcome is None:
                 outcome = self._searched(entry)
             if outcome is not HELD:
@@ -159,6 +167,15 @@ class _Bench:
             if isinstance(reader, Joining):
                 self._joining.append(reader)
         return reader
+
+    def _surest(self, entry: Entry) -> Outcome:
+        found = layers(entry)
+        for parser in self._surer:
+            if parser.offered(entry.text):
+                outcome = detect.first_outcome(self._reader(parser), found)
+                if outcome is not None:
+                    return outcome
+        return None
 
     def _searched(self, entry: Entry) -> TrafficEvent | Skipped:
         found = layers(entry)

@@ -35,7 +35,7 @@ _ICMP = re.compile(
 )
 _SRC_DST = re.compile(
     r"(?:src|from) (?:[^\s:]+:)??([0-9a-fA-F.:]+?)(?:/(?:\d+|[a-z][\w-]*))?" + _USER + r"[,\s]+"
-    r"(?:dst|to|dest) (?:[^\s:]+:)??([0-9a-fA-F.:]+?)(?:/(?:\d+|[a-z][\w-]*))?" + _USER + r"(?=[\s,.;]|$)"
+    r"(?:dst|to|dest) (?:[^\s:]+:)??([0-9a-fA-F.:]+?)(?:/(?:\d+|[a-z][\w-]*))?" + _USER + r"(?=[\s,;]|\.?$|\.\s)"
 )
 _ACL = re.compile(
     r"access-list \S+ (permitted|denied|est-allowed)\b.*? [^\s/]+/([0-9a-fA-F.:]+)\([^)]*\)(?:\(([^)]*)\)|\s*\(([^)]*)\))?\s*->\s*"
@@ -217,7 +217,7 @@ _FTD = FieldMap(
     user=("user",),
     client=("srcip", "initiatorip", "initiator ip", "src"),
     device=("client_host",),
-    url=("url",),
+    url=("url", "uri"),
     host=("dnsquery", "referencedhost", "http_hostname", "dns query", "referenced host", "ssl server name", "sslservername"),
     port=("dstport",),
     dest=("dstip", "responderip", "responder ip", "dst"),

@@ -41,7 +41,17 @@ def _stormshield(fields: Fields) -> bool:
 
 def _stormshield_refuse(fields: Fields) -> str | None:
     kind = fields.get("logtype", "")
-    if "dst" not in fields or kind in ("vpn", "auth", "system", "server", "monitor", "xvpn", "count", "filterstat", "routerstat"):
+    if "dst" not in fields or kind in (
+        "vpn",
+        "auth",
+        "system",
+        "server",
+        "monitor",
+        "xvpn",
+        "count",
+        "filterstat",
+        "routerstat",
+    ):
         return NO_TRAFFIC
     return None
 
@@ -66,7 +76,9 @@ STORMSHIELD = LogParser(
         'ruleid=11 srcif="Ethernet1" ipproto=tcp proto=https src=192.0.2.10 srcport=50000 dst=198.51.100.7 dstport=443 '
         'dstname=box.example user="alice" sent=815 rcvd=4711 duration=15.00 action=pass logtype="connection"'
     ),
-    start=from_pairs("stormshield", _stormshield, STORMSHIELD_FIELDS, _stormshield_refuse, prepare=_stormshield_prepare),
+    start=from_pairs(
+        "stormshield", _stormshield, STORMSHIELD_FIELDS, _stormshield_refuse, prepare=_stormshield_prepare
+    ),
     gives=ALL,
     certainty=0.96,
     marks=("startime=", "logtype="),
@@ -75,6 +87,7 @@ STORMSHIELD = LogParser(
 # --- Clavister: "cOS Core Log Reference Guide": `origsent` by the originator, `termsent` by the terminator.
 
 CLAVISTER_FIELDS = FieldMap(
+    time=("dated",),
     user=("username", "user", "authuser", "srcuser", "src_username"),
     client=("connsrcip", "srcip", "client_ip", "conn_srcip"),
     url=("url",),
@@ -89,19 +102,26 @@ CLAVISTER_FIELDS = FieldMap(
     otherwise=True,
 )  # fmt: skip
 _SIZE = re.compile(r"\b(origsent|termsent)=(\d+(?:\.\d+)?) ?([KMGT])?\b")
+_CLAVISTER_DATE = re.compile(r"\[(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\]")
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 
 
 def _clavister(fields: Fields) -> bool:
     return "event" in fields and (
-        "connsrcip" in fields or "connipproto" in fields or ("id" in fields and ("rev" in fields or "prio" in fields or fields["id"].isdigit()))
+        "connsrcip" in fields
+        or "connipproto" in fields
+        or ("id" in fields and ("rev" in fields or "prio" in fields or fields["id"].isdigit()))
     )
 
 
 def _clavister_prepare(fields: dict[str, str], entry: Entry) -> dict[str, str]:
     for key, value, unit in _SIZE.findall(entry.text):
         fields[key] = str(int(float(value) * _UNITS[unit]))
-    return {key: value.rstrip("]").strip('"') for key, value in fields.items()}
+    fields = {key: value.rstrip("]").strip('"') for key, value in fields.items()}
+    date = _CLAVISTER_DATE.match(entry.text)
+    if date:
+        fields["dated"] = date[1]
+    return fields
 
 
 def _clavister_refuse(fields: Fields) -> str | None:
@@ -182,7 +202,7 @@ WATCHGUARD = LogParser(
     title="WatchGuard XTM and Firebox (Fireware)",
     aliases=("WATCHGUARD_XTM", "WATCHGUARD_XTM_SYSLOG", "WATCHGUARD", "225", "226", "119"),
     sample=(
-        "<142>May  6 07:08:09 fb 80BE00000001 (2024-05-06T07:08:09) http-proxy[42]: msg_id=\"1AFF-0024\" Allow 1-Trusted "
+        '<142>May  6 07:08:09 fb 80BE00000001 (2024-05-06T07:08:09) http-proxy[42]: msg_id="1AFF-0024" Allow 1-Trusted '
         '0-External tcp 192.0.2.10 198.51.100.7 50000 80 msg="HTTP request" proxy_act="HTTP-Client" op="GET" '
         'dstname="box.example" arg="/up" sent_bytes="815" rcvd_bytes="4711" src_user="alice@Firebox-DB" (HTTP-proxy-00)'
     ),
@@ -207,28 +227,35 @@ CLOUDGEN_FIELDS = FieldMap(
     action=("action", "msgaction", "info"),
     verdicts={"detect": True, "remove": True, "terminate": True, "fail": False, "local_block": False, "local_deny": False, "arp": None},
 )  # fmt: skip
-_CLOUDGEN = re.compile(
-    r"(?:(\d{4}[ /-]\d\d[ /-]\d\d[ T]\d\d:\d\d:\d\d)\s+)?(?:(\w+)\s+)?(?:([+-]\d\d:?\d\d)\s+)?(?:[\w./-]+\s+)*?"
-    r"((?:Local|Rule|ARP)?_?\w+):\s+(?=type=)"
-)
+_CLOUDGEN = re.compile(r"(\d{4}[ /-]\d\d[ /-]\d\d[ T]\d\d:\d\d:\d\d)\s+\w+\s+(?:([+-]\d\d:?\d\d)\s)?")
+
+
+_CLOUDGEN_COLUMNS = (
+    "type", "proto", "srcif", "srcip", "srcport", "srcmac", "dstip", "dstport", "dstservice", "dstif", "rule", "info", "srcnat",
+    "dstnat", "duration", "count", "receivedbytes", "sentbytes", "receivedpackets", "sentpackets", "user", "protocol", "application",
+    "target", "content", "urlcat",
+)  # fmt: skip
+_CLOUDGEN_PLAIN = re.compile(r"(\w+):\s+((?:LIN|LOUT|LB|FWD|IFWD|PXY|IPXY|TAP|<cumulative>|[A-Z]{2,5})\|[^|\s]*\|.*)\Z")
 
 
 def _cloudgen(clock: Clock) -> LineReader:
     def read(entry: Entry) -> Outcome:
         text = entry.text
-        if "type=" not in text or "srcIP=" not in text:
-            return None
-        fields = formats.pairs(text[text.find("type=") :])
-        if "dstip" not in fields:
-            return entry.skip(NO_TRAFFIC)
-        head = text[: text.find("type=")]
-        match = _CLOUDGEN.search(text)
-        if match:
-            fields["action"] = match[4]
-            if match[1]:
-                fields["timestamp"] = match[1] + (f" {match[3]}" if match[3] else "")
+        if "type=" in text and "srcIP=" in text:
+            at = text.find("type=")
+            fields = formats.pairs(text[at:])
+            fields["action"] = text[:at].strip().rstrip(":").rpartition(" ")[2]
         else:
-            fields["action"] = head.strip().rstrip(":").rpartition(" ")[2]
+            plain = _CLOUDGEN_PLAIN.search(text) if text.count("|") >= 19 else None
+            if plain is None:
+                return None
+            fields = dict(zip(_CLOUDGEN_COLUMNS, plain[2].split("|"), strict=False))
+            fields["action"] = plain[1]
+        if not fields.get("dstip"):
+            return entry.skip(NO_TRAFFIC)
+        match = _CLOUDGEN.match(text)
+        if match:
+            fields["timestamp"] = match[1] + (f" {match[2]}" if match[2] else "")
         return CLOUDGEN_FIELDS.event(fields, entry, "barracuda-firewall", clock)
 
     return read
@@ -248,7 +275,7 @@ CLOUDGEN = LogParser(
     start=_cloudgen,
     gives=ALL,
     certainty=0.96,
-    marks=("srcIP=",),
+    marks=("srcIP=", "|"),
 )  # fmt: skip
 
 PARSERS = (STORMSHIELD, CLAVISTER, WATCHGUARD, CLOUDGEN)

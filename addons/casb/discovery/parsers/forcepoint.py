@@ -65,11 +65,13 @@ NGFW = FieldMap(
 
 def _web_event(event: Event) -> bool:
     vendor, product = event.vendor.lower(), event.product.lower()
-    return vendor.startswith(("websense", "forcepoint")) and not _is_firewall(product) or vendor == "forcepoint csg"
+    return (vendor.startswith(("websense", "forcepoint")) and not _is_firewall(product)) or vendor == "forcepoint csg"
 
 
 def _is_firewall(product: str) -> bool:
-    return product.startswith(("firewall", "ngfw", "ips", "alert", "audit", "next generation", "security engine", "engine"))
+    return product.startswith(
+        ("firewall", "ngfw", "ips", "alert", "audit", "next generation", "security engine", "engine")
+    )
 
 
 def _ngfw_event(event: Event) -> bool:
@@ -84,7 +86,10 @@ def _refuse(fields: Fields) -> str | None:
 
 
 def _web_pairs(fields: Fields) -> bool:
-    return fields.get("vendor", "").lower() in ("websense", "forcepoint") or {"src_host", "dst_host", "disposition"} <= fields.keys()
+    return (
+        fields.get("vendor", "").lower() in ("websense", "forcepoint")
+        or {"src_host", "dst_host", "disposition"} <= fields.keys()
+    )
 
 
 _NAMED = frozenset(("url hostname", "url", "full url", "hostname", "destination", "domain", "url - full", "site"))
@@ -101,7 +106,7 @@ def _web_columns(fields: Fields) -> bool:
 
 
 def _ngfw_columns(fields: Fields) -> bool:
-    return "src addr" in fields and "dst addr" in fields or "src addrs" in fields and "dst addrs" in fields
+    return ("src addr" in fields and "dst addr" in fields) or ("src addrs" in fields and "dst addrs" in fields)
 
 
 FORCEPOINT = LogParser(

@@ -49,7 +49,17 @@ def _named(word: str, *others: tuple[str, ...]) -> Callable[[Fields], bool]:
     """True for fields whose vendor or product is this word, or which have all of one of these sets of names."""
 
     def mine(fields: Fields) -> bool:
-        for key in ("vendor", "product", "devicevendor", "device_vendor", "deviceproduct", "source_type", "sourcetype", "log_source", "event.provider"):
+        for key in (
+            "vendor",
+            "product",
+            "devicevendor",
+            "device_vendor",
+            "deviceproduct",
+            "source_type",
+            "sourcetype",
+            "log_source",
+            "event.provider",
+        ):
             if word in fields.get(key, "").lower().replace(" ", ""):
                 return True
         return any(all(name in fields for name in names) for names in others)
@@ -87,7 +97,7 @@ CLOUDFLARE_FIELDS = FieldMap(
     url=("url",),
     host=("httphost", "queryname", "sni", "httphostname", "detectedhost"),
     port=("destinationport", "dstport"),
-    dest=("destinationip", "originip"),
+    dest=("destinationip", "originip", "dstip"),
     up=("clientbytes", "bytessent", "uploadedbytes"),
     down=("originbytes", "bytesreceived", "downloadedbytes"),
     action=("action", "resolverdecision", "connectionclosereason", "policydecision", "resourcerecordsdecision"),
@@ -248,7 +258,9 @@ CATO = LogParser(
                 action=("action",),
             )
         ),
-        lambda fields: None if any(fields.get(key) for key in ("dest_ip", "domain_name", "full_path_url")) else NO_TRAFFIC,
+        lambda fields: (
+            None if any(fields.get(key) for key in ("dest_ip", "domain_name", "full_path_url")) else NO_TRAFFIC
+        ),
     ),
     gives=ALL,
     certainty=0.94,

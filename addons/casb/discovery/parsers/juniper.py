@@ -35,7 +35,8 @@ STRUCTURED = FieldMap(
 _EVENT = re.compile(r"\b(RT_FLOW_SESSION_(?:CREATE|CLOSE|DENY)(?:_LS)?|APPTRACK_SESSION_\w+|WEBFILTER_URL_\w+|RT_SCREEN_\w+|RT_\w+_ATTACK\w*|"
                     r"AV_\w+|IDP_\w+|SECINTEL_\w+|AAMW_\w+|FLOW_SESSION_\w+|CONTENT_FILTERING_\w+|ANTISPAM_\w+|APPQOS_\w+)")  # fmt: skip
 _PLAIN = re.compile(
-    r"session (created|closed|denied)\s*(.*?):?\s*([0-9a-fA-F.:]+?)/(\d+)->([0-9a-fA-F.:]+?)/(\d+)(?:,| )(.*)", re.DOTALL
+    r"session (created|closed|denied)\s*(.*?):?\s*([0-9a-fA-F.:]+?)/(\d+)->([0-9a-fA-F.:]+?)/(\d+)(?:,| )(.*)",
+    re.DOTALL,
 )
 _COUNTS = re.compile(r"\s(\d+)\((\d+)\) (\d+)\((\d+)\)(?:\s(.*))?")
 _USER = re.compile(r"(?:^|\s)(\S+)\((?:[^)\s]*)\)\s+\S+")
@@ -134,7 +135,13 @@ NETSCREEN = FieldMap(
 
 
 def _welf(fields: Fields) -> bool:
-    return fields.get("id") == "firewall" and "fw" in fields and "sn" not in fields and "tz" not in fields and "logtype" not in fields
+    return (
+        fields.get("id") == "firewall"
+        and "fw" in fields
+        and "sn" not in fields
+        and "tz" not in fields
+        and "logtype" not in fields
+    )
 
 
 def _netscreen(fields: Fields) -> bool:
@@ -192,7 +199,7 @@ SSG = LogParser(
     title="Juniper SSG and NetScreen (ScreenOS)",
     aliases=("JUNIPER_SSG", "JUNIPER_SSG_SYSLOG", "168", "169", "NETSCREEN"),
     sample=(
-        '<133>May  6 07:08:24 ssg5 ssg5: NetScreen device_id=ssg5  [Root]system-notification-00257(traffic): '
+        "<133>May  6 07:08:24 ssg5 ssg5: NetScreen device_id=ssg5  [Root]system-notification-00257(traffic): "
         'start_time="2024-05-06 07:08:09" duration=15 policy_id=1 service=https proto=6 src zone=Trust dst zone=Untrust '
         "action=Permit sent=815 rcvd=4711 src=192.0.2.10 dst=198.51.100.7 src_port=50000 dst_port=443 session_id=42"
     ),

@@ -7,7 +7,7 @@ import re
 from casb.discovery.entry import Entry, LineReader, Outcome, address, traffic
 from casb.discovery.fieldmap import FieldMap
 from casb.discovery.parser import HEADER, LogParser
-from casb.discovery.parsers.support import ALL, FLOW, NO_TRAFFIC, Fields, any_of, from_header, from_json, from_pairs
+from casb.discovery.parsers.support import FLOW, NO_TRAFFIC, Fields, any_of, from_header, from_json, from_pairs
 from casb.discovery.parsers.w3c import w3c_reader
 from casb.discovery.times import Clock
 
@@ -38,7 +38,9 @@ def _zeek_tsv(clock: Clock) -> LineReader:
                 separator = " " if "x20" in text else "," if "x2c" in text.lower() else "\t"
             elif text.startswith("#fields"):
                 columns = text.replace("#fields", "", 1).strip().lower().split(separator)
-            elif not text.startswith(("#set_separator", "#empty_field", "#unset_field", "#path", "#open", "#close", "#types")):
+            elif not text.startswith(
+                ("#set_separator", "#empty_field", "#unset_field", "#path", "#open", "#close", "#types")
+            ):
                 return None
             return entry.skip(HEADER)
         if "id.orig_h" not in columns:
@@ -79,7 +81,11 @@ SURICATA = LogParser(
     ),
     start=from_json(
         "suricata",
-        lambda fields: "event_type" in fields and "timestamp" in fields and ("flow_id" in fields or "src_ip" in fields or "stats.uptime" in fields),
+        lambda fields: (
+            "event_type" in fields
+            and "timestamp" in fields
+            and ("flow_id" in fields or "src_ip" in fields or "stats.uptime" in fields)
+        ),
         FieldMap(
             time=("timestamp",),
             client=("src_ip",),
@@ -203,7 +209,9 @@ GCP = LogParser(
     ),
     start=from_json(
         "gcp-vpc",
-        lambda fields: "jsonpayload.connection.dest_ip" in fields or ("connection.dest_ip" in fields and "bytes_sent" in fields),
+        lambda fields: (
+            "jsonpayload.connection.dest_ip" in fields or ("connection.dest_ip" in fields and "bytes_sent" in fields)
+        ),
         FieldMap(
             time=("jsonpayload.start_time", "start_time", "timestamp"),
             client=("jsonpayload.connection.src_ip", "connection.src_ip"),
@@ -229,7 +237,11 @@ def _filterlog(clock: Clock) -> LineReader:
         if text.count(",") < 16:
             return None
         columns = text.split(",")
-        if len(columns) < 17 or columns[6] not in ("pass", "block", "rdr", "nat", "binat", "match") or columns[8] not in ("4", "6"):
+        if (
+            len(columns) < 17
+            or columns[6] not in ("pass", "block", "rdr", "nat", "binat", "match")
+            or columns[8] not in ("4", "6")
+        ):
             return None
         source, dest = (18, 19) if columns[8] == "4" else (15, 16)
         time = entry.time(clock)
@@ -331,9 +343,19 @@ DEFENDER_FIELDS = FieldMap(
 
 
 def _defender(fields: Fields) -> bool:
+    if "NetworkEvents" not in fields.get("category", "NetworkEvents"):
+        return False
     return ("actiontype" in fields and "remoteip" in fields) or (
         "properties.actiontype" in fields and "properties.remoteip" in fields
     )
+
+
+def _not_outward(fields: Fields) -> str | None:
+    kind = (fields.get("actiontype") or fields.get("properties.actiontype") or "").lower()
+    if kind.startswith(("inbound", "listening", "connectionacknowledged")):
+        return "an inbound connection"
+    aims = ("remoteip", "remoteurl", "properties.remoteip", "properties.remoteurl")
+    return None if any(fields.get(key) for key in aims) else NO_TRAFFIC
 
 
 DEFENDER = LogParser(
@@ -345,16 +367,12 @@ DEFENDER = LogParser(
         '"RemoteIP":"198.51.100.7","RemotePort":443,"RemoteUrl":"box.example","LocalIP":"192.0.2.10","InitiatingProcessAccountUpn":"alice@corp.example"}'
     ),
     start=any_of(
-        from_json("defender-network", _defender, DEFENDER_FIELDS, lambda fields: None if _aimed(fields) else NO_TRAFFIC),
-        from_header("defender-network", _defender, DEFENDER_FIELDS),
+        from_json("defender-network", _defender, DEFENDER_FIELDS, _not_outward),
+        from_header("defender-network", _defender, DEFENDER_FIELDS, _not_outward),
     ),
     gives=frozenset({"user", "client_ip", "device", "host", "url", "dest_ip", "allowed"}),
     certainty=0.96,
 )
-
-
-def _aimed(fields: Fields) -> bool:
-    return any(fields.get(key) for key in ("remoteip", "remoteurl", "properties.remoteip", "properties.remoteurl"))
 
 
 PARSERS = (ZEEK, SURICATA, AWS, AZURE, GCP, FILTERLOG, NETFILTER, WINDOWS, DEFENDER)

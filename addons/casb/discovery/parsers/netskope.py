@@ -21,10 +21,10 @@ FIELDS = FieldMap(
     time=("timestamp", "conn_starttime", "start_time", "rt", "devtime", "event_time", "x-cs-timestamp", "conn_endtime"),
     moments=(("date", "time"),),
     user=("user", "cs-username", "suser", "usrname", "userkey", "ur_normalized", "from_user"),
-    client=("userip", "srcip", "src_ip", "c-ip", "src", "sourceip"),
+    client=("srcip", "src_ip", "userip", "c-ip", "src", "sourceip"),
     device=("hostname", "shost", "device_name", "x-cs-hostname"),
     url=("url", "request", "page"),
-    host=("domain", "dsthost", "cs-host", "dhost", "site", "dst_host", "sni"),
+    host=("domain", "dsthost", "cs-host", "dhost", "dst_host", "sni"),
     scheme=("cs-uri-scheme", "protocol"),
     path=("cs-uri",),
     query=("cs-uri-query",),
@@ -51,7 +51,9 @@ def _json(fields: Fields) -> bool:
 def _refuse(fields: Fields) -> str | None:
     if fields.get("type") in ("admin_audit_logs", "audit"):
         return NO_TRAFFIC
-    if not any(fields.get(key) for key in ("url", "domain", "dsthost", "dstip", "cs-host", "site", "page", "request", "dst", "dhost")):
+    if not any(
+        fields.get(key) for key in ("url", "domain", "dsthost", "dstip", "cs-host", "page", "request", "dst", "dhost")
+    ):
         return NO_TRAFFIC
     return None
 

@@ -13,7 +13,17 @@ from casb.discovery import formats
 from casb.discovery.entry import Entry, LineReader, Outcome, address, by_status, named, number, target, traffic
 from casb.discovery.fieldmap import FieldMap
 from casb.discovery.parser import HEADER, LogParser
-from casb.discovery.parsers.support import ALL, Fields, any_of, by_vendor, from_cef, from_header, from_json, from_leef, from_pairs
+from casb.discovery.parsers.support import (
+    ALL,
+    Fields,
+    any_of,
+    by_vendor,
+    from_cef,
+    from_header,
+    from_json,
+    from_leef,
+    from_pairs,
+)
 from casb.discovery.times import Clock
 
 _SOURCE = "skyhigh"
@@ -141,8 +151,16 @@ SKYHIGH = LogParser(
         from_pairs(_SOURCE, _pairs_mine, FIELDS, prepare=_prepare, split=_spaced),
         _cloud,
         from_header(_SOURCE, _columns, FIELDS),
-        from_cef(_SOURCE, by_vendor("mcafee", "skyhigh", product=("web gateway", "secure web", "swg", "mwg", "gateway")), FIELDS),
-        from_leef(_SOURCE, by_vendor("mcafee", "skyhigh", product=("web gateway", "secure web", "swg", "mwg", "gateway")), FIELDS),
+        from_cef(
+            _SOURCE,
+            by_vendor("mcafee", "skyhigh", product=("web gateway", "secure web", "swg", "mwg", "gateway")),
+            FIELDS,
+        ),
+        from_leef(
+            _SOURCE,
+            by_vendor("mcafee", "skyhigh", product=("web gateway", "secure web", "swg", "mwg", "gateway")),
+            FIELDS,
+        ),
         from_json(_SOURCE, _columns, FIELDS),
     ),
     gives=ALL,

@@ -16,7 +16,7 @@ _WEB = {"http": "http", "https": "https"}
 
 FIELDS = FieldMap(
     time=("time", "rt", "start"),
-    user=("usr", "user", "usrname", "suser", "duser"),
+    user=("usr", "user", "usrname", "suser", "susr", "duser"),
     client=("src", "srcv6", "natsrc_orig"),
     device=("srcname", "shost"),
     url=("url", "request"),
@@ -28,7 +28,14 @@ FIELDS = FieldMap(
     up=("sent", "out"),
     down=("rcvd", "in"),
     action=("fw_action", "af_action", "act", "result_text", "msg", "name"),
-    verdicts={"na": None, "n/a": None, "mgmt": None, "web site hit": True, "syslog website accessed": True, "pass": True},
+    verdicts={
+        "na": None,
+        "n/a": None,
+        "mgmt": None,
+        "web site hit": True,
+        "syslog website accessed": True,
+        "pass": True,
+    },
     otherwise=True,
 )
 
@@ -60,7 +67,7 @@ SONICWALL = LogParser(
     aliases=("SONICWALL", "SONICWALL_SYSLOG", "113", "160"),
     sample=(
         'id=firewall sn=18B169000001 time="2024-05-06 07:08:09 UTC" fw=203.0.113.9 pri=6 c=1024 m=97 n=42 '
-        'src=192.0.2.10:50000:X0 dst=198.51.100.7:443:X1 proto=tcp/https op=GET sent=815 rcvd=4711 result=200 '
+        "src=192.0.2.10:50000:X0 dst=198.51.100.7:443:X1 proto=tcp/https op=GET sent=815 rcvd=4711 result=200 "
         'dstname=box.example arg=/up usr="alice" code=27 Category="Online Storage"'
     ),
     start=any_of(

@@ -63,12 +63,18 @@ def _prepare_utm(fields: dict[str, str], _: Entry) -> dict[str, str]:
 
 
 def _firewall(fields: Fields) -> bool:
-    return "log_type" in fields and "log_component" in fields and ("log_id" in fields or "device_id" in fields or "device_model" in fields)
+    return (
+        "log_type" in fields
+        and "log_component" in fields
+        and ("log_id" in fields or "device_id" in fields or "device_model" in fields)
+    )
 
 
 def _cyberoam(fields: Fields) -> bool:
     return _firewall(fields) and (
-        fields.get("device_name", "").upper().startswith("CR") or "deployment_mode" in fields or fields.get("device") == "CR"
+        fields.get("device_name", "").upper().startswith("CR")
+        or "deployment_mode" in fields
+        or fields.get("device") == "CR"
     )
 
 

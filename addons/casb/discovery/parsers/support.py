@@ -81,7 +81,12 @@ def has(*keys: str) -> Callable[[Fields], bool]:
 
 
 def from_cef(
-    source: str, mine: Callable[[Event], bool], fields: FieldMap, refuse: Refusal | None = None
+    source: str,
+    mine: Callable[[Event], bool],
+    fields: FieldMap,
+    refuse: Refusal | None = None,
+    *,
+    prepare: Callable[[dict[str, str]], dict[str, str]] = dict,
 ) -> Start:
     """CEF records."""
 
@@ -91,7 +96,7 @@ def from_cef(
 
         return read
 
-    _record = _event_reader(source, mine, fields, refuse)
+    _record = _event_reader(source, mine, fields, refuse, prepare)
     return start
 
 
@@ -104,17 +109,21 @@ def from_leef(source: str, mine: Callable[[Event], bool], fields: FieldMap, refu
 
         return read
 
-    _record = _event_reader(source, mine, fields, refuse)
+    _record = _event_reader(source, mine, fields, refuse, dict)
     return start
 
 
 def _event_reader(
-    source: str, mine: Callable[[Event], bool], fields: FieldMap, refuse: Refusal | None
+    source: str,
+    mine: Callable[[Event], bool],
+    fields: FieldMap,
+    refuse: Refusal | None,
+    prepare: Callable[[dict[str, str]], dict[str, str]],
 ) -> Callable[[Event | None, Entry, Clock], Outcome]:
     def read(event: Event | None, entry: Entry, clock: Clock) -> Outcome:
         if event is None or not mine(event):
             return None
-        known = {"signature": event.signature, "name": event.name, **event.fields}
+        known = prepare({"signature": event.signature, "name": event.name, **event.fields})
         why = refuse(known) if refuse else None
         return entry.skip(why) if why else fields.event(known, entry, source, clock)
 

@@ -15,7 +15,9 @@ from casb.discovery.parsers.support import ALL, Fields, any_of, from_header, fro
 from casb.discovery.times import Clock
 
 _SOURCE = "umbrella"
-_USERS = frozenset(("AD Users", "Directory Users", "Chromebook Users", "SAML Users", "Users", "G Suite Users", "AD User", "User"))
+_USERS = frozenset(
+    ("AD Users", "Directory Users", "Chromebook Users", "SAML Users", "Users", "G Suite Users", "AD User", "User")
+)
 _DEVICES = frozenset(
     ("Roaming Computers", "AD Computers", "Anyconnect Roaming Client", "Mobile Devices", "Roaming Computer", "Cisco Secure Client", "Cisco Mobile Device",
      "Devices", "Computers")
@@ -41,13 +43,17 @@ def _csv(clock: Clock) -> LineReader:
             fields = layout(columns)
             if fields is not None:
                 user, device, client, host, url, dest, up, down, allowed = fields
-                return traffic(entry.number, time, _SOURCE, user, client, device, host, url, dest, up, down, None, allowed)
+                return traffic(
+                    entry.number, time, _SOURCE, user, client, device, host, url, dest, up, down, None, allowed
+                )
         return None
 
     return read
 
 
-type _Facts = tuple[str | None, str | None, str | None, str | None, str | None, str | None, int | None, int | None, bool | None]
+type _Facts = tuple[
+    str | None, str | None, str | None, str | None, str | None, str | None, int | None, int | None, bool | None
+]
 
 
 def _who(identity: str, kind: str) -> tuple[str | None, str | None]:
@@ -63,13 +69,17 @@ def _who(identity: str, kind: str) -> tuple[str | None, str | None]:
 def _kind(columns: list[str]) -> str:
     for column in columns:
         first = column.partition(",")[0].strip()
-        if first in _USERS or first in _DEVICES or first in ("Networks", "Sites", "Internal Networks", "Network Tunnels", "Network Devices"):
+        if (
+            first in _USERS
+            or first in _DEVICES
+            or first in ("Networks", "Sites", "Internal Networks", "Network Tunnels", "Network Devices")
+        ):
             return first
     return ""
 
 
 def _dns(columns: list[str]) -> _Facts | None:
-    """"ts","identity","identities","internal ip","external ip","action","query type","code","domain","categories",…"""
+    """ "ts","identity","identities","internal ip","external ip","action","query type","code","domain","categories",…"""
     if len(columns) < 10 or columns[5].upper() not in _VERDICTS or address(columns[4]) is None:
         return None
     host = host_of(columns[8])
@@ -80,7 +90,7 @@ def _dns(columns: list[str]) -> _Facts | None:
 
 
 def _proxy(columns: list[str]) -> _Facts | None:
-    """"ts","identity","internal ip","external ip","destination ip","content type","verdict","url","referer","agent",
+    """ "ts","identity","internal ip","external ip","destination ip","content type","verdict","url","referer","agent",
     "status","request size","response size",…
     """
     if len(columns) < 13 or columns[6].upper() not in _VERDICTS:
@@ -96,8 +106,15 @@ def _proxy(columns: list[str]) -> _Facts | None:
 
 
 def _firewall(columns: list[str]) -> _Facts | None:
-    """"ts","origin id","identity","identity type","direction","protocol","size","src","port","dst","port",…,"verdict"."""
-    if len(columns) < 13 or columns[4].upper() not in ("FROM_TUNNEL", "TO_TUNNEL", "OUTBOUND", "INBOUND", "TO_INTERNET", "FROM_INTERNET"):
+    """ "ts","origin id","identity","identity type","direction","protocol","size","src","port","dst","port",…,"verdict"."""
+    if len(columns) < 13 or columns[4].upper() not in (
+        "FROM_TUNNEL",
+        "TO_TUNNEL",
+        "OUTBOUND",
+        "INBOUND",
+        "TO_INTERNET",
+        "FROM_INTERNET",
+    ):
         return None
     dest = address(columns[9])
     if dest is None:
@@ -108,7 +125,7 @@ def _firewall(columns: list[str]) -> _Facts | None:
 
 
 def _ip(columns: list[str]) -> _Facts | None:
-    """"ts","identity","source ip","source port","destination ip","destination port","categories",…"""
+    """ "ts","identity","source ip","source port","destination ip","destination port","categories",…"""
     if not columns[3].isdecimal() or not columns[5].isdecimal() or address(columns[2]) is None:
         return None
     dest = address(columns[4])
@@ -121,7 +138,16 @@ def _ip(columns: list[str]) -> _Facts | None:
 FIELDS = FieldMap(
     time=("timestamp", "datetime", "time", "date"),
     user=("most granular identity", "policy identity", "identity", "identities", "aduser"),
-    client=("internalip", "internal ip", "internal client ip", "sourceip", "source ip", "externalip", "external ip", "external client ip"),
+    client=(
+        "internalip",
+        "internal ip",
+        "internal client ip",
+        "sourceip",
+        "source ip",
+        "externalip",
+        "external ip",
+        "external client ip",
+    ),
     url=("url",),
     host=("domain", "host", "hostname"),
     dest=("destinationip", "destination ip"),
@@ -133,11 +159,22 @@ FIELDS = FieldMap(
 
 def _columns(fields: Fields) -> bool:
     known = fields.keys()
-    return bool(known & {"most granular identity", "policy identity", "most granular identity type", "policy identity type", "identity types"})
+    return bool(
+        known
+        & {
+            "most granular identity",
+            "policy identity",
+            "most granular identity type",
+            "policy identity type",
+            "identity types",
+        }
+    )
 
 
 def _json(fields: Fields) -> bool:
-    return "mostgranularidentity" in fields or ("internalip" in fields and "externalip" in fields and "verdict" in fields)
+    return "mostgranularidentity" in fields or (
+        "internalip" in fields and "externalip" in fields and "verdict" in fields
+    )
 
 
 UMBRELLA = LogParser(

@@ -13,7 +13,7 @@ from casb.discovery.entry import Entry, LineReader, Outcome
 from casb.discovery.fieldmap import FieldMap
 from casb.discovery.formats import delimited, words
 from casb.discovery.parser import HEADER, LogParser
-from casb.discovery.parsers.support import ALL, Start
+from casb.discovery.parsers.support import ALL, Fields, Start, any_of, from_json, from_pairs
 from casb.discovery.times import Clock
 
 _MAX_COLUMNS = 500
@@ -84,7 +84,9 @@ class _W3C:
             values = self._repaired(text, values)
             if not values:
                 return None
-        return FIELDS.event(_fitted(dict(zip(columns, values, strict=True)), self._source), entry, self._source, self._clock)
+        return FIELDS.event(
+            _fitted(dict(zip(columns, values, strict=True)), self._source), entry, self._source, self._clock
+        )
 
     def _repaired(self, text: str, values: list[str]) -> list[str]:
         """The values of a line whose count does not fit: separated otherwise, or cut off at the end."""
@@ -105,9 +107,18 @@ class _W3C:
                 return None
             self._columns = columns
             self._mine = whose(columns, self._software) == self._source
-        elif word not in ("version", "date", "start-date", "end-date", "remark", "end"):
+        elif word not in (
+            "version",
+            "date",
+            "start-date",
+            "end-date",
+            "remark",
+            "end",
+            "time format",
+            "s-computername",
+        ):
             return None
-        return entry.skip(HEADER) if self._mine or word != "fields" else None
+        return entry.skip(HEADER) if self._mine or not self._columns else None
 
 
 def whose(columns: list[str], software: str) -> str:
@@ -117,6 +128,10 @@ def whose(columns: list[str], software: str) -> str:
         return "bluecoat"
     if "isa server" in software or "forefront" in software or "tmg" in software:
         return "tmg"
+    if any(name.startswith("x-ss-") for name in columns):
+        return "scansafe"
+    if {"x-resultcode-httpstatus", "x-acltag", "x-hierarchy-origin"} & known or "ironport" in software:
+        return "ironport"
     if (
         "netskope" in software
         or any(name.startswith("x-cs-") or name.startswith("x-sc-") for name in columns)
@@ -160,6 +175,15 @@ def w3c_reader(source: str) -> Start:
     return start
 
 
+def _named(fields: Fields) -> bool:
+    """The appliance's and the cloud service's fields as JSON or key=value."""
+    return (
+        "cs-host" in fields
+        and ("c-ip" in fields or "cs-ip" in fields)
+        and ("s-action" in fields or "cs-uri-scheme" in fields or "x-bluecoat-appliance-name" in fields)
+    )
+
+
 BLUECOAT = LogParser(
     name="bluecoat",
     title="Blue Coat (Symantec, Broadcom) ProxySG",
@@ -171,7 +195,11 @@ BLUECOAT = LogParser(
         "2024-05-06 07:08:09 120 192.0.2.10 alice 200 TCP_NC_MISS 4711 815 GET https box.example 443 /up ?a=1 OBSERVED "
         "198.51.100.7"
     ),
-    start=w3c_reader("bluecoat"),
+    start=any_of(
+        w3c_reader("bluecoat"),
+        from_json("bluecoat", _named, FIELDS),
+        from_pairs("bluecoat", _named, FIELDS),
+    ),
     gives=ALL,
     certainty=0.97,
 )

@@ -100,7 +100,7 @@ IFILTER = LogParser(
     start=_ifilter,
     gives=ALL,
     certainty=0.96,
-    marks=('] ',),
+    marks=("] ",),
 )
 
 # --- Olfeo: `client - user [dd/mm/yyyy hh:mm:ss] "request" status - - size category`.
@@ -121,7 +121,19 @@ def _olfeo(clock: Clock) -> LineReader:
         if time is None or host is None or address(client) is None:
             return entry.skip("no destination" if time else "no time that can be read")
         return traffic(
-            entry.number, time, "olfeo", named(user), address(client), None, host, shown, None, None, number(size), None, by_status(status)
+            entry.number,
+            time,
+            "olfeo",
+            named(user),
+            address(client),
+            None,
+            host,
+            shown,
+            None,
+            None,
+            number(size),
+            None,
+            by_status(status),
         )
 
     return read
