@@ -80,6 +80,10 @@ class Parsers(Mapping[str, LogParser]):
     def __len__(self) -> int:
         return len(self._by_name)
 
+    def extended(self, *more: LogParser) -> Parsers:
+        """These and more. ValueError when a name or an alias is taken."""
+        return Parsers(*self._by_name.values(), *more)
+
     def find(self, name: str | int) -> LogParser | None:
         """The parser of this name, of this type name of the reference, or of this number; case does not matter."""
         own = self._by_alias.get(_folded(str(name)))

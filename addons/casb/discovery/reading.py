@@ -29,7 +29,7 @@ from datetime import datetime, timedelta, tzinfo
 from itertools import chain
 from typing import BinaryIO
 
-from casb.discovery import detect, lines, unpack
+from casb.discovery import detect, documents, lines, unpack
 from casb.discovery.detect import first_outcome
 from casb.discovery.entry import Entry, LineReader, Outcome
 from casb.discovery.parser import HELD, Joining, LogParser, Parsers
@@ -101,7 +101,7 @@ class Reading:
                 yield Skipped(line=0, why=member.why)
                 continue
             self.member = member.name
-            yield from self._lines(lines.numbered(member.chunks))
+            yield from self._lines(documents.unfolded(lines.numbered(member.chunks)))
 
     def _lines(self, numbered: Iterator[tuple[int, str] | Skipped]) -> Iterator[TrafficEvent | Skipped]:
         head: list[tuple[int, str] | Skipped] = []
@@ -114,8 +114,10 @@ class Reading:
         clock = Clock(self._zone, self._now)
         chosen = self._chosen
         surer: list[LogParser] = []
-        if chosen is None:
-            sample = [each for each in head if not isinstance(each, Skipped)]
+        sample = [each for each in head if not isinstance(each, Skipped)]
+        if chosen is not None:
+            detect.detect(sample, Parsers(chosen), clock)  # The clock learns the order of day and month from the head.
+        else:
             guess = detect.detect(sample, self._parsers, clock)
             if guess.parser and (self.source is None or guess.confidence > self.confidence):
                 self.source, self.confidence = guess.parser.name, guess.confidence
