@@ -5,6 +5,7 @@ Knows how logs write hosts, addresses, numbers, names and verdicts; knows no for
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import lru_cache
@@ -39,7 +40,7 @@ class Entry:
     The decoded forms (`pairs`, `cef`, …) are made when first asked for, once for all parsers.
     """
 
-    __slots__ = ("_cef", "_json", "_leef", "_pairs", "data", "number", "origin", "stamp", "tag", "text")
+    __slots__ = ("_cef", "_json", "_leef", "_pairs", "data", "number", "origin", "path", "stamp", "tag", "text")
 
     def __init__(
         self,
@@ -60,6 +61,7 @@ class Entry:
         self.origin = origin
         self.tag = tag
         self.data = data
+        self.path: tuple[int, ...] = ()  # which reading of each layer led here; see `casb.discovery.syslog`
 
     def below(
         self,
@@ -216,13 +218,12 @@ def host_of(authority: str) -> str | None:
     return normal_host(name)
 
 
+_AUTHORITY = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]{0,10}://|//)?([^/?#\\]*)")
+
+
 def authority_of(url: str) -> str:
     """`host:port` of a URL, with or without a scheme."""
-    at = url.find("://")
-    rest = url[at + 3 :] if 0 <= at < 12 else url.removeprefix("//")
-    for end in "/?#\\":
-        rest = rest.partition(end)[0]
-    return rest
+    return _AUTHORITY.match(url)[1]  # type: ignore[index]  # It matches any text.
 
 
 def host_of_url(url: str) -> str | None:

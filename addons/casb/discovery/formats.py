@@ -38,19 +38,18 @@ _SPACED = re.compile(r"(?:^|[\s,;|])([A-Za-z_][\w.\-/]*)=")
 
 def pairs(text: str) -> dict[str, str]:
     """key=value pairs between spaces, tabs, commas, semicolons or bars; quoted or not. Of a repeated key the first."""
-    for separator in ("\t", "|", ";", ","):
-        if text.count(separator + " ") + text.count(separator) >= 3:
+    for separator in "\t|;,":
+        if text.count(separator) >= 3:
             split = _split_pairs(text, separator)
             if split is not None:
                 return split
     if '=""' in text and _DOUBLED.search(text):
         text = text.replace('""', '"')
-    found: dict[str, str] = {}
-    for key, quoted, bare in _PAIR.findall(text):
-        key = key.lower()
-        if key not in found:
-            found[key] = (_unescaped(quoted) if "\\" in quoted else quoted) or bare
-    return found
+    found = _PAIR.findall(text)
+    found.reverse()
+    if "\\" in text:
+        return {key.lower(): (_unescaped(quoted) if "\\" in quoted else quoted) or bare for key, quoted, bare in found}
+    return {key.lower(): quoted or bare for key, quoted, bare in found}
 
 
 def _split_pairs(text: str, separator: str) -> dict[str, str] | None:

@@ -33,7 +33,7 @@ from casb.discovery import detect, documents, lines, unpack
 from casb.discovery.detect import first_outcome
 from casb.discovery.entry import Entry, LineReader, Outcome
 from casb.discovery.parser import HELD, Joining, LogParser, Parsers
-from casb.discovery.syslog import layers
+from casb.discovery.syslog import along, layers
 from casb.discovery.times import Clock
 from casb.model.discovery import Skipped, TrafficEvent
 
@@ -141,7 +141,7 @@ class _Bench:
         self._readers: dict[str, LineReader] = {}
         self._joining: list[Joining] = []
         self._first = self._reader(chosen) if chosen else None
-        self._depth: int | None = None  # how many layers lie around the line proper; None: not known yet
+        self._path: tuple[int, ...] | None = None  # where in its wrappers the last line proper was found
 
     def outcomes(self, numbered: Iterator[tuple[int, str] | Skipped]) -> Iterator[TrafficEvent | Skipped]:
         first = self._first
@@ -151,8 +151,9 @@ class _Bench:
                 continue
             entry = Entry(*each)
             outcome = self._surest(entry) if self._surer else None
-            if outcome is None and self._depth == 0 and first is not None:
-                outcome = first(entry)
+            if outcome is None and first is not None and self._path is not None:
+                inner = along(entry, self._path) if self._path else entry
+                outcome = first(inner) if inner is not None else None
             if outcome is None:
                 outcome = self._searched(entry)
             if outcome is not HELD:
@@ -198,17 +199,12 @@ class _Bench:
         return best or entry.skip(UNKNOWN)
 
     def _own(self, found: list[Entry], reader: LineReader) -> Outcome:
-        """The chosen parser's answer, at the depth where the last line was found or else at any."""
-        depth = self._depth
-        if depth is not None and depth < len(found):
-            outcome = reader(found[depth])
-            if outcome is not None:
-                return outcome
+        """The chosen parser's answer, at any depth; lines to come are looked for where this one was found."""
         refusal: Outcome = None
         for index in range(len(found) - 1, -1, -1):
             outcome = reader(found[index])
             if isinstance(outcome, TrafficEvent) or outcome is HELD:
-                self._depth = index
+                self._path = found[index].path
                 return outcome
             refusal = refusal or outcome
         return refusal

@@ -46,12 +46,24 @@ def layers(entry: Entry) -> list[Entry]:
     found = [entry]
     index = 0
     while index < len(found) and len(found) < MAX_LAYERS:
-        for inner in peel(found[index]):
+        path = found[index].path
+        for position, inner in enumerate(peel(found[index])):
             if inner.text and all(inner.text != each.text for each in found):
+                inner.path = (*path, position)
                 found.append(inner)
         index += 1
     found.sort(key=lambda each: -len(each.text))
     return found
+
+
+def along(entry: Entry, path: tuple[int, ...]) -> Entry | None:
+    """The entry inside this one that `path` leads to, as it did in another line; None when there is none."""
+    for position in path:
+        inner = peel(entry)
+        if position >= len(inner):
+            return None
+        entry = inner[position]
+    return entry
 
 
 def peel(entry: Entry) -> list[Entry]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -185,6 +186,8 @@ def from_header(
                         return entry.skip(HEADER)
                     why = refuse(record) if refuse else None
                     return entry.skip(why) if why else fields.event(record, entry, source, clock)
+            if _DATA.search(text):
+                return None
             for each in delimiters:
                 if text.count(each) >= 3:
                     named = delimited(text.lstrip("#\ufeff "), each)
@@ -199,6 +202,10 @@ def from_header(
         return read
 
     return start
+
+
+_DATA = re.compile(r"\d:\d\d|\d\.\d+\.\d|\d{5}|[={}]")
+"""What no header line holds: times, addresses, long numbers, pairs."""
 
 
 def _heads(values: list[str], columns: list[str]) -> bool:
