@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
+from casb.discovery.entry import Entry, LineReader, Outcome, address
 from casb.discovery.fieldmap import FieldMap
-from casb.discovery.formats import Event
+from casb.discovery.formats import Event, delimited
 from casb.discovery.parser import LogParser
 from casb.discovery.parsers.support import (
     ALL,
@@ -21,6 +22,7 @@ from casb.discovery.parsers.support import (
     from_leef,
     from_pairs,
 )
+from casb.discovery.times import Clock
 
 _WEB = "forcepoint"
 _NGFW = "forcepoint-ngfw"
@@ -109,6 +111,28 @@ def _ngfw_columns(fields: Fields) -> bool:
     return ("src addr" in fields and "dst addr" in fields) or ("src addrs" in fields and "dst addrs" in fields)
 
 
+_CLOUD = (
+    "date", "time", "user", "workstation", "category", "action", "risk class", "policy", "url", "connection ip", "destination ip", "source ip",
+    "threat type", "filename", "user agent", "status", "request method",
+)  # fmt: skip
+
+
+def _cloud(clock: Clock) -> LineReader:
+    """The cloud's exported report where no header names its columns."""
+
+    def read(entry: Entry) -> Outcome:
+        if entry.text.count(",") < 15:
+            return None
+        values = delimited(entry.text)
+        if values is None or len(values) != len(_CLOUD) or ":" not in values[1]:
+            return None
+        if values[5].lower() not in ("allowed", "blocked", "permitted") or address(values[9]) is None:
+            return None
+        return WEB.event(dict(zip(_CLOUD, values, strict=True)), entry, _WEB, clock)
+
+    return read
+
+
 FORCEPOINT = LogParser(
     name=_WEB,
     title="Forcepoint and Websense web security",
@@ -126,6 +150,7 @@ FORCEPOINT = LogParser(
         from_cef(_WEB, _web_event, WEB, _refuse),
         from_leef(_WEB, _web_event, WEB),
         from_pairs(_WEB, _web_pairs, WEB),
+        _cloud,
         from_header(_WEB, _web_columns, WEB),
         from_json(_WEB, _web_pairs, WEB),
     ),

@@ -64,6 +64,8 @@ class _Srx(Joining):
         fields = dict(entry.pairs)
         if "destination-address" not in fields:
             return entry.skip(NO_TRAFFIC)
+        if "WEBFILTER" not in kind:
+            fields.pop("url", None)
         if "obj" in fields and "url" in fields and not fields["url"].startswith("/"):
             fields["url-host"] = fields.pop("url")
         if "DENY" in kind or "BLOCKED" in kind:
