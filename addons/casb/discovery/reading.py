@@ -11,8 +11,8 @@
 - `stream` is any binary file object; gzip, zip, zstd, bzip2, xz and tar are opened by content, nested ones too.
 - `source` is a name, alias or number out of `PARSERS`, a `LogParser` of one's own (a custom parser), or None: detected.
 - `zone` is for times that name none, `now` (aware) for times without a year.
-- Each line is offered to the chosen parser first, then to the others: formats may be mixed. A line that cannot be read is
-  `Skipped` with the reason. Reasons are few and hold nothing of the line, so they can be counted and shown.
+- Each line is offered to the chosen parser first, then to the others: formats may be mixed. A line that cannot be read
+  is `Skipped` with the reason. Reasons are few and hold nothing of the line, so they can be counted and shown.
 - `line` is the 1-based physical line (in an archive of several files: in its own file; `reading.member` names it).
   A line that is joined with a later one (connection built, torn down) has its outcome after its successors.
 - Values are as logged; texts from a line may hold anything (formulas, HTML, SQL) and must be escaped where shown.

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from casb.discovery import PARSERS, custom, read
+from casb.discovery import PARSERS, LogParser, custom, read
 from casb.errors import Problems
 from casb.model.discovery import Skipped, TrafficEvent
 
@@ -28,7 +28,7 @@ denied: [nope]
 LINE = "06/05/2024 09:08:09;192.0.2.10;CORP\\alice;https://box.example/up;815;4711;"
 
 
-def events(text: str, parser: custom.LogParser) -> list[TrafficEvent]:
+def events(text: str, parser: LogParser) -> list[TrafficEvent]:
     outcomes = read(io.BytesIO(text.encode()), source=parser, zone=UTC, now=NOW)
     return [outcome for outcome in outcomes if isinstance(outcome, TrafficEvent)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -14,10 +15,11 @@ from casb.model.discovery import TrafficEvent
 def test_the_fast_way_makes_the_same_event() -> None:
     values = (1, datetime(2024, 5, 6, tzinfo=UTC), "s", "u", "192.0.2.1", "d", "h", "x", "192.0.2.2", 1, 2, 3, True)
     names = [field.name for field in fields(TrafficEvent)]
+    named_values: dict[str, Any] = dict(zip(names, values, strict=True))
     event = traffic(*values)
     assert type(event) is TrafficEvent
-    assert event == TrafficEvent(**dict(zip(names, values, strict=True)))
-    assert hash(event) == hash(TrafficEvent(**dict(zip(names, values, strict=True))))
+    assert event == TrafficEvent(**named_values)
+    assert hash(event) == hash(TrafficEvent(**named_values))
     with pytest.raises(AttributeError):
         event.user = "other"  # type: ignore[misc]
 

@@ -25,7 +25,7 @@ MOMENT = datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
         "Mon May 06 07:08:09 2024", "Mon, 06 May 2024 07:08:09 GMT", "6May2024 7:08:09", "06-May-2024 07:08:09",
         "05/06/2024 07:08:09", "5/6/2024 7:08:09 AM", "06.05.2024 07:08:09", "20240506070809", "20240506T070809Z",
         "1714979289", "1714979289000", "1714979289000000", "1714979289000000000", '"2024-05-06 07:08:09"', "07:08:09 May 06 2024",
-        "07:08:09 UTC Mon May 6 2024", "2024-05-06 07:08:09 Europe/London" if False else "2024-05-06 09:08:09 Europe/Berlin",
+        "07:08:09 UTC Mon May 6 2024", "2024-05-06 09:08:09 Europe/Berlin",
     ],
 )  # fmt: skip
 def test_forms(text: str) -> None:
@@ -109,9 +109,10 @@ def test_what_is_no_zone(text: str) -> None:
     assert zone_of(text) is None
 
 
-@given(st.datetimes(min_value=datetime(1990, 1, 1), max_value=datetime(2090, 1, 1)), st.integers(-12, 14))
-def test_iso_times_round_trip(moment: datetime, hours: int) -> None:
-    aware = moment.replace(tzinfo=timezone(timedelta(hours=hours)))
+@given(st.integers(631152000, 3786912000), st.integers(0, 999_999), st.integers(-12, 14))
+def test_iso_times_round_trip(seconds: int, micros: int, hours: int) -> None:
+    zone = timezone(timedelta(hours=hours))
+    aware = datetime.fromtimestamp(seconds, zone).replace(microsecond=micros)
     assert Clock(UTC, NOW).parse(aware.isoformat(sep=" ")) == aware
 
 

@@ -35,7 +35,7 @@ STRUCTURED = FieldMap(
 _EVENT = re.compile(r"\b(RT_FLOW_SESSION_(?:CREATE|CLOSE|DENY)(?:_LS)?|APPTRACK_SESSION_\w+|WEBFILTER_URL_\w+|RT_SCREEN_\w+|RT_\w+_ATTACK\w*|"
                     r"AV_\w+|IDP_\w+|SECINTEL_\w+|AAMW_\w+|FLOW_SESSION_\w+|CONTENT_FILTERING_\w+|ANTISPAM_\w+|APPQOS_\w+)")  # fmt: skip
 _PLAIN = re.compile(
-    r"session (created|closed|denied)\s*(.*?):?\s*([0-9a-fA-F.:]+?)/(\d+)->([0-9a-fA-F.:]+?)/(\d+)(?:,| )(.*)",
+    r"session (created|closed|denied)\s{0,4}(.{0,80}?):?\s{0,4}([0-9a-fA-F.:]{2,45})/(\d{1,5})->([0-9a-fA-F.:]{2,45})/(\d{1,5})(?:,| )(.*)",
     re.DOTALL,
 )
 _COUNTS = re.compile(r"\s(\d+)\((\d+)\) (\d+)\((\d+)\)(?:\s(.*))?")
