@@ -71,6 +71,7 @@ class FieldMap:
         device = named(pick(fields, self.device))
         if client is None and client_text and device is None and host_of(client_text):
             device = client_text
+        up, down = number(pick(fields, self.up)), number(pick(fields, self.down))
         return traffic(
             entry.number,
             moment,
@@ -81,9 +82,9 @@ class FieldMap:
             host,
             url,
             dest,
-            number(pick(fields, self.up)),
-            number(pick(fields, self.down)),
-            number(pick(fields, self.total)),
+            up,
+            down,
+            number(pick(fields, self.total)) if up is None or down is None else None,
             self.allowed(fields),
         )
 

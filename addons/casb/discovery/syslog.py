@@ -31,7 +31,7 @@ _ISO_TIME = re.compile(
 )
 _KIWI = re.compile(r"((?:Local\d|User|Daemon|Kernel|Auth|System\d?|Mail|Syslog)\.\w{3,9})[\s]+(\S+)\s+", re.I)
 _HOST = re.compile(r"(?!CEF:|LEEF:)([A-Za-z0-9_][\w.:\-/@]{0,254}|\[[\d.:a-f]+\]|-)(?<!:)\s+")
-_TAG = re.compile(r"([A-Za-z0-9_][\w./\-@]{0,63}(?: \d{1,3})?)(?:\[([^\]\s]{0,32})\])?\s?:\s+")
+_TAG = re.compile(r"\(?([A-Za-z0-9_][\w./\-@]{0,63}(?: \d{1,3})?)\)?(?:\[([^\]\s]{0,32})\])?\s?:\s+")
 _LEAD = re.compile(r"[\s\x00\ufeff]+")
 
 _TEXT_KEYS = ("message", "_raw", "raw", "log", "event.original", "event", "msg", "rawmessage", "raw_message", "rawlog",

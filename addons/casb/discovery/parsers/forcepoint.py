@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import re
+
 from casb.discovery.entry import Entry, LineReader, Outcome, address
 from casb.discovery.fieldmap import FieldMap
-from casb.discovery.formats import Event, delimited
+from casb.discovery.formats import Event, delimited, spaced
 from casb.discovery.parser import LogParser
 from casb.discovery.parsers.support import (
     ALL,
@@ -94,6 +96,17 @@ def _web_pairs(fields: Fields) -> bool:
     )
 
 
+_USER = re.compile(r"\buser=(.{1,300}?)\s(?:loginID|src_host)=", re.IGNORECASE)
+
+
+def _whole_user(fields: dict[str, str], entry: Entry) -> dict[str, str]:
+    """A user may be a directory path, with equals signs of its own."""
+    user = _USER.search(entry.text)
+    if user:
+        fields["user"] = user[1]
+    return fields
+
+
 _NAMED = frozenset(("url hostname", "url", "full url", "hostname", "destination", "domain", "url - full", "site"))
 
 
@@ -149,7 +162,7 @@ FORCEPOINT = LogParser(
     start=any_of(
         from_cef(_WEB, _web_event, WEB, _refuse),
         from_leef(_WEB, _web_event, WEB),
-        from_pairs(_WEB, _web_pairs, WEB),
+        from_pairs(_WEB, _web_pairs, WEB, split=spaced, prepare=_whole_user),
         _cloud,
         from_header(_WEB, _web_columns, WEB),
         from_json(_WEB, _web_pairs, WEB),

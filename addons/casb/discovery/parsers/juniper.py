@@ -39,7 +39,7 @@ _PLAIN = re.compile(
     re.DOTALL,
 )
 _COUNTS = re.compile(r"\s(\d+)\((\d+)\) (\d+)\((\d+)\)(?:\s(.*))?")
-_USER = re.compile(r"(?:^|\s)(\S+)\((?:[^)\s]*)\)\s+\S+")
+_USER = re.compile(r"(?:^|\s)(?!\d+\()(\S+)\((?:[^)\s]*)\)\s+\S+")
 _SESSION = re.compile(r"\s(\d{4,20})\s")
 _INITIATED = "session start, without bytes"
 

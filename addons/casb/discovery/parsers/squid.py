@@ -42,7 +42,7 @@ def _native(source: str) -> Start:
             time = epoch(stamp) or clock.parse(stamp)
             if time is None:
                 return entry.skip("no time that can be read")
-            host, shown = target(url)
+            host, shown = target(url) if not url.startswith("error:") else (None, None)
             dest = address(hierarchy.partition("/")[2])
             if host is None:
                 return entry.skip("no destination")
