@@ -46,6 +46,7 @@ NOBODY = BLANK | {
     "unauthenticated",
     "No Authentication Required",
     "Not Found",
+    "Unknown (SSO failed)",
 }
 
 

@@ -52,7 +52,9 @@ class FieldMap:
     total: Names = ()
     action: Names = ()
     status: Names = ()  # An HTTP status, where no action is told
-    verdicts: Mapping[str, bool | None] = field(default_factory=dict)  # words (lower case) that mean otherwise here
+    verdicts: Mapping[str, bool | None] = field(
+        default_factory=dict
+    )  # words (lower case) that mean otherwise, or nothing
     otherwise: bool | None = None  # where neither action nor status says anything
 
     def event(self, fields: Fields, entry: Entry, source: str, clock: Clock) -> TrafficEvent | Skipped:
@@ -66,8 +68,8 @@ class FieldMap:
             dest = address(host)
         if host is None and dest is None:
             return entry.skip("no destination")
-        client_text = pick(fields, self.client)
-        client = address(client_text)
+        client = self.address(fields, self.client)
+        client_text = pick(fields, self.client) if client is None else None
         device = named(pick(fields, self.device))
         if client is None and client_text and device is None and host_of(client_text):
             device = client_text
@@ -143,9 +145,7 @@ class FieldMap:
             if not text:
                 continue
             word = text.strip().lower()
-            if word in self.verdicts:
-                return self.verdicts[word]
-            found = verdict(text)
+            found = self.verdicts[word] if word in self.verdicts else verdict(text)
             if found is not None:
                 return found
         decided = by_status(pick(fields, self.status)) if self.status else None

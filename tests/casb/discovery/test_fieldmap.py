@@ -59,7 +59,8 @@ def test_the_sum_is_told_only_where_a_direction_is_not() -> None:
     [
         ({"act": "allow"}, True),
         ({"act": "ODD"}, False),
-        ({"act": "nothing", "code": "403"}, None),
+        ({"act": "nothing", "code": "403"}, False),
+        ({"act": "nothing"}, None),
         ({"code": "403"}, False),
         ({"code": "200"}, True),
         ({}, None),
