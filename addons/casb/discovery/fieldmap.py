@@ -5,8 +5,9 @@ A `FieldMap` names, for each attribute of an event, the fields to look into, the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from dataclasses import fields as attributes
 from datetime import datetime
 
 from casb.discovery.entry import (
@@ -56,6 +57,17 @@ class FieldMap:
         default_factory=dict
     )  # words (lower case) that mean otherwise, or nothing
     otherwise: bool | None = None  # where neither action nor status says anything
+
+    def narrowed(self, known: Collection[str]) -> FieldMap:
+        """This map for records that have these fields and no others: nothing is looked for in vain."""
+        names: dict[str, object] = {}
+        for attribute in attributes(self):
+            value = getattr(self, attribute.name)
+            if attribute.name == "moments":
+                names["moments"] = tuple(pair for pair in value if pair[0] in known and pair[1] in known)
+            elif isinstance(value, tuple):
+                names[attribute.name] = tuple(name for name in value if name in known)
+        return replace(self, **names)  # type: ignore[arg-type]
 
     def event(self, fields: Fields, entry: Entry, source: str, clock: Clock) -> TrafficEvent | Skipped:
         """The event that the fields tell of, or the reason why they tell of none."""

@@ -79,3 +79,10 @@ def test_a_name_where_the_address_should_be_is_the_device() -> None:
 def test_what_is_missing_is_said(missing: str, why: str) -> None:
     fields = {key: value for key, value in BASE.items() if key != missing}
     assert MAP.event(fields, Entry(7, "x"), "s", CLOCK) == Skipped(line=7, why=why)
+
+
+def test_a_narrowed_map_reads_the_same() -> None:
+    fields = {**BASE, "date": "2024-05-06", "user": "alice", "up": "1", "act": "deny"}
+    narrow = MAP.narrowed(fields.keys())
+    assert narrow.event(fields, Entry(1, "x"), "s", CLOCK) == MAP.event(fields, Entry(1, "x"), "s", CLOCK)
+    assert (narrow.user, narrow.moments, narrow.exact) == (("user",), (), ())

@@ -69,6 +69,7 @@ class _W3C:
         self._source = source
         self._clock = clock if source == "windows-firewall" else Clock(UTC, clock.now)
         self._columns: list[str] = []
+        self._map = FIELDS
         self._software = ""
         self._mine = False
 
@@ -85,7 +86,7 @@ class _W3C:
             if not values:
                 return entry.skip("not the columns that its header names") if len(columns) > 4 else None
         fields = _fitted(dict(zip(columns, values, strict=False)), self._source)
-        return FIELDS.event(fields, entry, self._source, self._clock)
+        return self._map.event(fields, entry, self._source, self._clock)
 
     def _repaired(self, text: str, values: list[str]) -> list[str]:
         """The values of a line whose count does not fit: separated otherwise; or with values too many or missing at its
@@ -113,6 +114,7 @@ class _W3C:
             if len(columns) < 3:
                 return None
             self._columns = columns
+            self._map = FIELDS.narrowed({*columns, *_ADDED})
             self._mine = whose(columns, self._software) == self._source
         elif word not in (
             "version",
@@ -154,6 +156,10 @@ def whose(columns: list[str], software: str) -> str:
     if {"src-ip", "dst-ip", "action", "protocol"} <= known and "tcpflags" in known:
         return "windows-firewall"
     return "w3c"
+
+
+_ADDED = ("action", "r-ip", "cs-uri-path")
+"""Fields that `_fitted` may add."""
 
 
 def _fitted(fields: dict[str, str], source: str) -> dict[str, str]:
