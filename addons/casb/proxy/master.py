@@ -6,13 +6,14 @@ The default addons of mitmproxy cost two fifths of its time and serve its user i
 from __future__ import annotations
 
 import logging
+import os
 from typing import Any
 
 from mitmproxy import options
 from mitmproxy.addons import proxyserver
 from mitmproxy.master import Master
 
-from casb.proxy import levers, stream
+from casb.proxy import heads, levers, messages, stream
 from casb.proxy.control import Control
 from casb.proxy.endpoints import Endpoints
 from casb.proxy.gateway import Gateway
@@ -24,6 +25,7 @@ from casb.proxy.rewriting import Inward, Outward
 from casb.proxy.runtime import Runtime
 from casb.proxy.sessions import Sessions
 from casb.proxy.tls import TlsConfig
+from casb.settings import RECORD_FLOWS
 
 logger = logging.getLogger(__name__)
 
@@ -47,10 +49,12 @@ def addons(runtime: Runtime) -> list[Any]:
         Inward(runtime),
         control,
         Outward(runtime),
+        messages.Messages(runtime),
         Recorder(runtime, control),
     ]
-    if runtime.snapshot.settings.record_flows:
-        chain.append(FlowLog(runtime.snapshot.settings.record_flows))
+    flows = os.environ.get(RECORD_FLOWS) or runtime.snapshot.settings.record_flows
+    if flows:
+        chain.append(FlowLog(flows))
     return chain
 
 
@@ -66,6 +70,8 @@ def build(runtime: Runtime) -> Master:
     levers.pull()
     levers.share_port()
     stream.install()
+    messages.install()
+    heads.install(lambda: runtime.snapshot.settings.limits.head)
     listeners = runtime.snapshot.settings.listeners
     modes = [f"reverse:http://casb.invalid:1@{_listen(listeners.reverse)}"]
     if listeners.forward:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from casb.ports import Clock
 from casb.settings import Secret, Settings
 from casb.sidecar.deployment import Deployment
+from casb.store.alerts_sqlite import AlertStore
 from casb.store.portal_sqlite import PortalStore
 from casb.store.records_sqlite import SqliteRecords
 
@@ -28,6 +29,7 @@ class Services:
     settings: Settings
     records: SqliteRecords
     portal: PortalStore
+    alerts: AlertStore
     deployment: Deployment
     ingest_token: Secret
     clock: Clock
