@@ -56,7 +56,7 @@ def test_a_broken_folder_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def deployment(tmp_path: Path) -> Path:
     (tmp_path / "apps").mkdir()
     (tmp_path / "casb.yaml").write_text("suffix: casb.example\ndata: data\n")
     (tmp_path / "apps/files.yaml").write_text("id: files\nname: F  # kept\ndomains:\n  - files.example\n")
@@ -64,7 +64,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_what_was_learned_is_listed_until_it_is_attached(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_was_learned_is_listed_until_it_is_attached(deployment: Path, capsys: pytest.CaptureFixture[str]) -> None:
     start = datetime(2026, 3, 2, 8, tzinfo=UTC)
     found = LearnedHost(
         app="files",
@@ -75,8 +75,8 @@ def test_what_was_learned_is_listed_until_it_is_attached(folder: Path, capsys: p
         page="files.example/a",
         kinds=frozenset({"font"}),
     )
-    LearnedHosts(folder / "data").add([found])
-    config = ["--config", str(folder)]
+    LearnedHosts(deployment / "data").add([found])
+    config = ["--config", str(deployment)]
     assert main(["catalog", "learned", *config]) == 0
     assert capsys.readouterr().out.splitlines()[1].split() == [
         *("cdn.example", "files", "3", "font", "2026-03-02T08:00:00.000Z", "files.example/a")
@@ -84,8 +84,10 @@ def test_what_was_learned_is_listed_until_it_is_attached(folder: Path, capsys: p
     assert main(["catalog", "learned", "--format", "csv", "--app", "files", *config]) == 0
     assert capsys.readouterr().out.splitlines()[1].startswith("cdn.example,files,3,font,")
     assert main(["catalog", "attach", "cdn.example", "--app", "files", *config]) == 0
-    assert (folder / "apps/files.yaml").read_text().endswith("# kept\ndomains:\n  - files.example\n  - cdn.example\n")
-    noted = json.loads((folder / "data/audit.jsonl").read_text())
+    assert (
+        (deployment / "apps/files.yaml").read_text().endswith("# kept\ndomains:\n  - files.example\n  - cdn.example\n")
+    )
+    noted = json.loads((deployment / "data/audit.jsonl").read_text())
     assert (noted["what"], noted["detail"]["host"]) == ("host attached", "cdn.example")
     capsys.readouterr()
     assert main(["catalog", "attach", "cdn.example", "--app", "files", *config]) == 0
@@ -94,11 +96,11 @@ def test_what_was_learned_is_listed_until_it_is_attached(folder: Path, capsys: p
     assert json.loads(capsys.readouterr().out) == []
 
 
-def test_a_wildcard_over_a_public_suffix_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    before = (folder / "apps/files.yaml").read_text()
-    assert main(["catalog", "attach", "*.github.io", "--app", "files", "--config", str(folder)]) == 1
+def test_a_wildcard_over_a_public_suffix_is_refused(deployment: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (deployment / "apps/files.yaml").read_text()
+    assert main(["catalog", "attach", "*.github.io", "--app", "files", "--config", str(deployment)]) == 1
     assert "C112" in capsys.readouterr().err
-    assert (folder / "apps/files.yaml").read_text() == before
+    assert (deployment / "apps/files.yaml").read_text() == before
 
 
 APPS = """
