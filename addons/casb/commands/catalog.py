@@ -3,32 +3,39 @@
 casb catalog list
 casb catalog match www.files.contoso.example
 casb catalog show files --format json
+casb catalog check
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
+from casb.catalog.entries import check, compile_apps
 from casb.catalog.match import Catalog
 from casb.errors import Problems
 from casb.hostname import normal_host
 from casb.model.app import App
+from casb.store.catalog_files import SHIPPED, read_texts
 from casb.store.folder import load_draft
 from casb.yamlfile import did_you_mean
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line."""
-    verbs = parser.add_subparsers(dest="what", required=True, metavar="list | match HOST | show ID")
+    verbs = parser.add_subparsers(dest="what", required=True, metavar="list | match HOST | show ID | check")
     listed = verbs.add_parser("list", help="every app")
     matched = verbs.add_parser("match", help="the app that owns a host; exit 1 when none does")
     matched.add_argument("host", help="a host name or address, without a port")
     shown = verbs.add_parser("show", help="one app with all that is set for it")
     shown.add_argument("id")
+    checked = verbs.add_parser("check", help="every error of the catalog's files; exit 1 when there is one")
+    checked.add_argument("path", nargs="?", metavar="DIR|FILE", help="default: the shipped catalog")
     for each in (listed, matched, shown):
         each.add_argument(
             "--config", default="policies", metavar="DIR", help="configuration folder (default: policies)"
@@ -38,6 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Exit status: 0 done, 1 no such app or a broken configuration."""
+    if arguments.what == "check":
+        return _check(Path(arguments.path or os.path.relpath(SHIPPED)))
     catalog = _catalog(arguments.config)
     as_json = arguments.format == "json"
     if arguments.what == "list":
@@ -66,6 +75,19 @@ def _catalog(folder: str) -> Catalog:
     if draft.errors:
         raise Problems(list(draft.errors))
     return Catalog(draft.apps)
+
+
+def _check(path: Path) -> int:
+    texts = {path.name: path.read_bytes()} if path.is_file() else read_texts(path)
+    label = (path.parent if path.is_file() else path).as_posix()
+    errors = check(texts, "" if label == "." else label)
+    for error in errors:
+        print(error)
+    if not errors:
+        known = compile_apps(texts)
+        facts = sum(len(app.facts) for app in known.by_id.values())
+        print(f"{len(texts)} files, {len(known)} apps, {facts} values: all sound", file=sys.stderr)
+    return 1 if errors else 0
 
 
 def _match(catalog: Catalog, host: str, as_json: bool) -> int:
