@@ -27,6 +27,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from casb.commands._progress import Progress, size
 from casb.config.units import seconds
+from casb.discovery import PARSERS, read
 from casb.discovery.facts import Facts
 from casb.discovery.shaping import Shaper
 from casb.discovery.streams import Kind, Stream
@@ -39,7 +40,7 @@ from casb.store.discovery_catalog import Known, known_apps
 from casb.store.discovery_pieces import Piece, opened
 from casb.store.discovery_run import Job, Sum, expand, run as run_job
 from casb.store.discovery_summary import AppUse, merge_to, summary
-from casb.discovery.reading import read
+from casb.yamlfile import did_you_mean
 
 TOLD = 20
 """Apps, hosts and reasons that the table for people shows at most; the other formats show all."""
@@ -71,10 +72,14 @@ def run(arguments: argparse.Namespace) -> int:
     """Exit status: 0 done, 1 nothing could be read, 2 a wrong call."""
     now = datetime.now(UTC)
     try:
-        zone = ZoneInfo(arguments.zone) if arguments.zone else None
+        zone = ZoneInfo(arguments.zone) if arguments.zone else UTC
         window = Window(since=since(arguments.since, now))
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         print(f"casb discover: {error}", file=sys.stderr)
+        return 2
+    if arguments.source is not None and PARSERS.find(arguments.source) is None:
+        hint = did_you_mean(arguments.source, list(PARSERS))
+        print(f"casb discover: there is no log format '{arguments.source}'" + (f"; {hint}" if hint else ""), file=sys.stderr)
         return 2
     paths, missing = expand(arguments.logs)
     for name in missing:
@@ -340,7 +345,7 @@ def _events(paths: list[str], job: Job, arguments: argparse.Namespace) -> int:
         for path in paths:
             try:
                 with opened(Piece(path=path)) as stream:
-                    for item in job.read(stream, source=job.source, zone=job.zone, now=job.now):
+                    for item in job.read(stream, source=job.source, zone=job.zone, now=job.now, name=path):
                         if isinstance(item, TrafficEvent) and not (job.window.since and item.time < job.window.since):
                             yield item
             except OSError as error:

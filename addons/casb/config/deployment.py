@@ -8,8 +8,17 @@ from dataclasses import replace
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from casb.config.discovery import read_discovery
 from casb.config.notes import Notes
-from casb.config.shape import AdminsShape, CasbFile, DeviceShape, ListenersShape, ProviderShape, SidecarShape
+from casb.config.shape import (
+    AdminsShape,
+    CasbFile,
+    DeviceShape,
+    DiscoveryShape,
+    ListenersShape,
+    ProviderShape,
+    SidecarShape,
+)
 from casb.hostname import is_address, normal_host
 from casb.model.network import parse_network
 from casb.settings import (
@@ -51,6 +60,7 @@ def read_settings(shape: CasbFile, notes: Notes) -> Settings:
         session=_session(shape, notes),
         limits=_limits(shape, notes),
         sidecar=_sidecar(shape.sidecar or SidecarShape(), providers, notes),
+        discovery=read_discovery(shape.discovery or DiscoveryShape(), notes, address=_address, url=check_url),
         trusted_proxies=shape.trusted_proxies,
         on_failure=shape.on_failure,
         geo_database=notes.file(shape.geo_database, ("geo_database",)),

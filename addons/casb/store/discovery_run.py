@@ -10,12 +10,12 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime, tzinfo
 from itertools import islice
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any, Protocol
+from typing import Protocol
 
 from casb.discovery.shaping import Shaper
 from casb.discovery.tophosts import TopHosts
@@ -57,7 +57,7 @@ class Reading(Protocol):
 
 
 type Read = Callable[..., Reading]
-"""`read(stream, source=, zone=, now=)`: a function that a worker process can import."""
+"""`read(stream, source=, zone=, now=, name=)`: a function that a worker process can import."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +70,7 @@ class Job:
     now: datetime
     window: Window = field(default_factory=Window)
     source: str | None = None
-    zone: Any = None
+    zone: tzinfo = UTC
 
 
 @dataclass(slots=True, kw_only=True)
@@ -113,7 +113,7 @@ def run(paths: Sequence[str], job: Job, scratch: Path, *, progress: Told | None 
 
     `processes` 0 takes a process per core where that pays. An input that cannot be read is named in its part's `error`.
     """
-    count = processes or os.process_cpu_count() or 1 if hasattr(os, "process_cpu_count") else os.cpu_count() or 1
+    count = processes or len(os.sched_getaffinity(0))
     size = sum(os.path.getsize(path) for path in paths if path != "-" and os.path.exists(path))
     if "-" in paths or count < 2 or size < WORTH_A_PROCESS:
         parts = [work(Piece(path=path), job, scratch, at, progress or _nobody) for at, path in enumerate(paths)]
@@ -130,7 +130,7 @@ def work(piece: Piece, job: Job, scratch: Path, number: int, progress: Told) -> 
     part = Part(name=piece.path, counts=tally.counts)
     try:
         with opened(piece, progress) as stream:
-            reading = job.read(stream, source=job.source, zone=job.zone, now=job.now)
+            reading = job.read(stream, source=job.source, zone=job.zone, now=job.now, name=piece.path)
             for _ in tally.feed(reading):
                 _spill(tally, job.shaper, part, scratch, number)
             part.source, part.confidence = reading.source, reading.confidence

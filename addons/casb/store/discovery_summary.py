@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from casb.store.discovery_frames import LARGEST, connection, merged, written
+from casb.store.discovery_frames import LARGEST, answers, connection, merged, written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,29 +32,16 @@ def summary(spills: Sequence[Path], scratch: Path) -> list[AppUse]:
     if not spills:
         return []
     with connection(scratch) as con:
-        found = con.execute(
-            f"SELECT app, sum(events), sum(blocked), least(sum(up), {LARGEST}), least(sum(down), {LARGEST}), "  # noqa: S608
-            f'least(sum(total), {LARGEST}) AS traffic, count(DISTINCT "user"), count(DISTINCT ip), '
-            'count(DISTINCT device), min("first"), max("last") '
-            "FROM read_parquet(?) GROUP BY app ORDER BY traffic DESC, app",
-            [[str(path) for path in spills]],
-        ).fetchall()
-    return [
-        AppUse(
-            app=app,
-            transactions=int(events),
-            blocked=int(blocked),
-            bytes_up=int(up),
-            bytes_down=int(down),
-            bytes_total=int(total),
-            users=users,
-            ips=ips,
-            devices=devices,
-            first=first,
-            last=last,
+        found = answers(
+            con,
+                f"SELECT app, sum(events) AS transactions, sum(blocked) AS blocked, least(sum(up), {LARGEST}) AS bytes_up, "  # noqa: S608
+                f"least(sum(down), {LARGEST}) AS bytes_down, least(sum(total), {LARGEST}) AS bytes_total, "
+                'count(DISTINCT "user") AS users, count(DISTINCT ip) AS ips, count(DISTINCT device) AS devices, '
+                'min("first") AS "first", max("last") AS "last" '
+                "FROM read_parquet(?) GROUP BY app ORDER BY bytes_total DESC, app",
+                [[str(path) for path in spills]],
         )
-        for app, events, blocked, up, down, total, users, ips, devices, first, last in found
-    ]
+    return [AppUse(**row) for row in found]
 
 
 def merge_to(path: Path, spills: Sequence[Path], scratch: Path) -> None:
