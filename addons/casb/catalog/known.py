@@ -302,11 +302,12 @@ class PlainReader:
             name=plain["name"],
             category=plain["category"],
             origin=Origin(plain.get("origin", Origin.SHIPPED)),
-            facts={factor: self._fact(factor, row) for factor, row in plain.get("facts", {}).items()},
+            facts={factor: self.fact(row) for factor, row in plain.get("facts", {}).items()},
             **extra,
         )
 
-    def _fact(self, factor: str, row: list[Any]) -> Fact:
+    def fact(self, row: list[Any]) -> Fact:
+        """One fact: value, source, as of, by, evidence."""
         raw, source, as_of, by, evidence = row
         value: Value
         if isinstance(raw, list):

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from casb.errors import StoreError
+from casb.store.catalog_schema import CATALOG
 
 # The activity log is append-only. A row cannot be changed, and it can be deleted only while `purge` has written down
 # up to which time; its own triggers say so, whatever code or hand is at work.
@@ -77,7 +78,7 @@ CREATE TABLE attempts (key TEXT PRIMARY KEY, count INTEGER NOT NULL, until INTEG
 CREATE TABLE proxies (name TEXT PRIMARY KEY, time INTEGER NOT NULL, facts TEXT NOT NULL) WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST,)
+MIGRATIONS: tuple[str, ...] = (_FIRST, CATALOG)
 
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
