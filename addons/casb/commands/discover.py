@@ -26,6 +26,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from casb.commands._progress import Progress, size
+from casb.catalog.factors import CATEGORIES
 from casb.config.units import seconds
 from casb.discovery import PARSERS, read
 from casb.discovery.facts import Facts
@@ -36,7 +37,7 @@ from casb.errors import CasbError, ConfigError
 from casb.model.discovery import TrafficEvent
 from casb.model.record import rfc3339
 from casb.spreadsheet import cell
-from casb.store.discovery_catalog import Known, known_apps
+from casb.store.discovery_catalog import known_apps
 from casb.store.discovery_pieces import Piece, opened
 from casb.store.discovery_run import Job, Sum, expand, run as run_job
 from casb.store.discovery_summary import AppUse, merge_to, summary
@@ -89,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.format == "parquet" and not arguments.output and sys.stdout.isatty():
         print("casb discover: Parquet is no text; name a file with --output", file=sys.stderr)
         return 2
-    catalog = known_apps(_folder(arguments.config))
+    catalog = known_apps(_folder(arguments.config), now.date())
     job = Job(
         read=read,
         matcher=catalog.index,
@@ -246,7 +247,7 @@ def _text(found: Sum, uses: list[AppUse], facts: Facts, out: Any) -> None:
         score = "-" if known.score is None else f"{known.score:g} {known.risk}"
         share = f"{use.blocked / use.transactions:.0%}" if use.blocked else "-"
         rows.append(
-            (known.name[:32], known.category[:24], score, known.tag, str(use.transactions), share, size(use.bytes_up),
+            (known.name[:32], CATEGORIES.get(known.category, known.category)[:24], score, known.tag, str(use.transactions), share, size(use.bytes_up),
              size(use.bytes_down), str(use.users), str(use.ips))
         )  # fmt: skip
     print(file=out)

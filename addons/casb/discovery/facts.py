@@ -10,11 +10,6 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Protocol
 
-HIGH_BELOW = 4
-LOW_ABOVE = 7
-UNSCORED = "unknown"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppFacts:
     """One app as reports show it. `score` 0 (worst) to 10 (best), None when nobody scored it."""
@@ -23,17 +18,13 @@ class AppFacts:
     name: str
     category: str = ""
     score: float | None = None
+    risk: str = "unscored"  # high, medium, low, unscored: the catalog's bands
     tag: str = "none"  # sanctioned, unsanctioned, monitored, none
     tags: frozenset[str] = frozenset()  # custom tags
     domains: tuple[str, ...] = ()
     headquarters: str | None = None  # ISO 3166-1 alpha-2
     vendor: str = ""
     factors: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
-
-    @property
-    def risk(self) -> str:
-        """high (0-3), medium (4-7), low (8-10), unknown."""
-        return risk_of(self.score)
 
     @property
     def standing(self) -> str:
@@ -48,15 +39,6 @@ class Facts(Protocol):
 
     def app(self, app_id: str) -> AppFacts:
         """The app; one that is in the catalog no more comes with its id as its name."""
-
-
-def risk_of(score: float | None) -> str:
-    """The risk band of a score, as the reference product draws it."""
-    if score is None:
-        return UNSCORED
-    if score < HIGH_BELOW:
-        return "high"
-    return "low" if score > LOW_ABOVE else "medium"
 
 
 def gone(app_id: str) -> AppFacts:

@@ -21,7 +21,7 @@ def _row(field: str, op: str, *values: object) -> Condition:
     return Condition(field=field, op=op, values=values)
 
 
-_STORAGE = ("Cloud storage",)
+_STORAGE = ("cloud_storage",)
 _HIGH_TRAFFIC = 1024**3
 
 SUGGESTED: Mapping[str, Suggested] = {
@@ -47,7 +47,7 @@ SUGGESTED: Mapping[str, Suggested] = {
             name="Storage and collaboration apps in which the data is owned by the vendor",
             rows=(
                 (
-                    _row("category", "equals", *_STORAGE, "Collaboration"),
+                    _row("category", "equals", *_STORAGE, "collaboration"),
                     _row("factor.data_ownership", "equals", False),
                 ),
             ),
@@ -101,7 +101,7 @@ SUGGESTED: Mapping[str, Suggested] = {
         Suggested(
             id="untagged-generative-ai",
             name="Untagged generative AI apps",
-            rows=((_row("tag", "equals", "none"), _row("category", "equals", "Generative AI")),),
+            rows=((_row("tag", "equals", "none"), _row("category", "equals", "generative_ai")),),
         ),
     )
 }

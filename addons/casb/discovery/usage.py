@@ -102,6 +102,7 @@ class Tally:
         self._window = window or Window()
         self._bounded = self._window != Window()
         self._apps: dict[str, str | None] = {}
+        self._addresses: dict[str, str | None] = {}
         self._sums: dict[tuple[object, ...], list[object]] = {}
         self.counts = Counts()
         self.unmatched = TopHosts()
@@ -180,18 +181,24 @@ class Tally:
 
     def _app(self, event: TrafficEvent) -> str | None:
         host = event.host
-        if host is None:
-            return self._match(None, None, event.dest_ip) if event.dest_ip else None
-        apps = self._apps
+        if host is not None:
+            try:
+                app = self._apps[host]
+            except KeyError:
+                app = self._match(host, event.url, None)
+                # Where a path may tell what the host does not, the next event is asked for again.
+                if not self._by_path(host):
+                    _remember(self._apps, host, app)
+            if app is not None:
+                return app
+        address = event.dest_ip
+        if address is None:
+            return None
         try:
-            return apps[host]
+            return self._addresses[address]
         except KeyError:
-            app = self._match(host, event.url, event.dest_ip)
-            # A path or an address may tell what this host does not: then the next event is asked for again.
-            if (app is not None or event.dest_ip is None) and not self._by_path(host):
-                if len(apps) >= KNOWN_HOSTS:
-                    apps.clear()
-                apps[host] = app
+            app = self._match(None, None, address)
+            _remember(self._addresses, address, app)
             return app
 
     def _outside(self, time: datetime) -> str | None:
@@ -203,3 +210,9 @@ class Tally:
         if window.since is not None and time < window.since:
             return BEFORE
         return None
+
+
+def _remember(known: dict[str, str | None], key: str, app: str | None) -> None:
+    if len(known) >= KNOWN_HOSTS:
+        known.clear()
+    known[key] = app

@@ -86,6 +86,11 @@ def by_app(rows: Table) -> Table:
     )
 
 
+def apps_seen(rows: Table) -> Table:
+    """The apps there are."""
+    return rows.select("app").distinct().order_by("app")
+
+
 def by_app_and_day(rows: Table) -> Table:
     """One row per app and day: what discovery policies compare with their thresholds of a day."""
     return rows.group_by("day", "app").agg(**_sums(rows), **_distinct(rows)).order_by("day", "app")
