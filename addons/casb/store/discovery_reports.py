@@ -71,6 +71,7 @@ class Reports:
         self._usage = usage
         self._facts = facts
         self._clock = clock
+        self.scales = SCALES
 
     # What there is
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import os
 import time
@@ -16,7 +17,7 @@ from casb.discovery import PARSERS
 from casb.discovery.log_types import log_type
 from casb.discovery.streams import Kind, Stream, ViewFilter
 from casb.errors import StoreError
-from casb.settings import LogSource, Settings
+from casb.settings import LogSource, Secret, Settings
 from casb.store.discovery_book import Book, changed
 from casb.store.discovery_catalog import Known, known_apps
 from casb.store.discovery_desk import Audit, Desk
@@ -24,7 +25,6 @@ from casb.store.discovery_ingest import Ingestor, Input, Refused, discovery_fold
 from casb.store.discovery_jobs import Task, Tasks
 from casb.store.discovery_key import pseudonyms
 from casb.store.discovery_parquet import ParquetUsage
-from casb.store.discovery_postgres import PostgresUsage
 from casb.store.discovery_reports import Reports
 from casb.store.discovery_uploads import Uploads
 from casb.store.discovery_usage import UsageStore
@@ -67,7 +67,7 @@ class Discovery:
         self.book = Book.open(folder)
         database = settings.discovery.database
         self.usage: UsageStore = (
-            ParquetUsage(folder, self.book, clock) if database is None else PostgresUsage(database, self.book, clock)
+            ParquetUsage(folder, self.book, clock) if database is None else _postgres(database, self.book, clock)
         )
         self._folder = _Folder(settings)
         self.known = known or self._folder.known
@@ -89,6 +89,10 @@ class Discovery:
         """Let go of everything."""
         self.usage.close()
         self.book.close()
+
+    def check_source(self, source: str | None) -> None:
+        """Raise `StoreError` D002 for a log format that is not known."""
+        check_source(source)
 
     # Streams
 
@@ -325,9 +329,15 @@ def _changes(settings: Settings) -> Sequence[int]:
     return found
 
 
+def _postgres(database: Secret, book: Book, clock: Callable[[], datetime]) -> UsageStore:
+    """Asked for by name: its driver comes with the extra `postgres`."""
+    made: UsageStore = importlib.import_module("casb.store.discovery_postgres").PostgresUsage(database, book, clock)
+    return made
+
+
 def check_source(source: str | None) -> None:
     """Raise `StoreError` D002 for a log format that is not known."""
-    if source is not None and source.casefold() != "other" and PARSERS.find(source) is None:
+    if source is not None and source.casefold() not in ("other", "auto", "1") and PARSERS.find(source) is None:
         raise StoreError("D002", f"there is no log format {source!r}")
 
 

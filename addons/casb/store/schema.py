@@ -78,7 +78,11 @@ CREATE TABLE attempts (key TEXT PRIMARY KEY, count INTEGER NOT NULL, until INTEG
 CREATE TABLE proxies (name TEXT PRIMARY KEY, time INTEGER NOT NULL, facts TEXT NOT NULL) WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, CATALOG)
+_SCOPES = """
+ALTER TABLE tokens ADD COLUMN scope TEXT NOT NULL DEFAULT 'read';
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, CATALOG, _SCOPES)
 
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
