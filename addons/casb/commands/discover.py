@@ -80,7 +80,10 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     if arguments.source is not None and PARSERS.find(arguments.source) is None:
         hint = did_you_mean(arguments.source, list(PARSERS))
-        print(f"casb discover: there is no log format '{arguments.source}'" + (f"; {hint}" if hint else ""), file=sys.stderr)
+        print(
+            f"casb discover: there is no log format '{arguments.source}'" + (f"; {hint}" if hint else ""),
+            file=sys.stderr,
+        )
         return 2
     paths, missing = expand(arguments.logs)
     for name in missing:
@@ -390,7 +393,9 @@ def _events_text(events: Iterator[TrafficEvent], out: Any) -> None:
         down = "-" if event.bytes_down is None else size(event.bytes_down)
         who = event.user or event.device or "-"
         where = event.url or event.host or event.dest_ip or "-"
-        line = f"{rfc3339(event.time)}  {event.client_ip or '-':<15}  {who:<20}  {verdict:<7}  {up:>9}  {down:>9}  {where}"
+        line = (
+            f"{rfc3339(event.time)}  {event.client_ip or '-':<15}  {who:<20}  {verdict:<7}  {up:>9}  {down:>9}  {where}"
+        )
         out.write(printable(line) + "\n")
 
 

@@ -50,7 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     def verb(name: str, text: str) -> argparse.ArgumentParser:
         made = verbs.add_parser(name, help=text, description=text)
-        made.add_argument("--config", default="policies", metavar="DIR", help="configuration folder (default: policies)")
+        made.add_argument(
+            "--config", default="policies", metavar="DIR", help="configuration folder (default: policies)"
+        )
         made.add_argument("--format", choices=("text", "json", "csv", "ndjson"), default="text")
         return made
 
@@ -380,7 +382,9 @@ def _include(discovery: Discovery, arguments: argparse.Namespace, folder: Path) 
 
 
 def _exclusions(discovery: Discovery, arguments: argparse.Namespace, folder: Path) -> int:
-    rows = [{"entity": each.entity, "value": each.value, "comment": each.comment} for each in discovery.book.exclusions()]
+    rows = [
+        {"entity": each.entity, "value": each.value, "comment": each.comment} for each in discovery.book.exclusions()
+    ]
     if arguments.format == "text":
         _table(rows)
     else:

@@ -25,7 +25,9 @@ def read_discovery(shape: DiscoveryShape, notes: Notes, *, address: Address, url
     if shape.daily_cap < 0:
         notes.wrong("C120", "the daily cap is a number of events, or 0 for none", (*_AT, "daily_cap"))
     collector = _collector(shape.collector or CollectorShape(), notes, address, url)
-    sources = tuple(_source(each, (*_AT, "sources", at), shape, notes, address) for at, each in enumerate(shape.sources))
+    sources = tuple(
+        _source(each, (*_AT, "sources", at), shape, notes, address) for at, each in enumerate(shape.sources)
+    )
     _distinct(sources, notes)
     for at, source in enumerate(sources):
         if source.receiver in _FTP and collector.ftp is None:

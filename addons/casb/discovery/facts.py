@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Protocol
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppFacts:
     """One app as reports show it. `score` 0 (worst) to 10 (best), None when nobody scored it."""

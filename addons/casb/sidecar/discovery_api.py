@@ -165,9 +165,7 @@ async def get_entities(
     """A page of a list, with how long the whole list is; as CSV all of it."""
     facts = {"apps": app, "search": search, "by": sort, "descending": order == "desc"}
     if format == "json":
-        page = await run_in_threadpool(
-            lambda: engine.reports.entities(span, entity, skip=skip, limit=limit, **facts)
-        )
+        page = await run_in_threadpool(lambda: engine.reports.entities(span, entity, skip=skip, limit=limit, **facts))
         return {"ok": True, "total": page.total, "rows": page.rows}
 
     def every() -> list[dict[str, Any]]:
@@ -195,7 +193,9 @@ def get_entity(
 
 
 @reading.get("/resources", summary="Discovered resources")
-def get_resources(engine: Engine, who: Reader, span: Span, app: Annotated[list[str] | None, Query()] = None) -> dict[str, Any]:
+def get_resources(
+    engine: Engine, who: Reader, span: Span, app: Annotated[list[str] | None, Query()] = None
+) -> dict[str, Any]:
     """Buckets, storage accounts, web apps, with their app and usage."""
     return {"ok": True, "resources": engine.reports.resources(span, apps=app)}
 
@@ -265,7 +265,9 @@ Body = Annotated[dict[str, Any], Depends(body_of)]
 
 
 @changing.post("/queries/{name}", summary="Save a query")
-async def post_query(request: Request, services: Here, engine: Engine, who: AdminCall, body: Body, name: str) -> dict[str, Any]:
+async def post_query(
+    request: Request, services: Here, engine: Engine, who: AdminCall, body: Body, name: str
+) -> dict[str, Any]:
     """`{"rows": [...]}`, in the place of one of that name."""
     try:
         rows = conditions(body.get("rows"), engine.reports.scales)
@@ -329,11 +331,15 @@ async def delete_data(request: Request, services: Here, engine: Engine, who: Adm
 
 
 @changing.post("/exclusions", summary="Leave somebody out of Global")
-async def post_exclusion(request: Request, services: Here, engine: Engine, who: AdminCall, body: Body) -> dict[str, Any]:
+async def post_exclusion(
+    request: Request, services: Here, engine: Engine, who: AdminCall, body: Body
+) -> dict[str, Any]:
     """`{"entity": "user|group|ip|device", "value", "comment"}`; new data only."""
     try:
         entry = Exclusion(
-            entity=body.get("entity", ""), value=str(body.get("value", ""))[:255], comment=str(body.get("comment", ""))[:500]
+            entity=body.get("entity", ""),
+            value=str(body.get("value", ""))[:255],
+            comment=str(body.get("comment", ""))[:500],
         )
     except ValueError as error:
         raise HTTPException(400, str(error)) from error
@@ -361,7 +367,9 @@ def get_resolutions(engine: Engine, who: Reader) -> dict[str, Any]:
 
 
 @changing.post("/resolutions", summary="Ask for names behind pseudonyms")
-async def post_resolution(request: Request, services: Here, engine: Engine, who: AdminCall, body: Body) -> dict[str, Any]:
+async def post_resolution(
+    request: Request, services: Here, engine: Engine, who: AdminCall, body: Body
+) -> dict[str, Any]:
     """`{"pseudonyms": [...], "reason"}`; another admin must approve."""
     names = body.get("pseudonyms")
     if not isinstance(names, list) or not all(isinstance(each, str) for each in names):
@@ -385,7 +393,9 @@ async def decide_resolution(
 
 
 @changing.post("/resolutions/{ident}/names/read", summary="The names, for who asked, once approved")
-async def read_resolution(request: Request, services: Here, engine: Engine, who: AdminCall, ident: str) -> dict[str, Any]:
+async def read_resolution(
+    request: Request, services: Here, engine: Engine, who: AdminCall, ident: str
+) -> dict[str, Any]:
     """Each look is audited."""
     names = await run_in_threadpool(engine.desk.names, ident, _person(who), _audit(request, services))
     return {"ok": True, "names": names}
@@ -415,7 +425,9 @@ def list_streams(engine: Engine, who: Uploader) -> list[dict[str, Any]]:
 
 
 @uploading.get("/api/v1/discovery/upload_url/", summary="1: where to put a log")
-async def upload_url(request: Request, services: Here, engine: Engine, who: Uploader, filename: str, source: str) -> dict[str, Any]:
+async def upload_url(
+    request: Request, services: Here, engine: Engine, who: Uploader, filename: str, source: str
+) -> dict[str, Any]:
     """`source` is a log type by name or number, or a log parser's name."""
     await run_in_threadpool(engine.check_source, source)
     secret = await run_in_threadpool(engine.uploads.begin, filename, source, who.name, services.clock())
@@ -528,7 +540,11 @@ def discovered_apps(engine: Engine, who: Reader, body: Body) -> dict[str, Any]:
     if category:
         apps = [each for each in apps if each.facts.category == category]
     skip, limit = _whole(body, "skip", 0), min(_whole(body, "limit", 100), 100)
-    return {"total": len(apps), "hasNext": skip + limit < len(apps), "data": [plain_app(each) for each in apps[skip : skip + limit]]}
+    return {
+        "total": len(apps),
+        "hasNext": skip + limit < len(apps),
+        "data": [plain_app(each) for each in apps[skip : skip + limit]],
+    }
 
 
 @uploading.post("/api/v1/discovery/discovered_apps/categories/", summary="Categories with how many apps each has")
@@ -536,7 +552,8 @@ def app_categories(engine: Engine, who: Reader, body: Body) -> list[dict[str, An
     """`{"streamId", "timeframe"}`."""
     span = engine.reports.span(str(body.get("streamId") or GLOBAL), _whole(body, "timeframe", 90))
     return [
-        {"id": f"SAASDB_CATEGORY_{row['name'].upper()}", "total": row["apps"]} for row in engine.reports.categories(span)
+        {"id": f"SAASDB_CATEGORY_{row['name'].upper()}", "total": row["apps"]}
+        for row in engine.reports.categories(span)
     ]
 
 
@@ -578,7 +595,10 @@ def _streams(engine: Any) -> list[dict[str, Any]]:
 
 def asdict_facts(facts: Any) -> dict[str, Any]:
     """An app's facts as JSON data."""
-    plain = {name: getattr(facts, name) for name in ("id", "name", "category", "score", "risk", "tag", "headquarters", "vendor")}
+    plain = {
+        name: getattr(facts, name)
+        for name in ("id", "name", "category", "score", "risk", "tag", "headquarters", "vendor")
+    }
     return {**plain, "tags": sorted(facts.tags), "domains": list(facts.domains), "factors": dict(facts.factors)}
 
 

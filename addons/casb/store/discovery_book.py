@@ -146,9 +146,7 @@ class Book:
     def has(self, stream: str, key: str) -> bool:
         """Whether an input has counted already."""
         with self.database.reading() as reader:
-            return bool(
-                reader.execute("SELECT 1 FROM ingests WHERE stream = ? AND key = ?", (stream, key)).fetchone()
-            )
+            return bool(reader.execute("SELECT 1 FROM ingests WHERE stream = ? AND key = ?", (stream, key)).fetchone())
 
     def commit(self, ingest: Ingest, segments: Iterable[Segment], unmatched: Iterable[tuple[date, str, int]]) -> bool:
         """Put an input in force, all of it or nothing. False when it counted before: then nothing changes."""
@@ -179,14 +177,26 @@ class Book:
                 [*values, limit],
             ).fetchall()
         return [
-            Ingest(stream=each[0], key=each[1], time=moment(each[2]), name=each[3], catalog=each[4], outcome=json.loads(each[5]))
+            Ingest(
+                stream=each[0],
+                key=each[1],
+                time=moment(each[2]),
+                name=each[3],
+                catalog=each[4],
+                outcome=json.loads(each[5]),
+            )
             for each in rows
         ]
 
     # Segments
 
     def segments(
-        self, streams: Sequence[str] | None = None, since: date | None = None, until: date | None = None, *, all_streams: bool = False
+        self,
+        streams: Sequence[str] | None = None,
+        since: date | None = None,
+        until: date | None = None,
+        *,
+        all_streams: bool = False,
     ) -> list[Segment]:
         """Those of the streams (None: what counts in Global; `all_streams`: every one) and days."""
         where, values = ["TRUE"], []
@@ -242,7 +252,9 @@ class Book:
                 writer.execute(f"DELETE FROM ingests WHERE {ingests}", values)  # noqa: S608
         return dropped
 
-    def unmatched(self, streams: Sequence[str] | None, since: date, until: date, limit: int = 100) -> list[tuple[str, int]]:
+    def unmatched(
+        self, streams: Sequence[str] | None, since: date, until: date, limit: int = 100
+    ) -> list[tuple[str, int]]:
         """The busiest hosts of no known app. `streams` None: those that feed Global."""
         ids = [each.id for each in self.streams() if each.kind.in_global] if streams is None else list(streams)
         with self.database.reading() as reader:
@@ -279,7 +291,9 @@ class Book:
     def queries(self) -> dict[str, list[dict[str, Any]]]:
         """Name to the rows of a saved query, as `query.conditions` reads them."""
         with self.database.reading() as reader:
-            return {name: json.loads(rows) for name, rows in reader.execute("SELECT name, rows FROM queries ORDER BY name")}
+            return {
+                name: json.loads(rows) for name, rows in reader.execute("SELECT name, rows FROM queries ORDER BY name")
+            }
 
     def save_query(self, name: str, rows: Sequence[Mapping[str, Any]], who: str, now: datetime) -> None:
         """Keep a query under a name, in the place of one of that name."""

@@ -74,7 +74,11 @@ class Desk:
             raise StoreError("D040", f"a request needs a reason of at least {SHORTEST_REASON} characters")
         now = self._clock()
         ident = secrets.token_hex(8)
-        audit(who, "asked for names behind pseudonyms", {"request": ident, "count": str(len(wanted)), "reason": reason[:500]})
+        audit(
+            who,
+            "asked for names behind pseudonyms",
+            {"request": ident, "count": str(len(wanted)), "reason": reason[:500]},
+        )
         with self._database.writing() as writer:
             writer.execute(
                 "INSERT INTO resolutions (id, pseudonyms, reason, asked_by, asked, state, expires) VALUES (?,?,?,?,?,?,?)",

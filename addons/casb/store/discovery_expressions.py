@@ -110,7 +110,14 @@ def by_entity(rows: Table, entity: str, *, search: str = "") -> Table:
 
 
 def entity_page(
-    rows: Table, entity: str, *, search: str = "", by: str = "total", descending: bool = True, skip: int = 0, limit: int = 100
+    rows: Table,
+    entity: str,
+    *,
+    search: str = "",
+    by: str = "total",
+    descending: bool = True,
+    skip: int = 0,
+    limit: int = 100,
 ) -> Table:
     """A page of `by_entity`, sorted; ties by name."""
     found = by_entity(rows, entity, search=search)
@@ -137,7 +144,11 @@ def by_resource(rows: Table) -> Table:
 def by_fact(rows: Table, fact: str) -> Table:
     """One row per value of `category`, `standing` or `risk`: sums and distinct counts over all its apps."""
     joined = _with_facts(rows)
-    return joined.group_by(name=joined[fact]).agg(**_sums(joined), apps=joined.app.nunique(), **_distinct(joined)).order_by("name")
+    return (
+        joined.group_by(name=joined[fact])
+        .agg(**_sums(joined), apps=joined.app.nunique(), **_distinct(joined))
+        .order_by("name")
+    )
 
 
 def by_category_and_standing(rows: Table) -> Table:
@@ -161,7 +172,9 @@ def siem(rows: Table) -> Table:
 
 def streams_seen() -> Table:
     """Stream, first and last day, rows: what there is."""
-    return USAGE.group_by("stream").agg(first=USAGE.day.min(), last=USAGE.day.max(), rows=USAGE.count()).order_by("stream")
+    return (
+        USAGE.group_by("stream").agg(first=USAGE.day.min(), last=USAGE.day.max(), rows=USAGE.count()).order_by("stream")
+    )
 
 
 def sql_of(expression: Table, dialect: str) -> str:

@@ -110,7 +110,9 @@ class Tasks:
     def beat(self, ident: str, progress: float, now: datetime) -> None:
         """The worker lives, and has come so far."""
         with self._database.writing() as writer:
-            writer.execute("UPDATE jobs SET beat = ?, progress = ? WHERE id = ?", (millis(now), min(progress, 1.0), ident))
+            writer.execute(
+                "UPDATE jobs SET beat = ?, progress = ? WHERE id = ?", (millis(now), min(progress, 1.0), ident)
+            )
 
     def end(
         self, ident: str, now: datetime, *, outcome: Mapping[str, Any], error: str | None = None, message: str = ""
@@ -163,9 +165,7 @@ class Tasks:
         return [path for row in rows for path in json.loads(row[0]).get("paths", [])]
 
 
-_TASK = (
-    "id, kind, stream, title, asked_by, status, created, started, ended, progress, attempts, error, message, input, outcome"
-)
+_TASK = "id, kind, stream, title, asked_by, status, created, started, ended, progress, attempts, error, message, input, outcome"
 
 
 def _ms(span: timedelta) -> int:

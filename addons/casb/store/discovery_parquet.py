@@ -148,7 +148,9 @@ class ParquetUsage:
             columns = list(zip(*facts, strict=True)) if facts else [()] * len(FactRow._fields)
             con.register(
                 "app_facts",
-                pa.table({name: pa.array(values, pa.string()) for name, values in zip(FactRow._fields, columns, strict=True)}),
+                pa.table(
+                    {name: pa.array(values, pa.string()) for name, values in zip(FactRow._fields, columns, strict=True)}
+                ),
             )
             return answers(con, sql)
 
@@ -212,4 +214,3 @@ class ParquetUsage:
 
     def close(self) -> None:
         """As `UsageStore.close`."""
-

@@ -44,9 +44,7 @@ CREATE TABLE IF NOT EXISTS usage_ingests (
 class PostgresUsage:
     """`UsageStore` in a PostgreSQL database."""
 
-    def __init__(
-        self, conninfo: Secret, book: Book, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-    ) -> None:
+    def __init__(self, conninfo: Secret, book: Book, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         """`conninfo` as libpq has it. Makes the tables. Raises `StoreError` D022 when the database cannot be used."""
         self._conninfo = conninfo
         self._book = book
@@ -100,9 +98,7 @@ class PostgresUsage:
                         copy.write_row([value.replace("\0", "") for value in row])
             found = con.execute(text.replace("\0", "").encode())
             names = [each.name for each in found.description or ()]
-            return [
-                {name: as_plain(value) for name, value in zip(names, row, strict=True)} for row in found.fetchall()
-            ]
+            return [{name: as_plain(value) for name, value in zip(names, row, strict=True)} for row in found.fetchall()]
 
     def expire(self, before: date) -> int:
         """As `UsageStore.expire`."""

@@ -52,7 +52,9 @@ class Span:
     @property
     def before(self) -> Span:
         """The days just before, as many: what a trend compares with."""
-        return Span(stream=self.stream, since=self.since - timedelta(days=self.days), until=self.since - timedelta(days=1))
+        return Span(
+            stream=self.stream, since=self.since - timedelta(days=self.days), until=self.since - timedelta(days=1)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +68,9 @@ class Page:
 class Reports:
     """Asks the store. `facts` gives the catalog in force."""
 
-    def __init__(self, book: Book, usage: UsageStore, facts: Callable[[], Facts], clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, book: Book, usage: UsageStore, facts: Callable[[], Facts], clock: Callable[[], datetime]
+    ) -> None:
         self._book = book
         self._usage = usage
         self._facts = facts
@@ -290,9 +294,7 @@ class Reports:
 
     def _ask(self, span: Span, expression: Any, *, facts: bool = False) -> list[dict[str, Any]]:
         known = self._fact_rows(span) if facts else ()
-        return self._usage.ask(
-            expression, streams=span.streams, since=span.since, until=span.until, facts=known
-        )
+        return self._usage.ask(expression, streams=span.streams, since=span.since, until=span.until, facts=known)
 
     def _fact_rows(self, span: Span) -> list[FactRow]:
         """Of the apps that are in the span, and of no others: the catalog has many more."""

@@ -356,5 +356,3 @@ def _forget(task: Task) -> None:
     for path in task.input.get("paths", []):
         with contextlib.suppress(OSError):
             os.unlink(path)
-
-

@@ -34,12 +34,12 @@ def summary(spills: Sequence[Path], scratch: Path) -> list[AppUse]:
     with connection(scratch) as con:
         found = answers(
             con,
-                f"SELECT app, sum(events) AS transactions, sum(blocked) AS blocked, least(sum(up), {LARGEST}) AS bytes_up, "  # noqa: S608
-                f"least(sum(down), {LARGEST}) AS bytes_down, least(sum(total), {LARGEST}) AS bytes_total, "
-                'count(DISTINCT "user") AS users, count(DISTINCT ip) AS ips, count(DISTINCT device) AS devices, '
-                'min("first") AS "first", max("last") AS "last" '
-                "FROM read_parquet(?) GROUP BY app ORDER BY bytes_total DESC, app",
-                [[str(path) for path in spills]],
+            f"SELECT app, sum(events) AS transactions, sum(blocked) AS blocked, least(sum(up), {LARGEST}) AS bytes_up, "  # noqa: S608
+            f"least(sum(down), {LARGEST}) AS bytes_down, least(sum(total), {LARGEST}) AS bytes_total, "
+            'count(DISTINCT "user") AS users, count(DISTINCT ip) AS ips, count(DISTINCT device) AS devices, '
+            'min("first") AS "first", max("last") AS "last" '
+            "FROM read_parquet(?) GROUP BY app ORDER BY bytes_total DESC, app",
+            [[str(path) for path in spills]],
         )
     return [AppUse(**row) for row in found]
 

@@ -68,9 +68,7 @@ def database_path(settings: Settings) -> Path:
 class Database:
     """The sidecar's SQLite file: one connection that writes, a few that read."""
 
-    def __init__(
-        self, path: Path | str, *, read_only: bool = False, migrations: Sequence[str] = MIGRATIONS
-    ) -> None:
+    def __init__(self, path: Path | str, *, read_only: bool = False, migrations: Sequence[str] = MIGRATIONS) -> None:
         self._path = Path(path)
         self._read_only = read_only
         self._lock = threading.Lock()
