@@ -45,9 +45,7 @@ class Delivery:
         try:
             with path.open("rb") as file:
                 # The address is the secret of this call: our token goes to the sidecar's own address alone.
-                done = requests.put(
-                    place, data=file, timeout=_TIMEOUT, verify=self._http.verify, allow_redirects=False
-                )
+                done = requests.put(place, data=file, timeout=_TIMEOUT, verify=self._http.verify, allow_redirects=False)
         except (requests.RequestException, OSError) as error:
             raise Away(f"the upload failed ({type(error).__name__})") from error
         if done.status_code != 200:
@@ -65,9 +63,7 @@ class Delivery:
 
     def _json(self, method: str, path: str, **given: Any) -> dict[str, Any]:
         try:
-            response = self._http.request(
-                method, self._url + path, timeout=_TIMEOUT, allow_redirects=False, **given
-            )
+            response = self._http.request(method, self._url + path, timeout=_TIMEOUT, allow_redirects=False, **given)
             answer = response.json()
         except (requests.RequestException, ValueError) as error:
             raise Away(f"the sidecar did not answer ({type(error).__name__})") from error

@@ -283,9 +283,7 @@ class SourceSpool:
         now = time.monotonic()
         if now - self._told >= 60:
             self._told = now
-            logger.error(
-                "dropping source=%s reason=%r dropped=%d", self.source.name, why, self.state.dropped_messages
-            )
+            logger.error("dropping source=%s reason=%r dropped=%d", self.source.name, why, self.state.dropped_messages)
 
     def _write_state(self) -> None:
         plain = asdict(self.state)
@@ -302,7 +300,16 @@ def read_state(folder: Path, name: str, *, attached: bool = False) -> SourceStat
     state = SourceState(name=name)
     try:
         plain = json.loads((folder / _STATE).read_text())
-        for each in ("received", "messages", "dropped", "dropped_messages", "uploaded", "waiting", "hour", "hour_bytes"):
+        for each in (
+            "received",
+            "messages",
+            "dropped",
+            "dropped_messages",
+            "uploaded",
+            "waiting",
+            "hour",
+            "hour_bytes",
+        ):
             setattr(state, each, int(plain[each]))
         state.drops = {str(why): int(count) for why, count in plain["drops"].items()}
         state.hours = [int(each) for each in plain["hours"]]

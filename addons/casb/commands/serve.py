@@ -122,10 +122,10 @@ def keep_working(services: Services, folder: str, over: threading.Event) -> None
     tidied = 0.0
     while discovery is not None and not over.wait(0.5):
         try:
-            waiting = discovery.tasks.waiting()
+            waiting = discovery.waiting()
         except StoreError as error:
             logger.error("tasks cannot be read error=%r", str(error))
-            waiting = 0
+            waiting = False
         if not waiting and time.monotonic() - tidied < TIDY and tidied:
             continue
         tidied = time.monotonic()

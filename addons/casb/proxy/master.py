@@ -24,6 +24,7 @@ from casb.proxy.rewriting import Inward, Outward
 from casb.proxy.runtime import Runtime
 from casb.proxy.sessions import Sessions
 from casb.proxy.tls import TlsConfig
+from casb.proxy.tunnels import Tunnels, count_tunnels
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ def addons(runtime: Runtime) -> list[Any]:
         control,
         Outward(runtime),
         Recorder(runtime, control),
+        Tunnels(runtime),
     ]
     if runtime.snapshot.settings.record_flows:
         chain.append(FlowLog(runtime.snapshot.settings.record_flows))
@@ -66,6 +68,7 @@ def build(runtime: Runtime) -> Master:
     levers.pull()
     levers.share_port()
     stream.install()
+    count_tunnels()
     listeners = runtime.snapshot.settings.listeners
     modes = [f"reverse:http://casb.invalid:1@{_listen(listeners.reverse)}"]
     if listeners.forward:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from casb.errors import StoreError
 from casb.store.records_sqlite import SqliteRecords, prepared
@@ -33,8 +35,14 @@ class TooMany(Exception):
     """More records than a batch may have."""
 
 
-def take(body: bytes, records: SqliteRecords) -> Receipt:
+type Traffic = Callable[[Sequence[Mapping[str, Any]]], int]
+"""Takes what discovery counts: lines of tunnels, and records; tells how many it had not seen."""
+
+
+def take(body: bytes, records: SqliteRecords, traffic: Traffic | None = None) -> Receipt:
     """Keep every line that is a record, in one transaction; on return they are on the disk.
+
+    Lines of `kind` traffic are no activities: they go to `traffic`, and so does a copy of each record.
 
     Raises `StoreError` when the database refuses (nothing of the batch is kept then) and `TooMany`.
     """
@@ -42,12 +50,24 @@ def take(body: bytes, records: SqliteRecords) -> Receipt:
     if len(lines) > MOST_RECORDS:
         raise TooMany
     rows, rejected = [], []
+    counted: list[Mapping[str, Any]] = []
+    tunnels = 0
     for index, line in enumerate(lines):
         try:
             if len(line) > LONGEST_RECORD:
                 raise StoreError("S031", f"longer than {LONGEST_RECORD} bytes")
-            rows.append(prepared(parse(line)))
+            record = parse(line)
+            if record.get("kind") == "traffic":
+                if not isinstance(record.get("id"), str):
+                    raise StoreError("S031", "the field 'id' is missing")
+                tunnels += 1
+            else:
+                rows.append(prepared(record))
+            counted.append(record)
         except StoreError as error:
             rejected.append(Rejected(index=index, error=str(error)))
+    # First what can be taken twice: a batch that comes again is known by its ids in both places.
+    if traffic is not None and counted:
+        traffic(counted)
     accepted = records.append_rows(rows)
-    return Receipt(accepted=accepted, duplicates=len(rows) - accepted, rejected=tuple(rejected))
+    return Receipt(accepted=accepted + tunnels, duplicates=len(rows) - accepted, rejected=tuple(rejected))

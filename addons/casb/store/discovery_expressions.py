@@ -122,7 +122,8 @@ def entity_page(
     """A page of `by_entity`, sorted; ties by name."""
     found = by_entity(rows, entity, search=search)
     order = ibis.desc(by) if descending else ibis.asc(by)
-    return found.order_by(order, ibis.asc("name")).limit(limit, offset=skip)
+    ties = () if by == "name" else (ibis.asc("name"),)
+    return found.order_by(order, *ties).limit(limit, offset=skip)
 
 
 def entity_count(rows: Table, entity: str, *, search: str = "") -> Table:

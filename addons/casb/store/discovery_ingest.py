@@ -91,10 +91,10 @@ class Ingestor:
         """Where discovery keeps its things."""
         return discovery_folder(self._settings)
 
-    def take(self, given: Input, progress: Told | None = None) -> dict[str, Any]:
+    def take(self, given: Input, progress: Told | None = None, *, reader: Read | None = None) -> dict[str, Any]:
         """Ingest; the outcome in numbers, with `fresh` False when the input had counted before.
 
-        Raises `Refused` when nothing of it counts, `StoreError` when usage cannot be kept: then it may come again.
+        `reader` reads it instead of the log parsers. Raises `Refused` when nothing of it counts, `StoreError` when usage cannot be kept: then it may come again.
         """
         key = given.key or digest(given.paths)
         if self._book.has(given.stream.id, key):
@@ -105,7 +105,7 @@ class Ingestor:
         scratch = self._scratch()
         try:
             job = Job(
-                read=self._read,
+                read=reader or self._read,
                 matcher=known.index,
                 shaper=self._shaper(given.stream),
                 now=self._clock(),

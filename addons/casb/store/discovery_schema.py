@@ -27,6 +27,8 @@ CREATE TABLE exclusions (entity TEXT NOT NULL, value TEXT NOT NULL, comment TEXT
 CREATE TABLE queries (name TEXT PRIMARY KEY, rows TEXT NOT NULL, made_by TEXT NOT NULL, created INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE resolutions (id TEXT PRIMARY KEY, pseudonyms TEXT NOT NULL, reason TEXT NOT NULL, asked_by TEXT NOT NULL,
     asked INTEGER NOT NULL, decided_by TEXT, decided INTEGER, state TEXT NOT NULL, expires INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE proxy_traffic (id TEXT PRIMARY KEY, time INTEGER NOT NULL, batch TEXT, line TEXT) WITHOUT ROWID;
+CREATE INDEX proxy_traffic_batch ON proxy_traffic (batch) WHERE line IS NOT NULL;
 CREATE TABLE collectors (name TEXT PRIMARY KEY, time INTEGER NOT NULL, facts TEXT NOT NULL) WITHOUT ROWID;
 """
 

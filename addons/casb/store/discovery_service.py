@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import logging
 import os
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -25,6 +26,7 @@ from casb.store.discovery_ingest import Ingestor, Input, Refused, discovery_fold
 from casb.store.discovery_jobs import Task, Tasks
 from casb.store.discovery_key import pseudonyms
 from casb.store.discovery_parquet import ParquetUsage
+from casb.store.discovery_proxy import ProxyTraffic, read_traffic
 from casb.store.discovery_reports import Reports
 from casb.store.discovery_uploads import Uploads
 from casb.store.discovery_usage import UsageStore
@@ -75,6 +77,7 @@ class Discovery:
         self.tasks = Tasks(self.book)
         self.uploads = Uploads(folder, self.book)
         self.desk = Desk(self.book, lambda: pseudonyms(Path(settings.data)), clock)
+        self.proxy = ProxyTraffic(self.book, clock, enabled=settings.discovery.proxy_stream)
         self.ingestor = Ingestor(
             settings,
             self.book,
@@ -219,7 +222,7 @@ class Discovery:
         """Do the next task, if there is one; whether there was."""
         task = self.tasks.claim(self.clock())
         if task is None:
-            return False
+            return self._proxy()
         stream = self.book.stream(task.stream or "")
         if task.kind != PARSE or stream is None:
             self.tasks.end(task.id, self.clock(), outcome={}, error="D031", message="its stream has been deleted")
@@ -227,6 +230,26 @@ class Discovery:
             return True
         self._work(task, stream)
         return True
+
+    def _proxy(self) -> bool:
+        """Count what the proxy has told of since; whether there was anything."""
+        batch = self.proxy.batch()
+        if batch is None:
+            return False
+        stream = self.input_stream(PROXY_STREAM, Kind.PROXY)
+        lines = self.proxy.lines(batch)
+        with tempfile.TemporaryDirectory(prefix="casb-proxy-") as folder:
+            path = Path(folder, "traffic.ndjson")
+            path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+            given = Input(paths=[str(path)], stream=stream, name="proxy", key=batch)
+            with contextlib.suppress(Refused):  # nothing of it was about an app
+                self.ingestor.take(given, reader=read_traffic)
+        self.proxy.done(batch)
+        return True
+
+    def waiting(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.tasks.waiting() or self.proxy.waiting())
 
     def _work(self, task: Task, stream: Stream) -> None:
         paths = [str(path) for path in task.input["paths"]]
@@ -264,6 +287,7 @@ class Discovery:
             logger.info("discovery retention dropped=%d", expired)
         self.usage.compact()
         self.uploads.sweep(now)
+        self.proxy.tidy()
         for path in self.tasks.purge(now - KEPT_TASKS):
             with contextlib.suppress(OSError):
                 os.unlink(path)
