@@ -22,9 +22,10 @@ def read(
     zone: tzinfo,
     now: datetime,
     name: str = "",
+    parsers: Parsers = PARSERS,
 ) -> Reading:
     """The events of a log, lazily: see `casb.discovery.reading`. ValueError for a source that is not known."""
-    chosen = source if isinstance(source, LogParser) or source is None else PARSERS.find(source)
+    chosen = source if isinstance(source, LogParser) or source is None else parsers.find(source)
     if chosen is None and source is not None:
         raise ValueError(f"unknown log source {source!r}")
-    return Reading(stream, PARSERS, chosen, zone, now, name)
+    return Reading(stream, parsers, chosen, zone, now, name)

@@ -22,6 +22,7 @@ class Guess:
     parser: LogParser | None
     confidence: float
     scores: tuple[tuple[str, float], ...] = ()  # all parsers that read anything, the best first
+    read: tuple[LogParser, ...] = ()  # the same parsers
 
 
 def detect(head: Sequence[tuple[int, str]], parsers: Parsers, clock: Clock) -> Guess:
@@ -42,6 +43,7 @@ def detect(head: Sequence[tuple[int, str]], parsers: Parsers, clock: Clock) -> G
         parser=parser,
         confidence=min(1.0, best),
         scores=tuple((each.name, score) for score, each in scores),
+        read=tuple(each for _, each in scores),
     )
 
 

@@ -5,8 +5,8 @@ Knows how logs write hosts, addresses, numbers, names and verdicts; knows no for
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
@@ -14,11 +14,22 @@ from typing import cast
 
 from casb.discovery import formats
 from casb.discovery.times import Clock
-from casb.hostname import normal_host
+from casb.hostname import is_address, normal_host
 from casb.model.discovery import Skipped, TrafficEvent
 
 BLANK = frozenset({"", "-", "--", "N/A", "n/a", "NA", "(null)", "null", "NULL", "None", "none", "(empty)", "undefined"})
-NOBODY = BLANK | {"anonymous", "Anonymous", "unknown", "Unknown", "UNKNOWN", "(unknown)", "-\\-", "unauthenticated"}
+NOBODY = BLANK | {
+    "anonymous",
+    "Anonymous",
+    "unknown",
+    "Unknown",
+    "UNKNOWN",
+    "(unknown)",
+    "-\\-",
+    "unauthenticated",
+    "No Authentication Required",
+    "Not Found",
+}
 
 
 class Entry:
@@ -29,7 +40,7 @@ class Entry:
     The decoded forms (`pairs`, `cef`, …) are made when first asked for, once for all parsers.
     """
 
-    __slots__ = ("_cef", "_json", "_leef", "_pairs", "data", "number", "origin", "stamp", "tag", "text")
+    __slots__ = ("_cef", "_json", "_leef", "_pairs", "data", "number", "origin", "path", "stamp", "tag", "text")
 
     def __init__(
         self,
@@ -50,6 +61,7 @@ class Entry:
         self.origin = origin
         self.tag = tag
         self.data = data
+        self.path: tuple[int, ...] = ()  # which reading of each layer led here; see `casb.discovery.syslog`
 
     def below(
         self,
@@ -181,9 +193,9 @@ def address(text: str | None) -> str | None:
     text = text.strip().strip('"')
     if text.startswith("["):
         text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
+    elif ":" in text and text.partition(":")[0].count(".") == 3:
         text = text.partition(":")[0]
-    text = text.partition("/")[0].partition("%")[0]
+    text = text.partition("(")[0].partition("/")[0].partition("%")[0]
     try:
         parsed = ip_address(text)
     except ValueError:
@@ -206,26 +218,17 @@ def host_of(authority: str) -> str | None:
     return normal_host(name)
 
 
+_AUTHORITY = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]{0,10}://|//)?([^/?#\\]*)")
+
+
 def authority_of(url: str) -> str:
     """`host:port` of a URL, with or without a scheme."""
-    at = url.find("://")
-    rest = url[at + 3 :] if 0 <= at < 12 else url.removeprefix("//")
-    for end in "/?#\\":
-        rest = rest.partition(end)[0]
-    return rest
+    return _AUTHORITY.match(url)[1]  # type: ignore[index]  # It matches any text.
 
 
 def host_of_url(url: str) -> str | None:
     """The host of a URL, with or without a scheme; None for a bare path."""
     return host_of(authority_of(url))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """Where a transaction went."""
-
-    host: str | None
-    url: str | None
 
 
 def target(
@@ -241,9 +244,13 @@ def target(
     name = host_of(authority_of(host)) if host else None
     if url:
         if "://" in url[:12]:
-            return name or host_of_url(url), url
+            own = host_of_url(url)
+            return (own if own and not (name and is_address(own)) else name), url
         if not url.startswith("/"):
-            name = name or host_of_url(url)
+            own = host_of_url(url)
+            if own is None:
+                return name, None
+            name = name or own
             if scheme and name and _is_web(scheme):
                 return name, f"{scheme.lower()}://{url}"
             return name, url if name else None
@@ -299,6 +306,10 @@ _DENIED = frozenset(
 )
 
 
+_ALLOWING = ("allow", "permit", "accept", "pass", "bypass")
+_DENYING = ("block", "den", "drop", "reject", "reset", "prevent", "forbid")
+
+
 @lru_cache(4096)
 def verdict(text: str | None) -> bool | None:
     """True for a word that means allowed, False for one that means blocked, None for any other."""
@@ -308,6 +319,10 @@ def verdict(text: str | None) -> bool | None:
     if word in _ALLOWED:
         return True
     if word in _DENIED:
+        return False
+    if word.startswith(_ALLOWING):
+        return True
+    if word.startswith(_DENYING):
         return False
     for part in word.replace(":", "-").replace("/", "-").replace(".", "-").split("-"):
         if part in _DENIED:

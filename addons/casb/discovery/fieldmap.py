@@ -34,6 +34,7 @@ class FieldMap:
     """Which fields (lower case) give which attribute. `moments` are pairs of a date and a time field."""
 
     time: Names = ()
+    exact: Names = ()  # an instant that needs no zone: looked into before all others
     moments: tuple[tuple[str, str], ...] = ()
     zone: Names = ()
     user: Names = ()
@@ -52,6 +53,7 @@ class FieldMap:
     action: Names = ()
     status: Names = ()  # An HTTP status, where no action is told
     verdicts: Mapping[str, bool | None] = field(default_factory=dict)  # words (lower case) that mean otherwise here
+    otherwise: bool | None = None  # where neither action nor status says anything
 
     def event(self, fields: Fields, entry: Entry, source: str, clock: Clock) -> TrafficEvent | Skipped:
         """The event that the fields tell of, or the reason why they tell of none."""
@@ -87,6 +89,10 @@ class FieldMap:
 
     def moment(self, fields: Fields, entry: Entry, clock: Clock) -> datetime | None:
         """When it happened, by the line itself or else by its wrapper."""
+        for key in self.exact:
+            moment = clock.parse(fields[key]) if key in fields else None
+            if moment is not None:
+                return moment
         zone = None
         for key in self.zone:
             if key in fields:
@@ -141,7 +147,8 @@ class FieldMap:
             found = verdict(text)
             if found is not None:
                 return found
-        return by_status(pick(fields, self.status)) if self.status else None
+        decided = by_status(pick(fields, self.status)) if self.status else None
+        return self.otherwise if decided is None else decided
 
 
 def pick(fields: Fields, names: Names, blank: frozenset[str] = BLANK) -> str | None:

@@ -32,22 +32,24 @@ class Event:
 # --- key=value
 
 _PAIR = re.compile(r'([A-Za-z_][\w.\-/]*)=(?:"((?:[^"\\]|\\.)*)"|([^\s"]\S*))?')
+_DOUBLED = re.compile(r'=""[^"\s]')  # Quotes as CSV doubles them
 _SPACED = re.compile(r"(?:^|[\s,;|])([A-Za-z_][\w.\-/]*)=")
 
 
 def pairs(text: str) -> dict[str, str]:
     """key=value pairs between spaces, tabs, commas, semicolons or bars; quoted or not. Of a repeated key the first."""
-    for separator in ("\t", "|", ";", ","):
-        if text.count(separator + " ") + text.count(separator) >= 3:
+    for separator in "\t|;,":
+        if text.count(separator) >= 3:
             split = _split_pairs(text, separator)
             if split is not None:
                 return split
-    found: dict[str, str] = {}
-    for key, quoted, bare in _PAIR.findall(text):
-        key = key.lower()
-        if key not in found:
-            found[key] = (_unescaped(quoted) if "\\" in quoted else quoted) or bare
-    return found
+    if '=""' in text and _DOUBLED.search(text):
+        text = text.replace('""', '"')
+    found = _PAIR.findall(text)
+    found.reverse()
+    if "\\" in text:
+        return {key.lower(): (_unescaped(quoted) if "\\" in quoted else quoted) or bare for key, quoted, bare in found}
+    return {key.lower(): quoted or bare for key, quoted, bare in found}
 
 
 def _split_pairs(text: str, separator: str) -> dict[str, str] | None:
@@ -111,18 +113,24 @@ def _unescaped(text: str) -> str:
 
 _BAR = re.compile(r"(?<!\\)(?:\\\\)*\|")
 _CEF_KEY = re.compile(r"(?:^|\s+)([A-Za-z0-9_.\-\[\]:/]{1,100})=")
-_LABELLED = re.compile(
-    r"((?:deviceCustom|flex|ad\.)?(?:c[sn6f]|cfp|c6a|cs|cn|String|Number|Date|Floating\w*|IPv6Address)?\w*\d)Label\Z",
-    re.I,
-)
+_BARE_CEF = re.compile(r"\s*[01]\|[^|=]+\|[^|=]+\|[^|]*\|[^|]*\|[^|]*\|[^|]*\|")
+_BARE_LEEF = re.compile(r"\s*[12]\.0\|[^|=]+\|[^|=]+\|[^|]*\|[^|]*\|")
 
 
 def cef(text: str) -> Event | None:
     """A CEF record wherever it begins in the line: header up to the seventh bar, then the extension."""
     start = text.find("CEF:")
-    if start < 0:
+    if start >= 0:
+        start += 4
+    elif _BARE_CEF.match(text):  # A relay took the prefix for a program's name.
+        start = 0
+    else:
         return None
-    head = _bars(text[start + 4 :], 7)
+    head = _bars(text[start:], 8)
+    if len(head) > 2 and not head[1]:
+        del head[1]  # A bar too many, as some versions of one vendor write it.
+    elif len(head) > 8:
+        head[7:] = ["|".join(head[7:])]
     if len(head) < 7:
         return None
     fields = cef_extension(head[7]) if len(head) > 7 else {}
@@ -188,9 +196,13 @@ def _ends(match: re.Match[str]) -> bool:
 def leef(text: str) -> Event | None:
     """A LEEF 1.0 or 2.0 record wherever it begins in the line."""
     start = text.find("LEEF:")
-    if start < 0:
+    if start >= 0:
+        start += 5
+    elif _BARE_LEEF.match(text):
+        start = 0
+    else:
         return None
-    parts = text[start + 5 :].split("|", 5)
+    parts = text[start:].split("|", 5)
     if len(parts) < 6:
         return None
     version, vendor, product, _, signature, rest = parts

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import OrderedDict, deque
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -41,22 +42,18 @@ class LogParser:
 
 HEADER: Final = "a header"
 
+JOINED: Final = "joined with the line that ends the connection"
+
 HELD: Final = Skipped(line=0, why="held back")
 """The answer of a `Joining` reader for a line whose outcome comes later."""
 
 
 class Joining:
-    """A line reader that joins lines: it answers `HELD` for one whose outcome comes later, out of `released`."""
+    """A line reader that joins lines: it answers `HELD` for one whose outcome comes later, out of `opened`."""
+
+    opened: Opened
 
     def __call__(self, entry: Entry) -> Outcome:
-        raise NotImplementedError
-
-    def released(self) -> Iterator[TrafficEvent | Skipped]:
-        """Outcomes of lines held before, as far as they are known."""
-        raise NotImplementedError
-
-    def rest(self) -> Iterator[TrafficEvent | Skipped]:
-        """At the end: an outcome for each line still held."""
         raise NotImplementedError
 
 
@@ -83,6 +80,10 @@ class Parsers(Mapping[str, LogParser]):
     def __len__(self) -> int:
         return len(self._by_name)
 
+    def extended(self, *more: LogParser) -> Parsers:
+        """These and more. ValueError when a name or an alias is taken."""
+        return Parsers(*self._by_name.values(), *more)
+
     def find(self, name: str | int) -> LogParser | None:
         """The parser of this name, of this type name of the reference, or of this number; case does not matter."""
         own = self._by_alias.get(_folded(str(name)))
@@ -91,3 +92,40 @@ class Parsers(Mapping[str, LogParser]):
 
 def _folded(name: str) -> str:
     return name.strip().casefold().replace("-", "_").replace(" ", "_")
+
+
+class Opened:
+    """Events of connections that are open: each waits for the line that ends it, up to `most` at a time."""
+
+    def __init__(self, most: int = 50_000) -> None:
+        self._most = most
+        self._held: OrderedDict[Hashable, TrafficEvent] = OrderedDict()
+        self._done: deque[TrafficEvent | Skipped] = deque()
+
+    def hold(self, key: Hashable, event: TrafficEvent) -> Skipped:
+        """Keeps the event of an opening line back; the answer is what the reader has to answer."""
+        earlier = self._held.pop(key, None)
+        if earlier is not None:  # The number is used again, its end was never told.
+            self._done.append(earlier)
+        self._held[key] = event
+        if len(self._held) > self._most:
+            self._done.append(self._held.popitem(last=False)[1])
+        return HELD
+
+    def close(self, key: Hashable) -> TrafficEvent | None:
+        """The event of the opening line, which now counts as joined; None when there was none."""
+        event = self._held.pop(key, None)
+        if event is not None:
+            self._done.append(Skipped(line=event.line, why=JOINED))
+        return event
+
+    def released(self) -> Iterator[TrafficEvent | Skipped]:
+        """Outcomes of lines held before, as far as they are known."""
+        while self._done:
+            yield self._done.popleft()
+
+    def rest(self) -> Iterator[TrafficEvent | Skipped]:
+        """At the end: an outcome for each line still held."""
+        yield from self.released()
+        while self._held:
+            yield self._held.popitem(last=False)[1]

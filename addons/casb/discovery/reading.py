@@ -23,17 +23,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
 from itertools import chain
 from typing import BinaryIO
 
-from casb.discovery import detect, lines, unpack
+from casb.discovery import detect, documents, lines, unpack
 from casb.discovery.detect import first_outcome
 from casb.discovery.entry import Entry, LineReader, Outcome
 from casb.discovery.parser import HELD, Joining, LogParser, Parsers
-from casb.discovery.syslog import layers
+from casb.discovery.syslog import along, layers
 from casb.discovery.times import Clock
 from casb.model.discovery import Skipped, TrafficEvent
 
@@ -101,7 +101,7 @@ class Reading:
                 yield Skipped(line=0, why=member.why)
                 continue
             self.member = member.name
-            yield from self._lines(lines.numbered(member.chunks))
+            yield from self._lines(documents.unfolded(lines.numbered(member.chunks)))
 
     def _lines(self, numbered: Iterator[tuple[int, str] | Skipped]) -> Iterator[TrafficEvent | Skipped]:
         head: list[tuple[int, str] | Skipped] = []
@@ -113,27 +113,35 @@ class Reading:
                 break
         clock = Clock(self._zone, self._now)
         chosen = self._chosen
-        if chosen is None:
-            sample = [each for each in head if not isinstance(each, Skipped)]
+        surer: list[LogParser] = []
+        sample = [each for each in head if not isinstance(each, Skipped)]
+        if chosen is not None:
+            detect.detect(sample, Parsers(chosen), clock)  # The clock learns the order of day and month from the head.
+        else:
             guess = detect.detect(sample, self._parsers, clock)
             if guess.parser and (self.source is None or guess.confidence > self.confidence):
                 self.source, self.confidence = guess.parser.name, guess.confidence
             chosen = guess.parser
-        yield from _Bench(self._parsers, chosen, clock).outcomes(chain(head, numbered))
+            # A generic parser reads its format's every dialect, less well than the dialect's own.
+            surer = [each for each in guess.read if chosen and each.certainty > chosen.certainty + 0.2]
+        yield from _Bench(self._parsers, chosen, clock, surer).outcomes(chain(head, numbered))
 
 
 class _Bench:
     """All parsers at work on one file: the chosen one first, then those that were of use before, then the rest."""
 
-    def __init__(self, parsers: Parsers, chosen: LogParser | None, clock: Clock) -> None:
+    def __init__(
+        self, parsers: Parsers, chosen: LogParser | None, clock: Clock, surer: Sequence[LogParser] = ()
+    ) -> None:
         self._clock = clock
+        self._surer = tuple(surer)
         self._queue = sorted(
             (each for each in parsers.values() if each is not chosen), key=lambda each: -each.certainty
         )
         self._readers: dict[str, LineReader] = {}
         self._joining: list[Joining] = []
         self._first = self._reader(chosen) if chosen else None
-        self._depth: int | None = None  # how many layers lie around the line proper; None: not known yet
+        self._path: tuple[int, ...] | None = None  # where in its wrappers the last line proper was found
 
     def outcomes(self, numbered: Iterator[tuple[int, str] | Skipped]) -> Iterator[TrafficEvent | Skipped]:
         first = self._first
@@ -142,15 +150,18 @@ class _Bench:
                 yield each
                 continue
             entry = Entry(*each)
-            outcome = first(entry) if self._depth == 0 and first is not None else None
+            outcome = self._surest(entry) if self._surer else None
+            if outcome is None and first is not None and self._path is not None:
+                inner = along(entry, self._path) if self._path else entry
+                outcome = first(inner) if inner is not None else None
             if outcome is None:
                 outcome = self._searched(entry)
             if outcome is not HELD:
                 yield outcome
             for reader in self._joining:
-                yield from reader.released()
+                yield from reader.opened.released()
         for reader in self._joining:
-            yield from reader.rest()
+            yield from reader.opened.rest()
 
     def _reader(self, parser: LogParser) -> LineReader:
         reader = self._readers.get(parser.name)
@@ -159,6 +170,15 @@ class _Bench:
             if isinstance(reader, Joining):
                 self._joining.append(reader)
         return reader
+
+    def _surest(self, entry: Entry) -> Outcome:
+        found = layers(entry)
+        for parser in self._surer:
+            if parser.offered(entry.text):
+                outcome = detect.first_outcome(self._reader(parser), found)
+                if outcome is not None:
+                    return outcome
+        return None
 
     def _searched(self, entry: Entry) -> TrafficEvent | Skipped:
         found = layers(entry)
@@ -179,17 +199,12 @@ class _Bench:
         return best or entry.skip(UNKNOWN)
 
     def _own(self, found: list[Entry], reader: LineReader) -> Outcome:
-        """The chosen parser's answer, at the depth where the last line was found or else at any."""
-        depth = self._depth
-        if depth is not None and depth < len(found):
-            outcome = reader(found[depth])
-            if outcome is not None:
-                return outcome
+        """The chosen parser's answer, at any depth; lines to come are looked for where this one was found."""
         refusal: Outcome = None
         for index in range(len(found) - 1, -1, -1):
             outcome = reader(found[index])
             if isinstance(outcome, TrafficEvent) or outcome is HELD:
-                self._depth = index
+                self._path = found[index].path
                 return outcome
             refusal = refusal or outcome
         return refusal

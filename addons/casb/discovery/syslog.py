@@ -27,7 +27,7 @@ _OLD_TIME = re.compile(
     r"(?: \d{4}(?=[ :]))?(?: (?:[A-Z]{3,4}|[+-]\d\d:?\d\d)(?=[: ]))?)\s?:?(?:\s+|$)"
 )
 _ISO_TIME = re.compile(
-    r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?: ?(?:Z|[+-]\d\d:?\d\d|UTC|GMT)\b)?)[\s:]+"
+    r"(\d{4}[-:/]\d\d[-:/]\d\d[-T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?: ?(?:Z|[+-]\d\d:?\d\d|UTC|GMT)\b)?)[\s:]+"
 )
 _KIWI = re.compile(r"((?:Local\d|User|Daemon|Kernel|Auth|System\d?|Mail|Syslog)\.\w{3,9})[\s]+(\S+)\s+", re.I)
 _HOST = re.compile(r"(?!CEF:|LEEF:)([A-Za-z0-9_][\w.:\-/@]{0,254}|\[[\d.:a-f]+\]|-)(?<!:)\s+")
@@ -46,12 +46,24 @@ def layers(entry: Entry) -> list[Entry]:
     found = [entry]
     index = 0
     while index < len(found) and len(found) < MAX_LAYERS:
-        for inner in peel(found[index]):
+        path = found[index].path
+        for position, inner in enumerate(peel(found[index])):
             if inner.text and all(inner.text != each.text for each in found):
+                inner.path = (*path, position)
                 found.append(inner)
         index += 1
     found.sort(key=lambda each: -len(each.text))
     return found
+
+
+def along(entry: Entry, path: tuple[int, ...]) -> Entry | None:
+    """The entry inside this one that `path` leads to, as it did in another line; None when there is none."""
+    for position in path:
+        inner = peel(entry)
+        if position >= len(inner):
+            return None
+        entry = inner[position]
+    return entry
 
 
 def peel(entry: Entry) -> list[Entry]:
@@ -87,17 +99,17 @@ def _structured(entry: Entry, text: str) -> list[Entry]:
         return []
     stamp, origin, tag, _, ident = match.groups()
     data, at = _structured_data(text, match.end())
-    below = entry.below(
-        text[at:].lstrip(" \ufeff"),
+    outer = entry.below(
+        text[match.end() :],
         stamp=None if stamp == "-" else stamp,
         origin=None if origin == "-" else origin,
-        tag=None if tag == "-" else tag,
+        tag=f"{tag} {ident}".replace("-", "").strip() or None,
         data=data,
     )
-    if ident != "-":
-        below.tag = f"{below.tag or ''} {ident}".strip()
-    # A sender that writes its message where structured data belongs.
-    return [below] if below.text or data else [entry.below(text[match.end() :], stamp=stamp, origin=origin, tag=tag)]
+    inner = outer.below(text[at:].lstrip(" \ufeff"))
+    if not inner.text:
+        return [outer]
+    return [outer, inner] if data else [inner]
 
 
 def _structured_data(text: str, at: int) -> tuple[dict[str, str] | None, int]:

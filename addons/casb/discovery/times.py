@@ -26,7 +26,7 @@ _ZONE = r"(?:\s*(Z|[+-]\d\d:?\d\d(?!\d)|(?:GMT|UTC)[+-]\d{1,2}(?::?\d\d)?|[A-Z]{
 _CLOCK = r"(\d{1,2}):(\d\d)(?::(\d\d))?(?:[.,:](\d{1,9}))?\s*([AaPp]\.?[Mm]\.?)?"
 _DAY_NAME = r"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,?\s+)?"
 
-_ISO = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})[T\s_:,-]+" + _CLOCK + _ZONE)
+_ISO = re.compile(r"(\d{4})[-/.: ](\d{1,2})[-/.: ](\d{1,2})[T\s_:,-]+" + _CLOCK + _ZONE)
 _MONTH_FIRST = re.compile(
     _DAY_NAME
     + r"([A-Za-z]{3})[a-z]*\.?\s+(\d{1,2}),?\s+(?:(\d{4}),?\s+)?(?:at\s+)?"
@@ -82,7 +82,7 @@ class Clock:
     def __init__(self, zone: tzinfo, now: datetime) -> None:
         self.zone = zone
         self.now = now.astimezone(UTC)
-        self._cache: dict[str, datetime | None] = {}
+        self._cache: dict[str | tuple[str, tzinfo], datetime | None] = {}
         self._day_first: bool | None = None
         self._last: Callable[[str, tzinfo], datetime | None] = self._iso
 
@@ -91,16 +91,16 @@ class Clock:
 
         `zone` is used where the text has none; it goes before the clock's own.
         """
-        if zone is not None:
-            return self._parse(text, zone)
         cache = self._cache
+        key = text if zone is None else (text, zone)
         try:
-            return cache[text]
+            return cache[key]
         except KeyError:
             pass
         if len(cache) >= _CACHED:
             cache.clear()
-        moment = cache[text] = self._parse(text, self.zone)
+        moment = self._parse(text, zone or self.zone)
+        cache[key] = moment
         return moment
 
     def epoch(self, text: str) -> datetime | None:
@@ -185,10 +185,10 @@ class Clock:
             return None
         one, separator, two, year, hour, minute, second, fraction, half, named = match.groups()
         first, other = int(one), int(two)
-        if first > 12:
-            self._day_first = True
-        elif other > 12:
-            self._day_first = False
+        if first > 12 or other > 12:
+            if self._day_first is not (first > 12):
+                self._cache.clear()
+            self._day_first = first > 12
         day_first = self._day_first if self._day_first is not None else separator == "."
         day, month = (first, other) if day_first else (other, first)
         return self._dated(year, month, day, (hour, minute, second, fraction, half), named, zone)

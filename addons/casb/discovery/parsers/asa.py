@@ -8,20 +8,15 @@ teardown, its direction in its set-up: the two lines are joined. "Threat Defense
 from __future__ import annotations
 
 import re
-from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import datetime
 
 from casb.discovery.entry import Entry, LineReader, Outcome, address, named, number, target, traffic
 from casb.discovery.fieldmap import FieldMap
-from casb.discovery.parser import HELD, Joining, LogParser
+from casb.discovery.parser import Joining, LogParser, Opened
 from casb.discovery.parsers.support import NO_TRAFFIC, Start, any_of
 from casb.discovery.times import Clock
 from casb.model.discovery import Skipped, TrafficEvent
-
-MAX_HELD = 50_000
-JOINED = "joined with the line that ends the connection"
 
 _MESSAGE = re.compile(r"%?(ASA|PIX|FWSM|FTD)-(?:[a-z]+-)?(?:(\d)-)?(\d{5,6})\b:?\s*(.*)", re.DOTALL)
 _END = r"([^\s:,/()]*:)?([\w.:\-]+?)(?:/(\d+|[a-z][\w-]*))?"
@@ -40,7 +35,7 @@ _ICMP = re.compile(
 )
 _SRC_DST = re.compile(
     r"(?:src|from) (?:[^\s:]+:)??([0-9a-fA-F.:]+?)(?:/(?:\d+|[a-z][\w-]*))?" + _USER + r"[,\s]+"
-    r"(?:dst|to|dest) (?:[^\s:]+:)??([0-9a-fA-F.:]+?)(?:/(?:\d+|[a-z][\w-]*))?" + _USER + r"(?=[\s,.;]|$)"
+    r"(?:dst|to|dest) (?:[^\s:]+:)??([0-9a-fA-F.:]+?)(?:/(?:\d+|[a-z][\w-]*))?" + _USER + r"(?=[\s,;]|\.?$|\.\s)"
 )
 _ACL = re.compile(
     r"access-list \S+ (permitted|denied|est-allowed)\b.*? [^\s/]+/([0-9a-fA-F.:]+)\([^)]*\)(?:\(([^)]*)\)|\s*\(([^)]*)\))?\s*->\s*"
@@ -57,23 +52,12 @@ _DENIALS = frozenset(
 )
 
 
-@dataclass(slots=True)
-class _Built:
-    line: int
-    time: datetime
-    outbound: bool
-    client: str | None
-    dest: str | None
-    user: str | None
-
-
 class _Asa(Joining):
     def __init__(self, source: str, families: tuple[str, ...], clock: Clock) -> None:
         self._source = source
         self._families = families
         self._clock = clock
-        self._held: OrderedDict[tuple[str, str], _Built] = OrderedDict()
-        self._done: deque[TrafficEvent | Skipped] = deque()
+        self.opened = Opened()
 
     def __call__(self, entry: Entry) -> Outcome:
         at = entry.text.find("%")
@@ -101,48 +85,21 @@ class _Asa(Joining):
             return entry.skip("no time that can be read")
         key = (entry.origin or "", match["id"])
         if match[1] == "Built":
-            return self._built(key, match, entry, time)
-        built = self._held.pop(key, None)
-        if built is not None:
-            self._done.append(Skipped(line=built.line, why=JOINED))
-            client, dest, user = built.client, built.dest, built.user
-        else:
-            client, dest = _ends(match, outbound=_outbound(match))
-            user = None
+            client, dest = _ends(match, outbound=match["way"] != "inbound")
+            event = self._event(entry, time, client, dest, _user(match), None)
+            return self.opened.hold(key, event) if isinstance(event, TrafficEvent) else event
+        built = self.opened.close(key)
         total = _BYTES.search(match["rest"])
-        return self._event(entry.number, time, client, dest, _user(match) or user, number(total[1]) if total else None)
-
-    def _built(self, key: tuple[str, str], match: re.Match[str], entry: Entry, time: datetime) -> Outcome:
-        outbound = match["way"] != "inbound"
-        client, dest = _ends(match, outbound=outbound)
-        if dest is None:
-            return entry.skip("no destination")
-        earlier = self._held.pop(key, None)
-        if earlier is not None:
-            self._done.append(self._released(earlier))
-        self._held[key] = _Built(entry.number, time, outbound, client, dest, _user(match))
-        if len(self._held) > MAX_HELD:
-            self._done.append(self._released(self._held.popitem(last=False)[1]))
-        return HELD
-
-    def _released(self, built: _Built) -> TrafficEvent | Skipped:
-        return self._event(built.line, built.time, built.client, built.dest, built.user, None)
+        client, dest = (built.client_ip, built.dest_ip) if built else _ends(match, outbound=_outbound(match))
+        user = _user(match) or (built.user if built else None)
+        return self._event(entry, time, client, dest, user, number(total[1]) if total else None)
 
     def _event(
-        self, line: int, time: datetime, client: str | None, dest: str | None, user: str | None, total: int | None
+        self, entry: Entry, time: datetime, client: str | None, dest: str | None, user: str | None, total: int | None
     ) -> TrafficEvent | Skipped:
         if dest is None:
-            return Skipped(line=line, why="no destination")
-        return traffic(line, time, self._source, user, client, None, None, None, dest, None, None, total, True)
-
-    def released(self) -> Iterator[TrafficEvent | Skipped]:
-        while self._done:
-            yield self._done.popleft()
-
-    def rest(self) -> Iterator[TrafficEvent | Skipped]:
-        yield from self.released()
-        while self._held:
-            yield self._released(self._held.popitem(last=False)[1])
+            return entry.skip("no destination")
+        return traffic(entry.number, time, self._source, user, client, None, None, None, dest, None, None, total, True)
 
 
 _CONNECTIONS = frozenset("302013 302014 302015 302016 302017 302018 302303 302304 302305 302306 302035 302036".split())
@@ -260,7 +217,7 @@ _FTD = FieldMap(
     user=("user",),
     client=("srcip", "initiatorip", "initiator ip", "src"),
     device=("client_host",),
-    url=("url",),
+    url=("url", "uri"),
     host=("dnsquery", "referencedhost", "http_hostname", "dns query", "referenced host", "ssl server name", "sslservername"),
     port=("dstport",),
     dest=("dstip", "responderip", "responder ip", "dst"),

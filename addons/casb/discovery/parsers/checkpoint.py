@@ -6,13 +6,15 @@ Check Point "Log Exporter CP_R80/R81 Administration Guide" and "Log fields" (sk1
 
 from __future__ import annotations
 
+import re
+
 from defusedxml import ElementTree
 from defusedxml.common import DefusedXmlException
 
 from casb.discovery import formats
 from casb.discovery.entry import Entry, LineReader, Outcome
 from casb.discovery.fieldmap import FieldMap
-from casb.discovery.parser import LogParser
+from casb.discovery.parser import HEADER, LogParser
 from casb.discovery.parsers.support import (
     ALL,
     NO_TRAFFIC,
@@ -31,7 +33,7 @@ _SOURCE = "checkpoint"
 FIELDS = FieldMap(
     moments=(("date", "time"),),
     time=("time", "rt", "devtime", "start_time", "creation_time", "start", "lastupdatetime", "timestamp", "date", "end_time", "segment_time"),
-    user=("src_user_name", "user", "usrname", "suser", "src user name", "source user name", "user_name", "auth_user", "source_user_name",
+    user=("src_user_name", "suser", "usrname", "user", "src user name", "source user name", "user_name", "auth_user", "source_user_name",
           "src_user", "sourceusername", "source user", "username", "src_user_dn"),
     client=("src", "source", "client_ip", "source_ip", "proxy_src_ip", "source ip", "sourceip"),
     device=("src_machine_name", "source_machine_name", "shost", "identhostname", "source machine name", "endpoint_hostname"),
@@ -148,6 +150,40 @@ def _xml(clock: Clock) -> LineReader:
     return read
 
 
+_TRACKER = ("num", "date", "time", "interface", "origin", "type", "action", "service", "s_port", "src", "dst", "proto", "rule",
+            "rule name", "current rule", "user", "info", "product", "src_machine_name", "src_user_name")  # fmt: skip
+_TRACKED = re.compile(r'"\d+"\s+"(\d{1,2}[A-Z][a-z]{2}\d{4})"\s+"(\d{1,2}:\d\d:\d\d)"\s')
+
+
+def _tracker(clock: Clock) -> LineReader:
+    """SmartView Tracker's text export: quoted columns between blanks, a header or the default order."""
+    columns: list[str] = list(_TRACKER)
+
+    def read(entry: Entry) -> Outcome:
+        nonlocal columns
+        text = entry.text
+        if text[:1] != '"' or '" "' not in text:
+            return None
+        if text.startswith('"Number"'):
+            columns = [_TRACKED_NAMES.get(name, name) for name in (word.lower() for word in formats.words(text))]
+            return entry.skip(HEADER)
+        if not _TRACKED.match(text):
+            return None
+        fields = dict(zip(columns, _QUOTED.findall(text), strict=False))
+        if "dst" not in fields:
+            return entry.skip("no destination")
+        return FIELDS.event(fields, entry, _SOURCE, clock)
+
+    return read
+
+
+_QUOTED = re.compile(r'"([^"]*)"')
+_TRACKED_NAMES = {
+    "number": "num", "source": "src", "destination": "dst", "source port": "s_port", "protocol": "proto", "information": "info",
+    "source machine name": "src_machine_name", "source user name": "src_user_name",
+}  # fmt: skip
+
+
 def _columns(fields: Fields) -> bool:
     """SmartView Tracker's and SmartLog's exports."""
     known = fields.keys()
@@ -178,6 +214,7 @@ CHECKPOINT = LogParser(
         _loggrabber,
         from_json(_SOURCE, _mine, FIELDS, _refuse),
         _xml,
+        _tracker,
         from_header(_SOURCE, _columns, FIELDS, _refuse),
     ),
     gives=ALL,

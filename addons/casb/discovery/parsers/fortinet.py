@@ -7,6 +7,7 @@ nanoseconds (6.2 and later); a traffic log's `action` is what happened to the se
 
 from __future__ import annotations
 
+from casb.discovery.entry import Entry
 from casb.discovery.fieldmap import FieldMap
 from casb.discovery.parser import LogParser
 from casb.discovery.parsers.support import ALL, NO_TRAFFIC, Fields, any_of, by_vendor, from_cef, from_pairs
@@ -20,8 +21,9 @@ _VERDICTS = {
 }  # fmt: skip
 
 FIELDS = FieldMap(
+    exact=("eventtime",),
     moments=(("date", "time"),),
-    time=("eventtime", "itime", "timestamp", "logtime"),
+    time=("itime", "timestamp", "logtime"),
     zone=("tz",),
     user=("user", "unauthuser", "srcuser", "authuser", "dstuser"),
     client=("srcip", "src", "src_ip", "clientip", "transip"),
@@ -31,29 +33,49 @@ FIELDS = FieldMap(
     scheme=("service", "httpmethod_scheme", "proto_name"),
     port=("dstport", "dst_port"),
     dest=("dstip", "dst", "dst_ip", "tranip"),
-    up=("sentbyte", "sent", "sentdelta", "tx"),
-    down=("rcvdbyte", "rcvd", "rcvddelta", "rx"),
+    up=("sent-since", "sentbyte", "sent", "sentdelta", "reqlength", "tx"),
+    down=("rcvd-since", "rcvdbyte", "rcvd", "rcvddelta", "resplength", "rx"),
     action=("utmaction_event", "action", "utmaction", "status"),
     verdicts=_VERDICTS,
 )
 
 _CEF = FieldMap(
-    moments=(("ftntfgtdate", "ftntfgttime"), ("deviceexternaldate", "deviceexternaltime")),
-    time=("ftntfgteventtime", "rt", "start", "end"),
-    zone=("ftntfgttz",),
-    user=("suser", "duser", "ftntfgtuser", "ftntfgtunauthuser"),
-    client=("src", "ftntfgtsrcip"),
-    device=("shost", "ftntfgtsrcname"),
-    url=("request", "ftntfgturl"),
-    host=("dhost", "ftntfgthostname", "ftntfgtqname"),
-    scheme=("app", "ftntfgtservice"),
+    exact=("eventtime",),
+    moments=(("date", "time"), ("deviceexternaldate", "deviceexternaltime")),
+    time=("rt", "start", "end"),
+    zone=("tz",),
+    user=("suser", "user", "unauthuser", "duser"),
+    client=("src", "srcip"),
+    device=("shost", "srcname"),
+    url=("request", "url"),
+    host=("dhost", "hostname", "qname"),
+    scheme=("app", "service"),
     port=("dpt",),
-    dest=("dst", "ftntfgtdstip"),
-    up=("out", "ftntfgtsentbyte"),
-    down=("in", "ftntfgtrcvdbyte"),
-    action=("act", "ftntfgtaction", "ftntfgtutmaction"),
+    dest=("dst", "dstip"),
+    up=("out", "sentbyte"),
+    down=("in", "rcvdbyte"),
+    action=("act", "action", "utmaction"),
     verdicts=_VERDICTS,
 )
+
+
+def _plain(fields: dict[str, str]) -> dict[str, str]:
+    """Fortinet's own fields by their names in other forms: FortiOS, FortiAnalyzer and relays put prefixes in front."""
+    for key in list(fields):
+        for prefix in ("ftntfgt", "fortinetfortigate", "ad.", "ftnt"):
+            if key.startswith(prefix) and len(key) > len(prefix):
+                fields.setdefault(key[len(prefix) :], fields[key])
+                break
+    return fields
+
+
+def _prepare(fields: dict[str, str], _: Entry) -> dict[str, str]:
+    if fields.get("logid", "").endswith("0000000020") and "sentdelta" in fields:
+        # Interim statistics of a long session: the counters go on from the last ones.
+        fields["sent-since"], fields["rcvd-since"] = fields["sentdelta"], fields.get("rcvddelta", "")
+    if "remotename" in fields:  # FortiClient: `hostname` is its own.
+        fields["srcname"], fields["hostname"] = fields.get("hostname", ""), fields["remotename"]
+    return fields
 
 
 def _mine(fields: Fields) -> bool:
@@ -69,6 +91,11 @@ def _refuse(fields: Fields) -> str | None:
     return None
 
 
+def _refuse_cef(fields: Fields) -> str | None:
+    kind = fields.get("cat", "") or fields.get("name", "")
+    return NO_TRAFFIC if kind.lower().startswith("event") else None
+
+
 FORTIGATE = LogParser(
     name=_SOURCE,
     title="Fortinet FortiGate, FortiOS and FortiProxy",
@@ -80,18 +107,13 @@ FORTIGATE = LogParser(
         'service="HTTPS" sentbyte=815 rcvdbyte=4711'
     ),
     start=any_of(
-        from_pairs(_SOURCE, _mine, FIELDS, _refuse),
-        from_cef(_SOURCE, by_vendor("fortinet"), _CEF, lambda fields: _refuse_cef(fields)),
+        from_pairs(_SOURCE, _mine, FIELDS, _refuse, prepare=_prepare),
+        from_cef(_SOURCE, by_vendor("fortinet"), _CEF, _refuse_cef, prepare=_plain),
     ),
     gives=ALL,
     certainty=0.97,
     marks=("devid=", "devname=", "logid=", "log_id=", "device_id=", "Fortinet", "policyid="),
 )
-
-
-def _refuse_cef(fields: Fields) -> str | None:
-    kind = fields.get("cat", "") or fields.get("name", "")
-    return NO_TRAFFIC if kind.lower().startswith("event") else None
 
 
 PARSERS = (FORTIGATE,)

@@ -91,6 +91,11 @@ def _usable(fields: Fields) -> bool:
     )
 
 
+def _traffic(fields: Fields) -> bool:
+    """As above for pairs, which any text can hold by chance."""
+    return len(fields) >= 4 and _any(fields, FIELDS.dest + FIELDS.host + FIELDS.url) and _any(fields, FIELDS.client)
+
+
 def _any(fields: Fields, names: tuple[str, ...]) -> bool:
     return any(name in fields for name in names)
 
@@ -146,7 +151,7 @@ PAIRS = LogParser(
         'time="2024-05-06T07:08:09Z" src_ip=192.0.2.10 user="alice" dst_ip=198.51.100.7 host=box.example '
         "bytes_out=815 bytes_in=4711 action=allowed"
     ),
-    start=from_pairs("keyvalue", _usable, FIELDS),
+    start=from_pairs("keyvalue", _traffic, FIELDS),
     gives=ALL,
     certainty=0.35,
     marks=("=",),

@@ -6,6 +6,8 @@ append. `bytes_sent` is client to server. CEF as in Palo Alto's configuration gu
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from casb.discovery.entry import (
     Entry,
     LineReader,
@@ -37,7 +39,7 @@ from casb.model.discovery import Skipped, TrafficEvent
 
 _SOURCE = "paloalto"
 _OTHERS = frozenset(
-    "SYSTEM CONFIG USERID HIPMATCH HIP-MATCH CORRELATION GLOBALPROTECT GTP SCTP AUTHENTICATION IPTAG AUDIT".split()
+    "DNS AUTH SYSTEM CONFIG USERID HIPMATCH HIP-MATCH CORRELATION GLOBALPROTECT GTP SCTP AUTHENTICATION IPTAG AUDIT".split()
 )
 
 
@@ -62,7 +64,7 @@ def _csv(clock: Clock) -> LineReader:
 
 
 def _row(columns: list[str], kind: str, entry: Entry, clock: Clock) -> TrafficEvent | Skipped | None:
-    time = clock.parse(columns[6]) or clock.parse(columns[1]) or entry.time(clock)
+    time = _precise(columns, clock) or clock.parse(columns[6]) or clock.parse(columns[1]) or entry.time(clock)
     dest, source = address(columns[8]), address(columns[7])
     if dest is None or time is None:
         return entry.skip("no time that can be read" if dest else "no destination")
@@ -74,9 +76,21 @@ def _row(columns: list[str], kind: str, entry: Entry, clock: Clock) -> TrafficEv
     elif len(columns) > 33:
         total, up, down = number(columns[31]), number(columns[32]), number(columns[33])
     return traffic(
-        entry.number, time, _SOURCE, named(columns[12]), source, None, host, url, dest, up, down,
+        entry.number, time, _SOURCE, _user(columns[12]), source, None, host, url, dest, up, down,
         None if up is not None and down is not None else total, verdict(columns[30]),
     )  # fmt: skip
+
+
+def _precise(columns: list[str], clock: Clock) -> datetime | None:
+    """The time with its zone, which PAN-OS 10 and later append; the columns in front have the firewall's local time."""
+    for column in columns[50:]:
+        if len(column) == 29 and column[10] == "T":
+            return clock.parse(column)
+    return None
+
+
+def _user(text: str) -> str | None:
+    return None if text.startswith("x-fwd-for:") else named(text)
 
 
 def _page(misc: str, subtype: str, port: str) -> tuple[str | None, str | None]:
@@ -120,22 +134,17 @@ FIELDS = FieldMap(
 )  # fmt: skip
 _CEF = FieldMap(**{
     **{name: getattr(FIELDS, name) for name in ("user", "client", "device", "url", "host", "dest", "port", "total", "action")},
-    "time": ("panostimegenerated", "panostimegeneratedhighresolution", "start", "rt", "end", "devicetime"),
+    "time": ("rt", "start", "panostimegenerated", "end", "devicetime"),
     "up": ("in", *FIELDS.up), "down": ("out", *FIELDS.down),
 })  # fmt: skip
 
 
+_KINDS = ("type", "logtype", "log_type", "log_type.value", "name", "signature", "cat")
+
+
 def _refuse(fields: Fields) -> str | None:
-    kind = (
-        fields.get("type")
-        or fields.get("logtype")
-        or fields.get("log_type")
-        or fields.get("log_type.value")
-        or fields.get("name")
-        or fields.get("cat")
-        or ""
-    ).upper()
-    return NO_TRAFFIC if kind in _OTHERS else None
+    kinds = {fields.get(key, "").upper() for key in _KINDS}
+    return NO_TRAFFIC if kinds & _OTHERS and not kinds & {"TRAFFIC", "THREAT", "DECRYPTION"} else None
 
 
 def _mine_json(fields: Fields) -> bool:

@@ -175,8 +175,8 @@ SQUID = LogParser(
         "156",
     ),
     sample=(
-        "1286536309.586    921 192.0.2.68 TCP_MISS/200 507 POST http://box.example/up alice HIER_DIRECT/198.51.100.7 -\n"
-        '192.0.2.68 - alice [08/Oct/2010:11:11:49 +0000] "GET http://box.example/ HTTP/1.1" 200 512 TCP_MISS:DIRECT'
+        "1714979289.586    921 192.0.2.10 TCP_MISS/200 4711 POST https://box.example/up alice HIER_DIRECT/198.51.100.7 -\n"
+        '192.0.2.10 - alice [06/May/2024:07:08:09 +0000] "GET http://box.example/ HTTP/1.1" 200 4711 TCP_MISS:DIRECT'
     ),
     start=any_of(_native("squid"), _combined("squid", squid=True)),
     gives=frozenset({"user", "client_ip", "host", "url", "dest_ip", "bytes_down", "allowed"}),
@@ -188,7 +188,7 @@ COMBINED = LogParser(
     name="combined",
     title="Common and combined log of a web proxy (nginx, Apache, others)",
     aliases=("COMMON", "NGINX", "APACHE", "NCSA"),
-    sample='192.0.2.68 - alice [08/Oct/2010:11:11:49 +0000] "GET http://box.example/a HTTP/1.1" 200 512 "-" "curl/8"',
+    sample='192.0.2.10 - alice [06/May/2024:07:08:09 +0000] "GET http://box.example/up HTTP/1.1" 200 4711 "-" "curl/8"',
     start=any_of(_combined("combined", squid=False), _virtual_host("combined")),
     gives=ALL - {"bytes_up", "dest_ip"},
     certainty=0.7,

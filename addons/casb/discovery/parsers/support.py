@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -43,16 +44,26 @@ def any_of(*starts: Start) -> Start:
     return start
 
 
-def from_pairs(source: str, mine: Callable[[Fields], bool], fields: FieldMap, refuse: Refusal | None = None) -> Start:
-    """Lines of key=value."""
+def from_pairs(
+    source: str,
+    mine: Callable[[Fields], bool],
+    fields: FieldMap,
+    refuse: Refusal | None = None,
+    *,
+    prepare: Callable[[dict[str, str], Entry], dict[str, str]] | None = None,
+    split: Callable[[str], dict[str, str]] | None = None,
+) -> Start:
+    """Lines of key=value. `prepare` mends the pairs of a line that is `mine`; `split` reads them in another way."""
 
     def start(clock: Clock) -> LineReader:
         def read(entry: Entry) -> Outcome:
             if "=" not in entry.text:
                 return None
-            pairs = entry.pairs
+            pairs = entry.pairs if split is None else split(entry.text)
             if not mine(pairs):
                 return None
+            if prepare:
+                pairs = prepare(dict(pairs), entry)
             why = refuse(pairs) if refuse else None
             return entry.skip(why) if why else fields.event(pairs, entry, source, clock)
 
@@ -70,17 +81,23 @@ def has(*keys: str) -> Callable[[Fields], bool]:
     return mine
 
 
-def from_cef(source: str, mine: Callable[[Event], bool], fields: FieldMap, refuse: Refusal | None = None) -> Start:
+def from_cef(
+    source: str,
+    mine: Callable[[Event], bool],
+    fields: FieldMap,
+    refuse: Refusal | None = None,
+    *,
+    prepare: Callable[[dict[str, str]], dict[str, str]] = dict,
+) -> Start:
     """CEF records."""
 
     def start(clock: Clock) -> LineReader:
         def read(entry: Entry) -> Outcome:
-            event = entry.cef if "CEF:" in entry.text else None
-            return _record(event, entry, clock)
+            return _record(entry.cef if "|" in entry.text else None, entry, clock)
 
         return read
 
-    _record = _event_reader(source, mine, fields, refuse)
+    _record = _event_reader(source, mine, fields, refuse, prepare)
     return start
 
 
@@ -89,22 +106,25 @@ def from_leef(source: str, mine: Callable[[Event], bool], fields: FieldMap, refu
 
     def start(clock: Clock) -> LineReader:
         def read(entry: Entry) -> Outcome:
-            event = entry.leef if "LEEF:" in entry.text else None
-            return _record(event, entry, clock)
+            return _record(entry.leef if "|" in entry.text else None, entry, clock)
 
         return read
 
-    _record = _event_reader(source, mine, fields, refuse)
+    _record = _event_reader(source, mine, fields, refuse, dict)
     return start
 
 
 def _event_reader(
-    source: str, mine: Callable[[Event], bool], fields: FieldMap, refuse: Refusal | None
+    source: str,
+    mine: Callable[[Event], bool],
+    fields: FieldMap,
+    refuse: Refusal | None,
+    prepare: Callable[[dict[str, str]], dict[str, str]],
 ) -> Callable[[Event | None, Entry, Clock], Outcome]:
     def read(event: Event | None, entry: Entry, clock: Clock) -> Outcome:
         if event is None or not mine(event):
             return None
-        known = {"signature": event.signature, "name": event.name, **event.fields}
+        known = prepare({"signature": event.signature, "name": event.name, **event.fields})
         why = refuse(known) if refuse else None
         return entry.skip(why) if why else fields.event(known, entry, source, clock)
 
@@ -166,6 +186,8 @@ def from_header(
                         return entry.skip(HEADER)
                     why = refuse(record) if refuse else None
                     return entry.skip(why) if why else fields.event(record, entry, source, clock)
+            if _DATA.search(text):
+                return None
             for each in delimiters:
                 if text.count(each) >= 3:
                     named = delimited(text.lstrip("#\ufeff "), each)
@@ -180,6 +202,10 @@ def from_header(
         return read
 
     return start
+
+
+_DATA = re.compile(r"\d:\d\d|\d\.\d+\.\d|\d{5}|[={}]")
+"""What no header line holds: times, addresses, long numbers, pairs."""
 
 
 def _heads(values: list[str], columns: list[str]) -> bool:

@@ -13,7 +13,7 @@ from casb.discovery.entry import Entry, LineReader, Outcome
 from casb.discovery.fieldmap import FieldMap
 from casb.discovery.formats import delimited, words
 from casb.discovery.parser import HEADER, LogParser
-from casb.discovery.parsers.support import ALL, Start
+from casb.discovery.parsers.support import ALL, Fields, Start, any_of, from_json, from_pairs
 from casb.discovery.times import Clock
 
 _MAX_COLUMNS = 500
@@ -24,7 +24,7 @@ FIELDS = FieldMap(
           "x-timestamp-unix", "date-time", "date"),
     user=("cs-username", "cs-userdn", "x-cs-auth-user", "cs-user", "username", "x-radius-splash-username", "cs-auth-user",
           "cs(x-authenticated-user)", "x-cs-user", "user", "x-client-username", "clientusername"),
-    client=("c-ip", "x-cs-client-ip", "x-client-address", "cs(x-forwarded-for)", "client-ip", "src-ip", "x-c-ip",
+    client=("c-ip", "src-ip", "x-cs-client-ip", "x-client-address", "cs(x-forwarded-for)", "client-ip", "src-ip", "x-c-ip",
             "original client ip", "original-client-ip", "cs-ip", "clientip"),
     device=("c-dns", "x-cs-client-hostname", "cs-hostname", "c-host", "cs-machinename"),
     url=("cs-uri", "c-uri", "url", "cs-url", "x-cs-uri", "cs-uri-full", "s-uri"),
@@ -34,12 +34,12 @@ FIELDS = FieldMap(
     path=("cs-uri-path", "cs-uri-stem", "x-cs-uri-path"),
     query=("cs-uri-query", "x-cs-uri-query"),
     port=("cs-uri-port", "r-port", "x-cs-dst-port", "x-cs-uri-port"),
-    dest=("r-ip", "cs-uri-address", "x-cs-dst-ip", "r-supplier-ip", "s-supplier-ip", "sr-ip", "dest-ip", "dst-ip",
+    dest=("r-ip", "x-cs-dst-ip", "x-dst-ip", "cs-uri-address", "x-cs-dst-ip", "r-supplier-ip", "s-supplier-ip", "sr-ip", "dest-ip", "dst-ip",
           "x-r-ip", "x-s-dp-ip", "cs-uri-ip", "destination-ip"),
     up=("cs-bytes", "c-bytes", "x-cs-bytes", "bytes-sent-intermediate", "cs-bytes-total"),
     down=("sc-bytes", "s-bytes", "x-sc-bytes"),
     total=("bytes", "x-bytes-total", "total-bytes"),
-    action=("action", "sc-filter-result", "s-action", "x-action", "x-policy-action", "x-verdict", "x-cs-action",
+    action=("action", "sc-filter-result", "x-ss-last-rule-action", "x-acltag", "x-resultcode-httpstatus", "sc-result-code", "x-result-code", "s-action", "x-action", "x-policy-action", "x-verdict", "x-cs-action",
             "x-bluecoat-policy-action"),
     status=("sc-status", "rs-status", "status"),
     verdicts={"-": None, "tunneled": True, "none": None, "not-inspected": True, "failed": True},
@@ -67,7 +67,7 @@ class _W3C:
 
     def __init__(self, source: str, clock: Clock) -> None:
         self._source = source
-        self._clock = Clock(UTC, clock.now)
+        self._clock = clock if source == "windows-firewall" else Clock(UTC, clock.now)
         self._columns: list[str] = []
         self._software = ""
         self._mine = False
@@ -84,7 +84,9 @@ class _W3C:
             values = self._repaired(text, values)
             if not values:
                 return None
-        return FIELDS.event(_fitted(dict(zip(columns, values, strict=True))), entry, self._source, self._clock)
+        return FIELDS.event(
+            _fitted(dict(zip(columns, values, strict=True)), self._source), entry, self._source, self._clock
+        )
 
     def _repaired(self, text: str, values: list[str]) -> list[str]:
         """The values of a line whose count does not fit: separated otherwise, or cut off at the end."""
@@ -105,9 +107,18 @@ class _W3C:
                 return None
             self._columns = columns
             self._mine = whose(columns, self._software) == self._source
-        elif word not in ("version", "date", "start-date", "end-date", "remark", "end"):
+        elif word not in (
+            "version",
+            "date",
+            "start-date",
+            "end-date",
+            "remark",
+            "end",
+            "time format",
+            "s-computername",
+        ):
             return None
-        return entry.skip(HEADER) if self._mine or word != "fields" else None
+        return entry.skip(HEADER) if self._mine or not self._columns else None
 
 
 def whose(columns: list[str], software: str) -> str:
@@ -117,6 +128,10 @@ def whose(columns: list[str], software: str) -> str:
         return "bluecoat"
     if "isa server" in software or "forefront" in software or "tmg" in software:
         return "tmg"
+    if any(name.startswith("x-ss-") for name in columns):
+        return "scansafe"
+    if {"x-resultcode-httpstatus", "x-acltag", "x-hierarchy-origin"} & known or "ironport" in software:
+        return "ironport"
     if (
         "netskope" in software
         or any(name.startswith("x-cs-") or name.startswith("x-sc-") for name in columns)
@@ -134,10 +149,16 @@ def whose(columns: list[str], software: str) -> str:
     return "w3c"
 
 
-def _fitted(fields: dict[str, str]) -> dict[str, str]:
+def _fitted(fields: dict[str, str], source: str) -> dict[str, str]:
     """What the standard leaves open: IIS-like files put the host elsewhere; TMG's firewall log names addresses `r-host`."""
     if fields.get("cs-uri", "").startswith("/") and "cs-uri-stem" not in fields:
         fields["cs-uri-path"] = fields.pop("cs-uri")
+    if source in ("scansafe", "netskope", "w3c") and "r-ip" not in fields and fields.get("s-ip"):
+        fields["r-ip"] = fields["s-ip"]
+    if "x-hierarchy-origin" in fields:
+        fields.setdefault("r-ip", fields["x-hierarchy-origin"].rpartition("/")[2])
+    if fields.get("cs-url", "").startswith("tunnel://"):
+        fields["cs-url"] = fields["cs-url"][9:].rstrip("/")
     if fields.get("cs-method") == "CONNECT":
         for key in ("cs-uri-path", "cs-uri-stem"):
             if fields.get(key) in ("/", "-"):
@@ -145,11 +166,22 @@ def _fitted(fields: dict[str, str]) -> dict[str, str]:
     return fields
 
 
-def _start(source: str) -> Start:
+def w3c_reader(source: str) -> Start:
+    """The reader of those W3C files that are this source's."""
+
     def start(clock: Clock) -> LineReader:
         return _W3C(source, clock)
 
     return start
+
+
+def _named(fields: Fields) -> bool:
+    """The appliance's and the cloud service's fields as JSON or key=value."""
+    return (
+        "cs-host" in fields
+        and ("c-ip" in fields or "cs-ip" in fields)
+        and ("s-action" in fields or "cs-uri-scheme" in fields or "x-bluecoat-appliance-name" in fields)
+    )
 
 
 BLUECOAT = LogParser(
@@ -163,7 +195,11 @@ BLUECOAT = LogParser(
         "2024-05-06 07:08:09 120 192.0.2.10 alice 200 TCP_NC_MISS 4711 815 GET https box.example 443 /up ?a=1 OBSERVED "
         "198.51.100.7"
     ),
-    start=_start("bluecoat"),
+    start=any_of(
+        w3c_reader("bluecoat"),
+        from_json("bluecoat", _named, FIELDS),
+        from_pairs("bluecoat", _named, FIELDS),
+    ),
     gives=ALL,
     certainty=0.97,
 )
@@ -179,7 +215,7 @@ TMG = LogParser(
         "192.0.2.10\tCORP\\alice\tMozilla\t2024-05-06\t07:08:09\tTMG1\t-\tbox.example\t198.51.100.7\t80\t15\t815\t4711\t"
         "http\tGET\thttp://box.example/up\tAllowed\t200"
     ),
-    start=_start("tmg"),
+    start=w3c_reader("tmg"),
     gives=ALL,
     certainty=0.97,
 )
@@ -193,7 +229,7 @@ W3C = LogParser(
         "#Fields: date time c-ip cs-username cs-host cs-uri-stem cs-uri-query sc-status sc-bytes cs-bytes\n"
         "2024-05-06 07:08:09 192.0.2.10 alice box.example /up a=1 200 4711 815"
     ),
-    start=_start("w3c"),
+    start=w3c_reader("w3c"),
     gives=ALL,
     certainty=0.9,
 )

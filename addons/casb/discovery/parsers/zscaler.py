@@ -46,19 +46,19 @@ FIELDS = FieldMap(
           "ztunnel_user"),
     client=("src", "cip", "cintip", "event.cintip", "event.cip", "clientip", "csip", "event.csip", "clientinternalip", "srcip", "event.clientip",
             "event.clientpublicip", "cpubip", "event.cpubip", "clientpublicip", "ssip", "tsip", "src_ip",
-            "src_internal_ip", "clt_sip", "clientsourceip"),
+            "src_internal_ip", "clt_sip", "event.clt_sip", "clientsourceip"),
     device=("devicehostname", "event.devicehostname", "shost", "devname"),
     url=("url", "eurl", "event.url", "event.eurl", "request", "requesturl"),
-    host=("host", "ehost", "event.host", "event.hostname", "hostname", "fqdn", "dhost", "event.cdfqdn", "cdfqdn", "ecdfqdn", "domain"),
+    host=("host", "ehost", "dns_req", "event.dns_req", "dns_reqname", "event.host", "event.hostname", "hostname", "fqdn", "dhost", "event.cdfqdn", "cdfqdn", "ecdfqdn", "domain"),
     scheme=("proto", "event.proto", "event.protocol", "protocol", "app"),
     port=("dpt", "cdport", "event.cdport"),
-    dest=("dst", "sip", "event.sip", "serverip", "event.serverip", "cdip", "event.cdip", "sdip", "event.sdip", "destinationip", "dst_ip", "dest_ip"),
+    dest=("dst", "sip", "event.sip", "serverip", "event.serverip", "cdip", "event.cdip", "srv_dip", "event.srv_dip", "sdip", "event.sdip", "destinationip", "dst_ip", "dest_ip"),
     up=("srcbytes", "reqsize", "event.reqsize", "requestsize", "event.requestsize", "out", "outbytes", "event.outbytes",
         "bytes_out", "uploadedbytes"),
     down=("dstbytes", "respsize", "event.respsize", "responsesize", "event.responsesize", "in", "inbytes", "event.inbytes",
           "bytes_in", "downloadedbytes"),
     total=("totalsize", "transactionsize", "event.transactionsize", "event.totalsize", "bytes", "totalbytes"),
-    action=("action", "event.action", "act", "policy", "event.reason", "signature"),
+    action=("action", "event.action", "act", "reqaction", "event.reqaction", "policy", "event.reason", "signature"),
 )  # fmt: skip
 
 
@@ -81,7 +81,7 @@ def _mine_json(fields: Fields) -> bool:
         {"reqsize", "respsize"} <= keys
         or {"urlsupercategory"} <= keys
         or {"urlsupercat"} <= keys
-        or ({"cdip", "csip"} <= keys)
+        or ({"cdip", "csip"} <= keys or {"dns_req", "clt_sip"} <= keys)
     )
 
 
