@@ -107,6 +107,10 @@ class Layer[T]:
                 return match
         return None
 
+    def exactly(self, host: str) -> Match[T] | None:
+        """The owner of a host that stands here just as it is spelt, which the common case is; else None."""
+        return self._exact.get(host)
+
     def _by_path(self, name: str, path: str) -> Match[T] | None:
         paths = self._paths.get(name)
         found = paths.find(path) if paths else None
@@ -190,7 +194,7 @@ class DomainIndex[T]:
 
     def _is_known(self, host: str) -> bool:
         # A host that stands in an index as it came is in its one form already, which is the common case.
-        return any(host in layer._exact for layer in self.layers)
+        return any(layer.exactly(host) is not None for layer in self.layers)
 
     def owns(self, pattern: str) -> Match[T] | None:
         """The owner of exactly this pattern, in the first layer that has it."""

@@ -14,10 +14,10 @@ from typing import Any
 
 import yaml
 
-from casb.catalog.domains import Layer, parse_pattern
+from casb.catalog.domains import Layer, parents, parse_pattern
 from casb.catalog.factors import CATEGORIES, FACTORS
 from casb.catalog.known import SHIPPED_SOURCES, Fact, KnownApp, KnownApps, Source, Value, parse_value
-from casb.catalog.suffixes import is_public_suffix
+from casb.catalog.suffixes import is_hosting_suffix, is_public_suffix
 from casb.errors import CasbError, ConfigError, Where
 from casb.model.network import parse_network
 from casb.yamlfile import Marks, Path, did_you_mean, examine
@@ -204,10 +204,17 @@ class _Checker:
                 if "/" not in pattern:
                     message = f"'{pattern}' lies below '{above.pattern}' of the same app"
                     self.errors.append(ConfigError("C212", message, claim.where, "remove it"))
-            elif other.app.vendor != claim.app.vendor:
+            elif other.app.vendor != claim.app.vendor and not _customer(pattern, above.pattern):
                 message = f"'{pattern}' lies below '{above.pattern}' of '{other.app.id}', another vendor's"
                 hint = f"narrow the wildcard at {other.where}, or give both the same vendor"
                 self.errors.append(ConfigError("C212", message, claim.where, hint))
+
+
+def _customer(pattern: str, above: str) -> bool:
+    """Whether a name below a hosting company's wildcard is a customer's of that company: rightly another vendor's."""
+    base = above.removeprefix("*.")
+    name = pattern.partition("/")[0].removeprefix("*.")
+    return any(is_hosting_suffix(each) for each in parents(name) if each == base or each.endswith(f".{base}"))
 
 
 @dataclass(frozen=True, slots=True)

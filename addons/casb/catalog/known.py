@@ -47,6 +47,7 @@ class Source(StrEnum):
     VENDOR_TRUST_PAGE = "vendor-trust-page"
     VENDOR_TERMS = "vendor-terms"
     CERTIFICATION_REGISTER = "certification-register"
+    DOMAIN_REGISTER = "domain-register"
     PRESS = "press"
     SERVICE_NATURE = "service-nature"
     MEASURED = "measured"
@@ -62,6 +63,7 @@ SHIPPED_SOURCES = (
     Source.VENDOR_TRUST_PAGE,
     Source.VENDOR_TERMS,
     Source.CERTIFICATION_REGISTER,
+    Source.DOMAIN_REGISTER,
     Source.PRESS,
     Source.SERVICE_NATURE,
 )

@@ -16,12 +16,21 @@ from casb.hostname import is_address
 _PRIVATE = "===BEGIN PRIVATE DOMAINS==="
 
 
+type _Rules = tuple[frozenset[str], frozenset[str], frozenset[str]]
+"""Plain names, bases of `*.` rules, and exceptions (`!city.kawasaki.jp`), as A-labels."""
+
+
 @functools.lru_cache(maxsize=1)
-def _rules() -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
-    """Plain names, bases of `*.` rules, and exceptions (`!city.kawasaki.jp`), as A-labels."""
+def _rules() -> tuple[_Rules, _Rules]:
+    """The registries' rules and the hosting companies'."""
     text = Path(publicsuffix2.PSL_FILE).read_text(encoding="utf-8")
+    icann, _, private = text.partition(_PRIVATE)
+    return _read(icann), _read(private)
+
+
+def _read(text: str) -> _Rules:
     plain, starred, except_ = set(), set(), set()
-    for line in text.partition(_PRIVATE)[0].splitlines():
+    for line in text.splitlines():
         rule = line.strip()
         if not rule or rule.startswith("//"):
             continue
@@ -35,6 +44,30 @@ def _rules() -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
     return frozenset(plain), frozenset(starred), frozenset(except_)
 
 
+def _matches(host: str, rules: _Rules) -> bool:
+    plain, starred, except_ = rules
+    return host in plain or (host.partition(".")[2] in starred and host not in except_)
+
+
+def is_hosting_suffix(host: str) -> bool:
+    """Whether a hosting company hands out names below `host` to its customers: `github.io`, `s3.amazonaws.com`."""
+    return _matches(host, _rules()[1])
+
+
+def registered_domain(host: str) -> str | None:
+    """The name that was registered, which is the one below the public suffix; None for an address or a suffix.
+
+    >>> registered_domain("www.example.co.uk")
+    'example.co.uk'
+    """
+    if is_address(host) or is_public_suffix(host):
+        return None
+    exceptions = _rules()[0][2]
+    while host not in exceptions and not is_public_suffix(parent := host.partition(".")[2]):
+        host = parent
+    return host
+
+
 def is_public_suffix(host: str) -> bool:
     """Whether `host` (one form, no wildcard) is a registry's: `com`, `co.uk`. A top-level name always is.
 
@@ -45,5 +78,4 @@ def is_public_suffix(host: str) -> bool:
         return False
     if "." not in host:
         return True
-    plain, starred, except_ = _rules()
-    return host in plain or (host.partition(".")[2] in starred and host not in except_)
+    return _matches(host, _rules()[0])

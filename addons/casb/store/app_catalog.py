@@ -16,8 +16,9 @@ from typing import Any
 from casb.catalog.custom import Owner, check_domains, check_networks, is_id, read_custom, slug
 from casb.catalog.domains import parse_pattern
 from casb.catalog.factors import CATEGORIES, FACTORS
+from casb.catalog.importing import Plan
 from casb.catalog.inventory import Entry, Inventory, Local, build, own_hosts, tag_list
-from casb.catalog.known import Fact, KnownApp, KnownApps, Origin, Source, parse_value
+from casb.catalog.known import Fact, KnownApps, Origin, Source, parse_value
 from casb.catalog.metrics import Metrics
 from casb.catalog.overlay import with_facts, without_fact
 from casb.catalog.tagging import RESERVED_TAGS, Profile, TagList, check_tag_name
@@ -470,25 +471,18 @@ class AppCatalog:
 
     # Imports
 
-    def put_import(
-        self,
-        added: Iterable[KnownApp],
-        overlays: Mapping[str, Any],
-        actor: Actor,
-        *,
-        what: str,
-        tags: Mapping[str, Any],
-    ) -> None:
-        """Take over a plan of `catalog.importing`, whole or not at all, with one line in the audit log."""
-        added = tuple(added)
+    def carry_out(self, plan: Plan, actor: Actor, *, what: str) -> None:
+        """Do what a plan says, whole or not at all, with one line in the audit log. Raises `Problems` for a bad one."""
+        if plan.errors:
+            raise Problems(list(plan.errors))
         with self.store.changing(actor, self._clock()) as change:
-            for app in added:
+            for app in (*plan.added, *plan.replaced):
                 change.put_added(app, "")
-            for ident, overlay in overlays.items():
+            for ident, overlay in plan.overlays.items():
                 change.put_overlay(ident, overlay, "")
-            for ident, tag in tags.items():
+            for ident, tag in plan.tags.items():
                 change.set_tag(ident, tag, None, what)
-            change.audit(what, added=len(added), changed=len(overlays))
+            change.audit(what, added=len(plan.added), changed=len(plan.overlays) + len(plan.replaced))
         self.publish()
 
 
