@@ -78,7 +78,8 @@ def test_totals_count_distinct_people_and_leave_snapshots_and_other_days_out(sto
     assert add(store, tmp_path, ROWS)
     (found,) = asked(store, ask.totals(scope()))
     assert found == {
-        "events": 8, "blocked": 1, "up": 5050, "down": 501, "total": 5551, "apps": 3, "users": 4, "ips": 4, "devices": 1,
+        "events": 8, "blocked": 1, "up": 5050, "down": 501, "total": 5551, "apps": 3, "users": 4, "ips": 4,
+        "devices": 1,
     }  # fmt: skip
     assert all(type(value) is int for value in found.values())
 

@@ -1,4 +1,4 @@
-"""Syslog over a byte stream to messages: octet counting and newlines, told apart message by message (RFC 6587, 5425)."""
+"""Syslog over a byte stream to messages: octet counting and newlines, told apart one by one (RFC 6587, 5425)."""
 
 from __future__ import annotations
 

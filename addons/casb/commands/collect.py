@@ -75,7 +75,8 @@ def _status(settings: Settings, form: str) -> int:
     for row in rows:
         drops = "".join(f", {count} dropped: {why}" for why, count in row["drops"].items())
         print(
-            f"{row['name']}: {row['status']}, {row['receiver']} {row['where'] or ''}, received {size(row['received'])}, "
+            f"{row['name']}: {row['status']}, {row['receiver']} {row['where'] or ''}, "
+            f"received {size(row['received'])}, "
             f"sent {row['uploaded']} files, waiting {size(row['waiting'])}{drops}"
             + (f", last data {row['last_data']}" if row["last_data"] else "")
             + (f", {row['error']}" if row["error"] else "")

@@ -19,14 +19,14 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from casb.commands._progress import Progress, size
 from casb.catalog.factors import CATEGORIES
+from casb.commands._progress import Progress, size
 from casb.config.units import seconds
 from casb.discovery import PARSERS, read
 from casb.discovery.facts import Facts
@@ -39,7 +39,8 @@ from casb.model.record import rfc3339
 from casb.spreadsheet import cell
 from casb.store.discovery_catalog import known_apps
 from casb.store.discovery_pieces import Piece, opened
-from casb.store.discovery_run import Job, Sum, expand, run as run_job
+from casb.store.discovery_run import Job, Sum, expand
+from casb.store.discovery_run import run as run_job
 from casb.store.discovery_summary import AppUse, merge_to, summary
 from casb.yamlfile import did_you_mean
 
@@ -48,7 +49,8 @@ TOLD = 20
 SHOWN_LINES = 3
 """Sample lines shown for a reason."""
 EVENT_COLUMNS = (
-    "line", "time", "user", "client_ip", "device", "host", "url", "dest_ip", "bytes_up", "bytes_down", "allowed", "source",
+    "line", "time", "user", "client_ip", "device", "host", "url", "dest_ip", "bytes_up", "bytes_down", "allowed",
+    "source",
 )  # fmt: skip
 
 
@@ -250,7 +252,8 @@ def _text(found: Sum, uses: list[AppUse], facts: Facts, out: Any) -> None:
         score = "-" if known.score is None else f"{known.score:g} {known.risk}"
         share = f"{use.blocked / use.transactions:.0%}" if use.blocked else "-"
         rows.append(
-            (known.name[:32], CATEGORIES.get(known.category, known.category)[:24], score, known.tag, str(use.transactions), share, size(use.bytes_up),
+            (known.name[:32], CATEGORIES.get(known.category, known.category)[:24], score, known.tag,
+             str(use.transactions), share, size(use.bytes_up),
              size(use.bytes_down), str(use.users), str(use.ips))
         )  # fmt: skip
     print(file=out)
@@ -312,7 +315,7 @@ def printable(text: str) -> str:
     return "".join(each if each.isprintable() else "\ufffd" for each in text)
 
 
-def _table(rows: list[tuple[str, ...]], right: tuple[int, ...] = ()) -> str:
+def _table(rows: Sequence[tuple[str, ...]], right: tuple[int, ...] = ()) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         "  ".join(
@@ -365,7 +368,7 @@ def _events(paths: list[str], job: Job, arguments: argparse.Namespace) -> int:
         target = arguments.output or "/dev/stdout"
         write_events(target, events())
     else:
-        out = open(arguments.output, "w", encoding="utf-8", newline="") if arguments.output else sys.stdout  # noqa: SIM115
+        out = open(arguments.output, "w", encoding="utf-8", newline="") if arguments.output else sys.stdout
         try:
             _EVENT_WRITERS[arguments.format](events(), out)
         finally:

@@ -154,10 +154,10 @@ def _report(discovery: Discovery, arguments: argparse.Namespace, folder: Path) -
     if what == "report":
         return _counters(discovery, arguments, span)
     if what == "apps":
-        rows, columns = _apps(discovery, arguments, span), APP_COLUMNS
+        rows, columns = _apps(discovery, arguments, span), list(APP_COLUMNS)
     else:
         page = reports.entities(span, _LISTS[what], by=arguments.sort or "total", limit=min(arguments.limit, 1000))
-        rows, columns = page.rows, ENTITY_COLUMNS
+        rows, columns = page.rows, list(ENTITY_COLUMNS)
     if arguments.format in ("json", "ndjson"):
         _json(rows, lines=arguments.format == "ndjson")
     elif arguments.format == "csv":

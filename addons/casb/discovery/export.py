@@ -13,8 +13,8 @@ from casb.spreadsheet import cell
 CHUNK = 64 * 1024  # bytes, about
 
 APP_COLUMNS = (
-    "app", "name", "category", "score", "risk", "tag", "tags", "traffic", "uploaded", "downloaded", "transactions", "blocked",
-    "users", "ips", "devices", "first_seen", "last_seen", "vendor", "headquarters", "domains",
+    "app", "name", "category", "score", "risk", "tag", "tags", "traffic", "uploaded", "downloaded", "transactions",
+    "blocked", "users", "ips", "devices", "first_seen", "last_seen", "vendor", "headquarters", "domains",
 )  # fmt: skip
 ENTITY_COLUMNS = ("name", "apps", "events", "blocked", "up", "down", "total", "users", "ips", "first", "last")
 

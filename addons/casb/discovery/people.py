@@ -1,6 +1,6 @@
 """Names in logs to people of the directory: log name to UPN and groups (D19).
 
-The directory is a file that somebody exports (CSV or YAML); reading it is the store's work, this file knows its meaning.
+The directory is a file that somebody exports (CSV or YAML). Reading it is the store's work; its meaning is known here.
 """
 
 from __future__ import annotations

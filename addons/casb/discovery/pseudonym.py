@@ -1,7 +1,7 @@
 """Names of users and devices to pseudonyms, and back for whoever holds the deployment's key.
 
-Deterministic authenticated encryption (AES-SIV, RFC 5297): the same name always gives the same pseudonym, so that counts
-stay right; without the key nothing but equality can be told; a pseudonym that was made up does not open.
+Deterministic authenticated encryption (AES-SIV, RFC 5297): a name always gives the same pseudonym, so that counts stay
+right; without the key nothing but equality can be told; a pseudonym that was made up does not open.
 """
 
 from __future__ import annotations

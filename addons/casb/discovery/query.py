@@ -1,7 +1,7 @@
 """Questions about discovered apps: the advanced filters, sorting and paging (reference section 9.5).
 
-A question is rows of field, operator and values; rows are joined by AND, several values of a row mean any of them. Works
-on usage per app joined with the catalog in force; knows no store.
+A question is rows of field, operator and values; rows are joined by AND, several values of a row mean any of them.
+Works on usage per app joined with the catalog in force; knows no store.
 """
 
 from __future__ import annotations

@@ -89,9 +89,9 @@ class Shaper:
                 if stream.anonymize_devices:
                     device = device and self.pseudonyms.of("device", device)
             rest = (each.day, each.app, user, account, each.ip, device, *each[5:])
-            yield Row(stream.id, counted, *rest)  # type: ignore[arg-type]
+            yield Row(stream.id, counted, *rest)
             if views:
                 tags = frozenset(self.ip_tags(each.ip)) if each.ip else frozenset()
                 for view in views:
                     if view.filters is not None and view.filters.takes(stream.id, groups, each.ip, tags):
-                        yield Row(view.id, False, *rest)  # type: ignore[arg-type]
+                        yield Row(view.id, False, *rest)

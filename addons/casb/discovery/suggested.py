@@ -1,4 +1,4 @@
-"""Questions that everybody asks, ready to be asked (reference section 9.5), and the inventory's insights (section 9.6)."""
+"""Questions that everybody asks, ready to be asked (reference section 9.5), and the inventory's insights (9.6)."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
 """Tunnels, counted: how many bytes went which way to a host that is not ours. Their content is never looked at.
 
-mitmproxy relays a tunnel without telling anybody how much passed. `CountedTunnel` stands in for its relaying layer, also
-inside `mitmproxy.proxy.layers.tls`, which makes that layer itself when a TLS connection is to be left alone.
+mitmproxy relays a tunnel without telling anybody how much passed. `CountedTunnel` stands in for its relaying layer,
+also inside `mitmproxy.proxy.layers.tls`, which makes that layer itself when a TLS connection is to be left alone.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import SimpleNamespace
@@ -47,7 +47,7 @@ def begin(client: connection.Client, host: str) -> None:
 class CountedTunnel(tcp.TCPLayer):
     """Relays and counts."""
 
-    def relay_messages(self, event: events.Event) -> Generator[Any, Any, None]:
+    def relay_messages(self, event: events.Event) -> Any:
         """As in the base class."""
         if isinstance(event, events.DataReceived):
             tunnel: Tunnel | None = getattr(self.context.client, "casb_tunnel", None)
@@ -61,7 +61,7 @@ class CountedTunnel(tcp.TCPLayer):
 
 def count_tunnels() -> None:
     """From now on mitmproxy's TLS layer leaves connections alone by way of `CountedTunnel`."""
-    tls.tcp = SimpleNamespace(TCPLayer=CountedTunnel)  # type: ignore[assignment]
+    vars(tls)["tcp"] = SimpleNamespace(TCPLayer=CountedTunnel)
 
 
 class Tunnels:

@@ -1,7 +1,7 @@
 """Discovery over HTTP: reports and lists under `/v1/discovery`, the upload API under the reference product's own paths.
 
-Three calls hand over a log: ask for an address, PUT the file to it, say that it is done. The address is a secret good for
-one file and one hour, so the PUT carries no token.
+Three calls hand over a log: ask for an address, PUT the file to it, say that it is done. The address is a secret good
+for one file and one hour, so the PUT carries no token.
 """
 
 from __future__ import annotations

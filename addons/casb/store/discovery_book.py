@@ -173,7 +173,8 @@ class Book:
         where, values = ("WHERE stream = ?", [stream]) if stream else ("", [])
         with self.database.reading() as reader:
             rows = reader.execute(
-                f"SELECT stream, key, time, name, catalog, outcome FROM ingests {where} ORDER BY time DESC LIMIT ?",  # noqa: S608
+                "SELECT stream, key, time, name, catalog, outcome FROM ingests "  # noqa: S608
+                f"{where} ORDER BY time DESC LIMIT ?",
                 [*values, limit],
             ).fetchall()
         return [
@@ -213,7 +214,7 @@ class Book:
             values.append(until.isoformat())
         with self.database.reading() as reader:
             rows = reader.execute(
-                "SELECT id, stream, day, in_global, rows, bytes, catalog FROM segments "  # noqa: S608 - our own conditions
+                "SELECT id, stream, day, in_global, rows, bytes, catalog FROM segments "  # noqa: S608
                 f"WHERE {' AND '.join(where)} ORDER BY day, stream, id",
                 values,
             ).fetchall()
@@ -244,7 +245,8 @@ class Book:
             values.append(stream)
         condition = " AND ".join(where)
         with self.database.writing() as writer:
-            dropped = [row[0] for row in writer.execute(f"SELECT id FROM segments WHERE {condition}", values)]  # noqa: S608
+            found = writer.execute(f"SELECT id FROM segments WHERE {condition}", values)  # noqa: S608
+            dropped = [row[0] for row in found]
             writer.execute(f"DELETE FROM segments WHERE {condition}", values)  # noqa: S608
             writer.execute(f"DELETE FROM unmatched WHERE {condition}", values)  # noqa: S608
             if before is None:
@@ -314,7 +316,8 @@ class Book:
         """A collector's heartbeat."""
         with self.database.writing() as writer:
             writer.execute(
-                "INSERT INTO collectors VALUES (?,?,?) ON CONFLICT DO UPDATE SET time = excluded.time, facts = excluded.facts",
+                "INSERT INTO collectors VALUES (?,?,?) "
+                "ON CONFLICT DO UPDATE SET time = excluded.time, facts = excluded.facts",
                 (name, millis(now), json.dumps(facts)),
             )
 
@@ -330,8 +333,8 @@ class Stale(Exception):
 
 
 _STREAM = (
-    "id, name, kind, source, log_type, receiver, comment, anonymize_users, anonymize_devices, filters, created, modified, "
-    "last_data, files, failed"
+    "id, name, kind, source, log_type, receiver, comment, anonymize_users, anonymize_devices, filters, created, "
+    "modified, last_data, files, failed"
 )
 
 

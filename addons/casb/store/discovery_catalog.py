@@ -70,7 +70,8 @@ def known_apps(folder: str | None, on: date) -> Known:
     draft = load_draft(folder)
     if draft.errors:
         raise Problems(list(draft.errors))
-    local, own = Local(), ()
+    local = Local()
+    own: tuple[str, ...] = ()
     if draft.settings is not None:
         local, own = local_of(draft.settings), own_hosts(draft.settings)
     return of_inventory(build(load_shipped(), local, on, configured=draft.apps, own=own), draft.apps)

@@ -81,7 +81,8 @@ class Desk:
         )
         with self._database.writing() as writer:
             writer.execute(
-                "INSERT INTO resolutions (id, pseudonyms, reason, asked_by, asked, state, expires) VALUES (?,?,?,?,?,?,?)",
+                "INSERT INTO resolutions (id, pseudonyms, reason, asked_by, asked, state, expires) "
+                "VALUES (?,?,?,?,?,?,?)",
                 (ident, json.dumps(wanted), reason.strip()[:2000], who, millis(now), ASKED, millis(now + LIFE)),
             )
         return self._known(ident)
@@ -125,7 +126,8 @@ class Desk:
     def requests(self, limit: int = 100) -> list[Resolution]:
         """The newest first."""
         with self._database.reading() as reader:
-            rows = reader.execute(f"SELECT {_FIELDS} FROM resolutions ORDER BY asked DESC LIMIT ?", (limit,)).fetchall()  # noqa: S608
+            sql = f"SELECT {_FIELDS} FROM resolutions ORDER BY asked DESC LIMIT ?"  # noqa: S608
+            rows = reader.execute(sql, (limit,)).fetchall()
         return [_resolution(row) for row in rows]
 
     def _known(self, ident: str) -> Resolution:

@@ -31,7 +31,7 @@ def write_events(path: str, events: Iterable[TrafficEvent]) -> int:
     """Write them; how many there were. Raises `OSError`."""
     count = 0
     with open(path, "wb") as file, pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
-        for batch in batched(events, BATCH, strict=False):
+        for batch in batched(events, BATCH):
             columns = list(zip(*(map(_plain, astuple(event)) for event in batch), strict=True))
             arrays = [pa.array(values, field.type) for values, field in zip(columns, SCHEMA, strict=True)]
             writer.write_batch(pa.record_batch(arrays, schema=SCHEMA))

@@ -56,7 +56,7 @@ def scope(
     device: str | None = None,
     resource: str | None = None,
 ) -> Table:
-    """The rows a question is about: days from `since` to `until`, both included. `streams` None is the Global report."""
+    """The rows a question is about: days `since` to `until`, both included. `streams` None is the Global report."""
     where = [USAGE.day >= ibis.literal(since), USAGE.day <= ibis.literal(until)]
     where.append(USAGE.in_global if streams is None else USAGE.stream.isin(list(streams)))
     if apps is not None:

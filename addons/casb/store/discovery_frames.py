@@ -52,7 +52,7 @@ USAGE = pa.schema(
 KEYS = ("stream", "in_global", "day", "app", "user", "account", "ip", "device", "resource")
 _SUMS = ("events", "blocked", "up", "down", "total")
 MERGE = (
-    f"SELECT {', '.join(f'"{key}"' for key in KEYS)}, "  # noqa: S608 - our own column names
+    f"SELECT {', '.join(f'"{key}"' for key in KEYS)}, "
     + ", ".join(f"least(sum({each}), {LARGEST})::BIGINT AS {each}" for each in _SUMS)
     + ', min("first") AS "first", max("last") AS "last"'
 )
@@ -81,7 +81,7 @@ def write(path: Path, content: pa.Table) -> None:
 
 @contextmanager
 def written(path: Path) -> Iterator[Path]:
-    """A temporary place beside `path`; what is there on leaving is synced and gets the name. Raises `StoreError` D020."""
+    """A temporary place beside `path`; what is there on leaving is synced and named. Raises `StoreError` D020."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -126,7 +126,7 @@ def connection(scratch: Path | None = None, *, threads: int = 2, memory: str = M
 def merged(con: duckdb.DuckDBPyConnection, paths: Sequence[Path], where: str = "TRUE") -> duckdb.DuckDBPyRelation:
     """Rows of equal keys added up, over Parquet files of this schema. `where` is one of our own conditions."""
     names = [str(path) for path in paths]
-    return con.sql(f"{MERGE} FROM read_parquet({names!r}) WHERE {where} GROUP BY ALL")  # noqa: S608
+    return con.sql(f"{MERGE} FROM read_parquet({names!r}) WHERE {where} GROUP BY ALL")
 
 
 def answers(con: duckdb.DuckDBPyConnection, sql: str, params: Sequence[Any] = ()) -> list[dict[str, Any]]:

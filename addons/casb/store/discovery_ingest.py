@@ -94,7 +94,8 @@ class Ingestor:
     def take(self, given: Input, progress: Told | None = None, *, reader: Read | None = None) -> dict[str, Any]:
         """Ingest; the outcome in numbers, with `fresh` False when the input had counted before.
 
-        `reader` reads it instead of the log parsers. Raises `Refused` when nothing of it counts, `StoreError` when usage cannot be kept: then it may come again.
+        `reader` reads it instead of the log parsers. Raises `Refused` when nothing of it counts, `StoreError` when
+        usage cannot be kept: then it may come again.
         """
         key = given.key or digest(given.paths)
         if self._book.has(given.stream.id, key):

@@ -1,4 +1,4 @@
-"""The tasks of discovery, as the governance log shows them: parsing, deleting, exporting; each once, each retried by hand.
+"""The tasks of discovery, as the governance log shows them: parsing, deleting, exporting; each once.
 
 A task survives whoever works on it: one whose worker has not been heard of for a while is taken over.
 """
@@ -144,7 +144,8 @@ class Tasks:
         """The newest first."""
         with self._database.reading() as reader:
             rows = reader.execute(
-                f"SELECT {_TASK} FROM jobs WHERE ? IS NULL OR status = ? ORDER BY created DESC, id LIMIT ?",  # noqa: S608
+                f"SELECT {_TASK} FROM jobs WHERE ? IS NULL OR status = ? "  # noqa: S608
+                "ORDER BY created DESC, id LIMIT ?",
                 (status, status, limit),
             ).fetchall()
         return [_task(row) for row in rows]
@@ -165,7 +166,10 @@ class Tasks:
         return [path for row in rows for path in json.loads(row[0]).get("paths", [])]
 
 
-_TASK = "id, kind, stream, title, asked_by, status, created, started, ended, progress, attempts, error, message, input, outcome"
+_TASK = (
+    "id, kind, stream, title, asked_by, status, created, started, ended, progress, attempts, error, message, input, "
+    "outcome"
+)
 
 
 def _ms(span: timedelta) -> int:

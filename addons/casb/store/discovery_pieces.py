@@ -125,7 +125,7 @@ class Counted(io.RawIOBase):
 
 def opened(piece: Piece, told: Callable[[int], None] = lambda count: None) -> io.BufferedReader:
     """A stream over the piece, to be closed. Raises `OSError`."""
-    file: BinaryIO = os.fdopen(os.dup(0), "rb", 0) if piece.path == "-" else open(piece.path, "rb", 0)  # noqa: SIM115
+    file: BinaryIO = os.fdopen(os.dup(0), "rb", 0) if piece.path == "-" else open(piece.path, "rb", 0)
     raw = Counted(file, piece, told)
     return _Reader(raw, file)
 

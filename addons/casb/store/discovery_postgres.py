@@ -23,21 +23,22 @@ from casb.store.discovery_frames import connection, merged, told
 from casb.store.discovery_usage import FactRow, as_plain
 
 _BATCH = 50_000
-_COLUMNS = ("stream", "in_global", "day", "app", "user", "account", "ip", "device", "resource", "events", "blocked", "up",
-            "down", "total", "first", "last")  # fmt: skip
+_COLUMNS = ("stream", "in_global", "day", "app", "user", "account", "ip", "device", "resource", "events", "blocked",
+            "up", "down", "total", "first", "last")  # fmt: skip
 _LOCK = 7_305_481
 """Advisory lock that makes of processes which start together one the maker of the tables."""
 _TABLES = """
 CREATE TABLE IF NOT EXISTS usage (
     stream text COLLATE "C" NOT NULL, in_global boolean NOT NULL, day date NOT NULL, app text COLLATE "C" NOT NULL,
     "user" text COLLATE "C", account text COLLATE "C", ip text COLLATE "C", device text COLLATE "C",
-    resource text COLLATE "C", events bigint NOT NULL, blocked bigint NOT NULL, up bigint NOT NULL, down bigint NOT NULL,
-    total bigint NOT NULL, first timestamptz NOT NULL, last timestamptz NOT NULL);
+    resource text COLLATE "C", events bigint NOT NULL, blocked bigint NOT NULL, up bigint NOT NULL,
+    down bigint NOT NULL, total bigint NOT NULL, first timestamptz NOT NULL, last timestamptz NOT NULL);
 CREATE INDEX IF NOT EXISTS usage_stream_day ON usage (stream, day);
 CREATE INDEX IF NOT EXISTS usage_day ON usage USING brin (day);
 CREATE INDEX IF NOT EXISTS usage_app ON usage (app, day);
 CREATE TABLE IF NOT EXISTS usage_ingests (
-    stream text COLLATE "C" NOT NULL, key text COLLATE "C" NOT NULL, time timestamptz NOT NULL, PRIMARY KEY (stream, key));
+    stream text COLLATE "C" NOT NULL, key text COLLATE "C" NOT NULL, time timestamptz NOT NULL,
+    PRIMARY KEY (stream, key));
 """
 
 

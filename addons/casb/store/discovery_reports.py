@@ -241,7 +241,8 @@ class Reports:
     ) -> Page:
         """A page of users (`user`), addresses (`ip`), devices (`device`) or resources (`resource`).
 
-        `apps` and `user=` and the like narrow it: the users of an app, the addresses of a user. Raises `StoreError` D032.
+        `apps` and `user=` and the like narrow it: the users of an app, the addresses of a user. Raises
+        `StoreError` D032.
         """
         if entity not in ask.ENTITIES or by not in ask.ENTITY_SORTS:
             raise StoreError("D032", f"there is no list of {entity!r} by {by!r}")

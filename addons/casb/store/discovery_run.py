@@ -173,7 +173,7 @@ _read: Synchronized[int] | None = None
 
 
 def _begin(job: Job, read: Synchronized[int]) -> None:
-    global _job, _read  # noqa: PLW0603 - a worker process has one job
+    global _job, _read
     _job, _read = job, read
 
 

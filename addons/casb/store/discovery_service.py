@@ -1,4 +1,4 @@
-"""Discovery as one thing: streams, uploads, tasks, reports, names; opened by the sidecar, its worker and the commands."""
+"""Discovery as one thing: streams, uploads, tasks, reports, names; opened by sidecar, worker and commands."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from casb.errors import StoreError
 from casb.settings import LogSource, Secret, Settings
 from casb.store.discovery_book import Book, changed
 from casb.store.discovery_catalog import Known, known_apps
-from casb.store.discovery_desk import Audit, Desk
+from casb.store.discovery_desk import Desk
 from casb.store.discovery_ingest import Ingestor, Input, Refused, discovery_folder
 from casb.store.discovery_jobs import Task, Tasks
 from casb.store.discovery_key import pseudonyms

@@ -34,7 +34,8 @@ def summary(spills: Sequence[Path], scratch: Path) -> list[AppUse]:
     with connection(scratch) as con:
         found = answers(
             con,
-            f"SELECT app, sum(events) AS transactions, sum(blocked) AS blocked, least(sum(up), {LARGEST}) AS bytes_up, "  # noqa: S608
+            f"SELECT app, sum(events) AS transactions, sum(blocked) AS blocked, "  # noqa: S608
+            f"least(sum(up), {LARGEST}) AS bytes_up, "
             f"least(sum(down), {LARGEST}) AS bytes_down, least(sum(total), {LARGEST}) AS bytes_total, "
             'count(DISTINCT "user") AS users, count(DISTINCT ip) AS ips, count(DISTINCT device) AS devices, '
             'min("first") AS "first", max("last") AS "last" '
