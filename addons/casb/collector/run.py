@@ -139,7 +139,11 @@ class Collector:
                 except OSError as error:
                     folders[id(each)].state.error = f"the folder cannot be read ({error.strerror})"
             for spool in self.spools:
-                spool.tick()
+                try:
+                    spool.tick()
+                except Exception:  # one source in trouble must not stop the others
+                    logger.exception("spool in trouble source=%s", spool.source.name)
+                    spool.state.error = "an error of ours; the service log has the details"
 
     def _directories(self) -> list[SourceSpool]:
         return [each for each in self.spools if each.source.receiver == "directory"]

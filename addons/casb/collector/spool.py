@@ -97,6 +97,7 @@ class SourceSpool:
         self._clock = clock
         self._lock = threading.RLock()
         self._file: IO[bytes] | None = None
+        self._path = self.folder
         self._size = 0
         self._opened = 0.0
         self._synced = 0.0
@@ -208,7 +209,7 @@ class SourceSpool:
         if self._file is None:
             path = self.folder / f"open-{_ident()}.log"
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-            self._file = os.fdopen(descriptor, "wb", 0)
+            self._file, self._path = os.fdopen(descriptor, "wb", 0), path
             self._size, self._opened, self._synced = 0, time.monotonic(), time.monotonic()
         written = self._file.write(line)
         if written != len(line):  # the disk took a part: the part goes again, so that no half line is sent
@@ -220,7 +221,7 @@ class SourceSpool:
     def _seal(self) -> None:
         if self._file is None:
             return
-        path, size = Path(self._file.name), self._size
+        path, size = self._path, self._size
         try:
             os.fsync(self._file.fileno())
             self._compress(path)
