@@ -181,5 +181,3 @@ def test_a_number_that_no_column_holds_is_capped(capsys: pytest.CaptureFixture[s
     found = answer(capsys, str(log), "--config", config)
     assert found["events"] + found["skipped_total"] == 5
     assert all(app["bytes_down"] <= 2**53 for app in found["apps"])
-
-

@@ -93,7 +93,10 @@ def test_a_log_becomes_a_report(made: Discovery) -> None:
     assert {each.facts.id: each.events for each in reports.apps(span)} == {"dropbox": 100, "mega": 20}
     counters = reports.counters(span)
     assert (counters["apps"]["value"], counters["users"]["value"], counters["ips"]["value"]) == (2, 7, 5)
-    assert [(row["name"], row["events"]) for row in reports.standings(span)] == [("sanctioned", 100), ("unsanctioned", 20)]
+    assert [(row["name"], row["events"]) for row in reports.standings(span)] == [
+        ("sanctioned", 100),
+        ("unsanctioned", 20),
+    ]
     assert [(row["name"], row["apps"]) for row in reports.risks(span)] == [("high", 1), ("low", 1)]
     assert reports.unmatched(span) == [{"host": "nobody.example", "transactions": 3}]
     assert len(reports.trend(span)) == 7 and sum(row["events"] for row in reports.trend(span)) == 120
@@ -323,10 +326,14 @@ def test_the_proxy_is_a_source(made: Discovery, clock: Clock) -> None:
 
 def test_siem_rows_have_the_columns_of_the_table(made: Discovery) -> None:
     take(made, squid(7))
-    rows = {row["EnrichedUserName"] or row["UserName"]: row for row in made.reports.siem(made.reports.span("global", 7))}
+    rows = {
+        row["EnrichedUserName"] or row["UserName"]: row for row in made.reports.siem(made.reports.span("global", 7))
+    }
     ada = rows["ada@contoso.example"]
     assert (ada["UserName"], ada["AppName"], ada["AppScore"], ada["AppTags"]) == ("user1", "Dropbox", 8, ["sanctioned"])
-    assert {"StreamName", "TotalEvents", "BlockedEvents", "UploadedBytes", "IpAddress", "MachineName", "Type"} <= set(ada)
+    assert {"StreamName", "TotalEvents", "BlockedEvents", "UploadedBytes", "IpAddress", "MachineName", "Type"} <= set(
+        ada
+    )
 
 
 @pytest.mark.parametrize(("stream", "days", "code"), [("nowhere", 7, "D031"), ("global", 60, "D032")])
