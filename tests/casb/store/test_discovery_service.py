@@ -223,7 +223,7 @@ def test_names_need_two_people_and_a_reason(made: Discovery, clock: Clock) -> No
     span = made.reports.span(stream.id, 7)
     pseudonyms = [row["name"] for row in made.reports.entities(span, "user").rows]
     desk = made.desk
-    for bad in ([], ["ada"], pseudonyms[:1] + ["x"]):
+    for bad in ([], ["ada"], [*pseudonyms[:1], "x"]):
         with pytest.raises(StoreError):
             desk.ask(bad, "a good long reason", "grace", note)
     with pytest.raises(StoreError):
@@ -305,7 +305,8 @@ def test_the_proxy_is_a_source(made: Discovery, clock: Clock) -> None:
         "bytes_down": 9,
     }  # fmt: skip
     record = {
-        "id": "01R", "time": when, "source": "session control", "action": "block", "user": {"name": "ada@contoso.example"},
+        "id": "01R", "time": when, "source": "session control", "action": "block",
+        "user": {"name": "ada@contoso.example"},
         "client": {"ip": "10.0.0.2"}, "request": {"url": "https://mega.example/x?secret=1", "content_length": 7},
         "response": None,
     }  # fmt: skip
