@@ -255,10 +255,52 @@ _POLICY = (
         cure="Add a case to the tests beside the policies; `casb test --coverage` names the conditions without one.",
     ),
     Code(
+        code="P053",
+        meaning="never decides (warning)",
+        cause="Whenever it matches, another policy matches too and is at least as strict, so this one is never felt.",
+        cure="Narrow the other one, make this one stricter, or remove it.",
+    ),
+    Code(
+        code="P054",
+        meaning="overlaps with a different action (note)",
+        cause="Two policies can match the same activity and do different things; the stricter one wins.",
+        cure="Nothing, when that is meant; otherwise exclude one's conditions in the other with 'not'.",
+    ),
+    Code(
+        code="P055",
+        meaning="is over (warning)",
+        cause="The end of the policy's schedule has passed, so it does nothing any more.",
+        cure="Move `until`, or remove the policy.",
+    ),
+    Code(
         code="P060",
         meaning="a test names what does not exist",
         cause="A case names a policy file that cannot be found, or expects a policy that is in none of its files.",
         cure="Correct the path (it counts from the test file) or the policy's id.",
+    ),
+    Code(
+        code="P061",
+        meaning="a version of the policies cannot be read",
+        cause="What `casb diff` was given is neither a folder nor a revision of the git repository of the folder.",
+        cure="Name a folder, or a revision such as HEAD~1; git must be installed.",
+    ),
+    Code(
+        code="P062",
+        meaning="no such template",
+        cause="`casb new` knows no template of that name.",
+        cure="Run `casb new` alone for the list.",
+    ),
+    Code(
+        code="P063",
+        meaning="a policy of that name is there already",
+        cause="`casb new` overwrites nothing.",
+        cure="Choose another name with --id.",
+    ),
+    Code(
+        code="P064",
+        meaning="the recorded activities cannot be read",
+        cause="`casb replay --activities` was given a file that cannot be opened, or a length of time that is none.",
+        cure="Name a file of JSON lines as `casb activity --format ndjson` writes it; write 90m, 24h or 7d.",
     ),
 )
 

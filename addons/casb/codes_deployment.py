@@ -190,6 +190,13 @@ ROWS: tuple[tuple[str, str, str, str, str], ...] = (
         "recovery_recipient: someone@example.com",
     ),
     (
+        "C127",
+        "flows cannot be recorded",
+        "The file that `casb record` was given cannot be opened for writing.",
+        "Choose a file in a folder that you may write to.",
+        "",
+    ),
+    (
         "U001",
         "an upload's description cannot be read",
         "An app's signature says where the request names the file, and the request is not like that.",

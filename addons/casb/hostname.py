@@ -69,6 +69,21 @@ def domain_pattern(text: str) -> str:
     return f"*.{host}"
 
 
+def authority_pattern(text: str) -> tuple[str, str]:
+    """`app.example`, `*.app.example`, `[2001:db8::1]`, each with `:port` or without, as `domain_pattern` and port.
+
+    The port is "" for the default ones (80, 443). Raises `ValueError` with a sentence.
+    """
+    host, colon, digits = text.rpartition(":")
+    bare_address = text.count(":") > 1 and not text.startswith("[")
+    if not colon or bare_address or digits.endswith("]") or "://" in text:
+        return domain_pattern(text), ""
+    if not (digits.isascii() and digits.isdigit()) or not 0 < int(digits[:6]) < 65536:
+        raise ValueError(f"{text!r} does not end in a port between 1 and 65535")
+    port = str(int(digits))
+    return domain_pattern(host), "" if port in ("80", "443") else port
+
+
 def _is_registry(labels: list[str]) -> bool:
     if len(labels) == 1:
         return True

@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+RECORD_FLOWS = "CASB_RECORD_FLOWS"
+"""Environment variable: record flows there, whatever `record_flows` of casb.yaml says."""
+
 
 class Secret(str):
     """A string that never prints itself; `str.__str__(secret)` or `.reveal()` gives it on purpose."""
@@ -92,6 +95,7 @@ class Limits:
     hold: int = 50 * 1024 * 1024
     rewrite: int = 16 * 1024 * 1024  # text larger than this streams through the rewriter, never buffered
     request_body: int = 5 * 1024 * 1024 * 1024
+    head: int = 256 * 1024  # one request's or one response's header section, as received
     upstream_idle: int = 120
 
 
@@ -116,6 +120,41 @@ class Sidecar:
     database: str = "sqlite"
     retention_days: int = 180
     admins: Admins = field(default_factory=Admins)
+
+
+type SeverityWord = Literal["low", "medium", "high"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mail:
+    """A mail server and whom alerts go to. `tls` is `starttls`, `tls` (from the first byte) or `none`."""
+
+    server: str  # host:port
+    sender: str
+    to: tuple[str, ...] = ()
+    tls: Literal["starttls", "tls", "none"] = "starttls"
+    username: str | None = None
+    password: Secret | None = None
+    ca: str | None = None
+    least: SeverityWord = "low"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Webhook:
+    """An address that gets alerts as JSON; `secret` signs them."""
+
+    url: str
+    secret: Secret | None = None
+    ca: str | None = None
+    least: SeverityWord = "low"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alerts:
+    """Whom alerts are told, besides the portal."""
+
+    mail: Mail | None = None
+    webhooks: tuple[Webhook, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +219,7 @@ class Settings:
 
     suffix: str
     version: int = 1
+    host_names: Literal["dotted", "flat"] = "dotted"  # how an app's name is spelt under the suffix
     public_port: int | None = None  # the port browsers use; default: the reverse listener's
     data: str = "var"
     authority: str = "certs"  # folder of our certificate authority
@@ -189,6 +229,7 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     sidecar: Sidecar = field(default_factory=Sidecar)
     discovery: Discovery = field(default_factory=Discovery)
+    alerts: Alerts = field(default_factory=Alerts)
     trusted_proxies: tuple[str, ...] = ()
     on_failure: Literal["block", "allow"] = "block"  # the default behaviour (S22)
     geo_database: str | None = None  # operator's .mmdb (extra `casb[geo]`)

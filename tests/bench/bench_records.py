@@ -25,6 +25,7 @@ from casb.settings import Secret, Settings  # noqa: E402
 from casb.sidecar.app import build_app  # noqa: E402
 from casb.sidecar.server import bind, server  # noqa: E402
 from casb.sidecar.services import Services  # noqa: E402
+from casb.store.alerts_sqlite import AlertStore  # noqa: E402
 from casb.store.portal_sqlite import PortalStore  # noqa: E402
 from casb.store.records_sqlite import Database, SqliteRecords  # noqa: E402
 from casb.store.spool import Spool  # noqa: E402
@@ -70,6 +71,7 @@ def main(count: int = 20_000) -> None:
             settings=Settings(suffix="bench.example", data=name),
             records=SqliteRecords(database),
             portal=PortalStore(database),
+            alerts=AlertStore(database),
             deployment=FixedDeployment(),
             ingest_token=Secret(token),
             clock=lambda: datetime.now(UTC),

@@ -1,8 +1,9 @@
+# a table reads best with one row per case
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from casb.hostname import domain_pattern, is_address, normal_host
+from casb.hostname import authority_pattern, domain_pattern, is_address, normal_host
 
 
 @pytest.mark.parametrize(
@@ -88,3 +89,38 @@ def test_is_address() -> None:
 def test_the_form_is_a_fixed_point(text: str) -> None:
     once = normal_host(text)
     assert once is None or normal_host(once) == once
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("App.Example", ("app.example", "")),
+        ("app.example:8444", ("app.example", "8444")),
+        ("app.example:0443", ("app.example", "")),
+        ("app.example:80", ("app.example", "")),
+        ("*.app.example:8444", ("*.app.example", "8444")),
+        ("[2001:db8::1]:8444", ("2001:db8::1", "8444")),
+        ("[2001:db8::1]", ("2001:db8::1", "")),
+        ("2001:db8::1", ("2001:db8::1", "")),
+        ("192.0.2.7:8444", ("192.0.2.7", "8444")),
+    ],
+)
+def test_authority_pattern(text: str, expected: tuple[str, str]) -> None:
+    assert authority_pattern(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "app.example:",
+        "app.example:0",
+        "app.example:65536",
+        "app.example:x",
+        ":8444",
+        "*.com:8444",
+        "https://a.example:8444",
+    ],
+)
+def test_authority_pattern_refuses(text: str) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        authority_pattern(text)

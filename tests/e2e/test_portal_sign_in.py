@@ -20,6 +20,7 @@ from casb.settings import Admins, Listeners, Provider, Secret, Settings, Sidecar
 from casb.sidecar.app import build_app
 from casb.sidecar.server import bind, server
 from casb.sidecar.services import Services
+from casb.store.alerts_sqlite import AlertStore
 from casb.store.portal_sqlite import PortalStore
 from casb.store.records_sqlite import Database, SqliteRecords
 from sample_records import record, records
@@ -73,6 +74,7 @@ def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
             settings=settings,
             records=SqliteRecords(database),
             portal=PortalStore(database),
+            alerts=AlertStore(database),
             deployment=FixedDeployment(),
             ingest_token=Secret("x" * 40),
             clock=lambda: datetime.now(UTC),

@@ -3,7 +3,9 @@
 Example:
     casb check policies
     casb check policies/finance.yaml --format json
+    casb check --watch
 
+With --watch the files are checked again whenever one of them is saved, until Ctrl-C.
 Exit status: 0 all files can be used (warnings aside), 1 there are errors, 2 the call is wrong.
 """
 
@@ -12,24 +14,60 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Collection
+import time
+from collections.abc import Collection, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from casb.commands import _policy_files as files
 from casb.errors import CasbError, PolicyError, Problems
 from casb.policy.cases import Suite, check_suite, read_suite
+from casb.policy.cases import run as run_suite
 from casb.policy.compile import Policies, compile_policies
 from casb.policy.loader import LoadedPolicy, load
-from casb.store.folder import load_draft
+from casb.policy.rollout import expired
+from casb.policy.suspicions import overlaps, suspicions
+from casb.store.folder import fingerprint, load_draft
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paths", nargs="*", metavar="PATH", help="folders or files (default: policies)")
+    parser.add_argument("--overlaps", action="store_true", help="also tell which policies refuse the same activities")
+    parser.add_argument("--watch", action="store_true", help="check again whenever a file is saved")
     parser.add_argument("--format", choices=("text", "json"), default="text", help="how stdout is written")
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if not arguments.watch:
+        return _check(arguments)
+    status = 0
+    for _ in _saves(arguments.paths or ["policies"]):
+        if sys.stdout.isatty():
+            print("\x1b[2J\x1b[H", end="")
+        status = _check(arguments)
+        sys.stdout.flush()
+        print(f"watching since {datetime.now().astimezone():%H:%M:%S}; Ctrl-C ends", file=sys.stderr)
+    return status
+
+
+def _saves(paths: list[str], pause: float = 0.3) -> Iterator[None]:
+    """Once at first, then after each change of a file that the paths stand for."""
+    seen: object = None
+    while True:
+        found = files.find(paths)
+        watched = [*found.policies.values(), *found.tests.values()]
+        state = (
+            [fingerprint(folder) for folder in found.folders],
+            [(path, path.stat().st_mtime_ns, path.stat().st_size) for path in watched if path.exists()],
+        )
+        if state != seen:
+            seen = state
+            yield
+        time.sleep(pause)
+
+
+def _check(arguments: argparse.Namespace) -> int:
     found = files.find(arguments.paths or ["policies"])
     errors, warnings = list(found.errors), list[CasbError]()
     known_apps: Collection[str] | None = None
@@ -39,7 +77,9 @@ def run(arguments: argparse.Namespace) -> int:
     loaded = _policies(found, errors, warnings, known_apps, ip_tags)
     suites = _suites(found, errors)
     if not errors:
-        warnings += _without_test(loaded, suites)
+        active = compile_policies(loaded).all
+        warnings += [*_over(loaded), *suspicions(active), *_without_test(loaded, suites)]
+        warnings += overlaps(active) if arguments.overlaps else ()
     count = len(found.policies) + len(found.tests)
     _print(arguments.format, errors, warnings, f"{count} files, {len(loaded)} policies")
     return 1 if errors else 0
@@ -61,22 +101,31 @@ def _policies(
     return loaded.policies
 
 
-def _suites(found: files.Found, errors: list[CasbError]) -> list[Suite]:
+type Tested = tuple[Suite, Policies]
+
+
+def _suites(found: files.Found, errors: list[CasbError]) -> list[Tested]:
     """The test files that can be read; what is wrong with them and with what they refer to is added to `errors`."""
-    suites: list[Suite] = []
+    suites: list[Tested] = []
     for name, text in files.read(found.tests, errors).items():
         try:
             suite = read_suite(text, name)
-            errors += check_suite(suite, policies_of(suite, found.tests[name]))
+            policies = policies_of(suite, found.tests[name])
+            errors += check_suite(suite, policies)
         except Problems as problems:
             errors += [each for each in problems.errors if str(each) not in {str(known) for known in errors}]
         else:
-            suites.append(suite)
+            suites.append((suite, policies))
     return suites
 
 
 def policies_of(suite: Suite, path: Path) -> Policies:
     """The policies that a test file names, from its own place. Raises `Problems`."""
+    return compile_policies(load(texts_of(suite, path)).policies)
+
+
+def texts_of(suite: Suite, path: Path) -> dict[str, bytes]:
+    """The texts of the policy files that a test file names. Raises `Problems`."""
     errors: list[CasbError] = []
     texts: dict[str, bytes] = {}
     for index, name in enumerate(suite.policies):
@@ -89,7 +138,7 @@ def policies_of(suite: Suite, path: Path) -> Policies:
             errors.append(PolicyError("P060", f"no policy file '{name}'", where, f"it would be {place}"))
     if errors:
         raise Problems(errors)
-    return compile_policies(load(texts).policies)
+    return texts
 
 
 def _deployment(folder: Path, errors: list[CasbError]) -> tuple[Collection[str] | None, Collection[str] | None]:
@@ -111,8 +160,21 @@ def _deployment(folder: Path, errors: list[CasbError]) -> tuple[Collection[str] 
     return [app.id for app in draft.apps], sorted(tags)
 
 
-def _without_test(loaded: tuple[LoadedPolicy, ...], suites: list[Suite]) -> list[CasbError]:
-    tested = {case.expect.policy for suite in suites for case in suite.cases}
+def _over(loaded: tuple[LoadedPolicy, ...]) -> Iterator[CasbError]:
+    now = datetime.now(UTC)
+    for each in loaded:
+        schedule = each.document.schedule
+        if each.document.enabled and schedule and expired(schedule, now):
+            message = f"'{each.document.id}' is over: its schedule ended {schedule.until}"
+            yield PolicyError("P055", message, each.origins.policy, "move 'until', or remove the policy")
+
+
+def _without_test(loaded: tuple[LoadedPolicy, ...], suites: list[Tested]) -> list[CasbError]:
+    """Policies that no case names and that match in none."""
+    tested = {case.expect.policy for suite, _ in suites for case in suite.cases}
+    for suite, policies in suites:
+        for outcome in run_suite(suite, policies):
+            tested |= {*outcome.decision.matched, *(each.policy for each in outcome.decision.shadow)}
     return [
         PolicyError(
             "P052", f"policy '{each.document.id}' has no test", each.origins.policy, "add a case to tests/*_test.yaml"

@@ -1,12 +1,14 @@
-"""An error code, or a decision by its activity id: which policies matched, which conditions, which facts, and where.
+"""An error code, or a decision: which policies matched, which conditions, which facts, where, and what would turn it.
 
 Examples:
   casb explain P014
   casb explain 01JQ8Z5V3M4T2N9K7XW0C6HB1D
   casb explain 01JQ8Z5V3M4T2N9K7XW0C6HB1D --format json
+  casb explain --given 'activity: download, app: files, device: unmanaged, file: payroll.xlsx'
 
 The id is on the block page and in the X-Casb-Activity header. It is looked for in the local activity log, then at the
-sidecar, then among the records that the proxy has not handed over yet.
+sidecar, then among the records that the proxy has not handed over yet. `--given` supposes an activity, written as in
+a test case, and asks the policies of the folder.
 """
 
 from __future__ import annotations
@@ -21,14 +23,21 @@ from typing import Any
 from casb import codes
 from casb.commands._log import HttpLog, add_source_arguments, settings_of, token_of
 from casb.commands.activity import clean
-from casb.errors import CasbError
+from casb.control.snapshot import build_snapshot
+from casb.errors import CasbError, Problems
 from casb.identity import tokens
+from casb.model.logged import from_json
+from casb.policy import otherwise
+from casb.policy.cases import Given, activity_of
+from casb.policy.compile import Policies
 from casb.rewrite import codings
 from casb.settings import Settings
 from casb.sidecar.story import story_of
 from casb.store import codes as store_codes
+from casb.store.folder import load_draft
 from casb.store.records_sqlite import SqliteRecords, database_path
 from casb.store.spool import find, spool_folder
+from casb.yamlfile import read
 
 _CODE = re.compile(r"[A-Za-z]{1,2}\d{3}")
 
@@ -38,12 +47,18 @@ type Source = tuple[str, Callable[[], dict[str, Any] | None]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", metavar="CODE|ID", help="an error code such as P014, or an activity id")
+    parser.add_argument("what", nargs="?", metavar="CODE|ID", help="an error code such as P014, or an activity id")
+    parser.add_argument("--given", metavar="YAML", help="suppose an activity instead: facts as in a test case")
     add_source_arguments(parser)
     parser.add_argument("--format", choices=("text", "json"), default="text")
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if (arguments.what is None) == (arguments.given is None):
+        print("name a code or an activity id, or suppose an activity with --given", file=sys.stderr)
+        return 2
+    if arguments.given is not None:
+        return _explain_given(arguments)
     if _CODE.fullmatch(arguments.what):
         return _explain_code(arguments.what.upper(), as_json=arguments.format == "json")
     record, place, troubles = _look_for(arguments)
@@ -52,11 +67,48 @@ def run(arguments: argparse.Namespace) -> int:
             print(trouble, file=sys.stderr)
         print(f"there is no activity {clean(arguments.what)}", file=sys.stderr)
         return 1
+    again = _again(record, arguments)
     if arguments.format == "json":
-        print(json.dumps(explained(record, place), ensure_ascii=False, indent=2))
+        answer = {**explained(record, place), "otherwise": again and otherwise.to_json(again)}
+        print(json.dumps(answer, ensure_ascii=False, indent=2))
     else:
         print("\n".join(clean(line) for line in told(record, place)))
+        if again:
+            print("\n".join(clean(line) for line in ("", *_told_again(record, again))))
     return 0
+
+
+def _explain_given(arguments: argparse.Namespace) -> int:
+    text = f"{{{arguments.given}}}" if not arguments.given.lstrip().startswith("{") else arguments.given
+    found = otherwise.explanation(activity_of(read(Given, text.encode(), "--given")), _in_folder(arguments.config))
+    if arguments.format == "json":
+        print(json.dumps(otherwise.to_json(found), ensure_ascii=False, indent=2))
+    else:
+        print("\n".join(clean(line) for line in otherwise.told(found)))
+    return 0
+
+
+def _in_folder(folder: str) -> Policies:
+    """The folder's policies, apps being known. Raises `Problems`."""
+    return build_snapshot(load_draft(folder)).policies
+
+
+def _again(record: dict[str, Any], arguments: argparse.Namespace) -> otherwise.Explanation | None:
+    """The recorded activity under the folder's policies; None when they or the record cannot be used."""
+    try:
+        return otherwise.explanation(from_json(record), _in_folder(arguments.config))
+    except (Problems, CasbError, ValueError):
+        return None
+
+
+def _told_again(record: dict[str, Any], again: otherwise.Explanation) -> Iterator[str]:
+    now = otherwise.DONE[again.decision.action]
+    if again.decision.action.word == record.get("action") and again.decision.policy == record.get("policy"):
+        yield "The policies in the folder decide the same today."
+    else:
+        by = f" by {again.decision.policy}" if again.decision.policy else ""
+        yield f"The policies in the folder decide otherwise today: {now}{by}."
+    yield from otherwise.told_otherwise(again)
 
 
 def _look_for(arguments: argparse.Namespace) -> tuple[dict[str, Any] | None, str, list[str]]:

@@ -1,9 +1,13 @@
-"""Recorded flows through the decision path: the same code that decides live traffic.
+"""Recorded flows or activities through the decision path: the same code that decides live traffic.
 
-Example: casb replay var/flows.mitm --config policies
-         casb replay session.har --config policies --user ada@contoso.example --device compliant --format json
+Examples:
+  casb replay var/flows.mitm --config policies
+  casb replay session.har --config policies --user ada@contoso.example --device compliant --format json
+  casb replay --activities --since 7d --draft new-policies --report report.html
+  casb replay --activities export.ndjson --draft new-policies
 
-Exit status 1 when a decision differs from the one recorded with the flow.
+With `--activities` the recorded activities are decided again, from the log alone: under the policies of the folder
+compared with what happened, or under a draft compared with the folder. Exit status 1 when a decision differs.
 """
 
 from __future__ import annotations
@@ -13,11 +17,23 @@ import json
 import sys
 from pathlib import Path
 
+from casb.commands._log import add_source_arguments
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `casb replay`."""
-    parser.add_argument("flows", nargs="+", type=Path, help="mitmproxy flows (.mitm, .flow) or HAR")
-    parser.add_argument("--config", type=Path, default=Path("policies"), help="the configuration folder")
+    parser.add_argument("flows", nargs="*", type=Path, help="mitmproxy flows (.mitm, .flow) or HAR")
+    parser.add_argument(
+        "--activities",
+        nargs="?",
+        const="",
+        metavar="FILE",
+        help="the activity log instead, or an export of it as JSON lines (- for stdin)",
+    )
+    parser.add_argument("--since", metavar="AGO", help="only activities this young, e.g. 7d")
+    parser.add_argument("--draft", type=Path, metavar="DIR", help="compare the folder's decisions with this folder's")
+    parser.add_argument("--report", metavar="FILE", help="also write the comparison as an HTML page")
+    add_source_arguments(parser)
     parser.add_argument("--format", choices=("table", "json"), default="table")
     parser.add_argument("--user", help="who asked, where the recording does not say")
     parser.add_argument("--group", action="append", default=[], help="a group of theirs; may be repeated")
@@ -28,14 +44,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Decide every exchange anew."""
+    """Decide every exchange or activity anew."""
+    if (arguments.activities is not None) == bool(arguments.flows):
+        print("name recorded flows, or say --activities", file=sys.stderr)
+        return 2
+    if arguments.activities is not None:
+        from casb.commands import _timemachine
+
+        return _timemachine.run(arguments)
+    if arguments.draft or arguments.report or arguments.since:
+        print("--draft, --report and --since go with --activities", file=sys.stderr)
+        return 2
     from casb.control.exchange import Party
     from casb.control.replay import replay, to_json
     from casb.model.identity import Client, Device, DeviceTag, User
     from casb.proxy.recorded import read_flows
     from casb.proxy.reload import read
 
-    snapshot = read(arguments.config.resolve())
+    snapshot = read(Path(arguments.config).resolve())
     name = (arguments.user or "").lower()
     stranger = Party(
         user=User(id=name, name=name, domain=name.rpartition("@")[2], groups=frozenset(arguments.group))

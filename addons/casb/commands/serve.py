@@ -26,11 +26,13 @@ from typing import Any
 from casb.connectors.oidc import OidcProvider
 from casb.errors import StoreError
 from casb.settings import Settings
+from casb.sidecar import budgets, notify
 from casb.sidecar.app import build_app
 from casb.sidecar.deployment import FolderDeployment
 from casb.sidecar.server import bind, server
 from casb.sidecar.services import Services
 from casb.sidecar.signin import CODE_FILE, first_run_code
+from casb.store.alerts_sqlite import AlertStore
 from casb.store.folder import load
 from casb.store.portal_sqlite import PortalStore
 from casb.store.records_sqlite import Database, SqliteRecords, database_path
@@ -57,6 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         settings=settings,
         records=SqliteRecords(database),
         portal=PortalStore(database),
+        alerts=AlertStore(database),
         deployment=FolderDeployment(arguments.config, configuration, _now),
         ingest_token=sidecar_token(settings),
         clock=_now,
@@ -67,17 +70,21 @@ def run(arguments: argparse.Namespace) -> int:
     # Raised again by uvicorn after its graceful stop; turned into an ordinary end, so that what follows is done.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     over = threading.Event()
-    janitor = threading.Thread(target=keep_tidy, args=(services, over), name="retention", daemon=True)
-    foreman = threading.Thread(target=keep_working, args=(services, arguments.config, over), name="tasks", daemon=True)
+    workers = [
+        threading.Thread(target=keep_tidy, args=(services, over), name="retention", daemon=True),
+        threading.Thread(target=budgets.watch, args=(services, over), name="budgets", daemon=True),
+        threading.Thread(target=notify.watch, args=(services, over), name="notify", daemon=True),
+        threading.Thread(target=keep_working, args=(services, arguments.config, over), name="tasks", daemon=True),
+    ]
     try:
         _greet(services)
-        janitor.start()
-        foreman.start()
+        for worker in workers:
+            worker.start()
         server(build_app(services, provider)).run(sockets=[listener])
     finally:
         over.set()
-        janitor.join(10)
-        foreman.join(15)
+        for worker in workers:
+            worker.join(15)
         if services.discovery is not None:
             services.discovery.close()
         if provider is not None:
@@ -149,9 +156,9 @@ def keep_tidy(services: Services, over: threading.Event, every: timedelta = time
     """Drop activities older than the retention time, until `over`."""
     while not over.is_set():
         try:
-            dropped = services.records.purge(
-                services.clock() - timedelta(days=services.settings.sidecar.retention_days)
-            )
+            oldest = services.clock() - timedelta(days=services.settings.sidecar.retention_days)
+            dropped = services.records.purge(oldest)
+            services.alerts.purge(oldest)
             if dropped:
                 logger.info("retention dropped=%d", dropped)
         except StoreError as error:

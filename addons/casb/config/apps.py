@@ -8,16 +8,16 @@ from urllib.parse import urlsplit
 from casb.config.deployment import check_id, check_provider, endpoint
 from casb.config.notes import Notes
 from casb.config.shape import AppShape, SignatureShape
-from casb.hostname import domain_pattern
-from casb.model.app import App, AppTag, Rewrite, Signature, Upstream
+from casb.hostname import authority_pattern
+from casb.model.app import App, AppTag, Rewrite, Signature, Upstream, View
 from casb.settings import Settings
+from casb.spelling import fits, reserved
 from casb.yamlfile import Path
 
 RESERVED = frozenset({"login", "device"})
 """Names that would appear as hosts of ours under the suffix (contracts: `login.<suffix>`, `device.<suffix>`)."""
 
 _METHOD = re.compile(r"[A-Z]{1,20}\Z")
-_LONGEST_SUFFIXED = 253
 
 
 def read_app(shape: AppShape, path: Path, settings: Settings | None, notes: Notes) -> App:
@@ -36,16 +36,23 @@ def read_app(shape: AppShape, path: Path, settings: Settings | None, notes: Note
     rewrite = Rewrite()
     if shape.rewrite is not None:
         _globs(shape.rewrite.exclude, (*path, "rewrite", "exclude"), notes)
-        rewrite = Rewrite(exclude=shape.rewrite.exclude, inject_guard=shape.rewrite.inject_guard)
+        given = shape.rewrite
+        rewrite = Rewrite(
+            exclude=given.exclude, inject_guard=given.inject_guard, view=View(given.view), messages=given.messages
+        )
     if settings is not None:
         check_provider(shape.provider, settings.providers, (*path, "provider"), notes)
-    suffix = settings.suffix if settings else ""
-    domains = tuple(_domain(text, (*path, "domains", at), suffix, notes) for at, text in enumerate(shape.domains))
+    listed = [_domain(text, (*path, "domains", at), settings, notes) for at, text in enumerate(shape.domains)]
+    names = [each for each in listed if each]
+    domains = tuple(dict.fromkeys(domain for domain, _ in names))
+    bare = frozenset(domain for domain, port in names if not port)
     unsanctioned = shape.tag == "unsanctioned"
     return App(
         id=shape.id,
         name=shape.name,
-        domains=tuple(dict.fromkeys(each for each in domains if each)),
+        domains=domains,
+        ports=tuple(dict.fromkeys(_authority(domain, port) for domain, port in names if port)),
+        bare=None if len(bare) == len(domains) else bare,
         category=shape.category,
         tag=AppTag(shape.tag),
         risk_score=shape.risk_score,
@@ -63,34 +70,52 @@ def read_app(shape: AppShape, path: Path, settings: Settings | None, notes: Note
     )
 
 
-def _domain(text: str, path: Path, suffix: str, notes: Notes) -> str | None:
-    domain = notes.parsed("C112", domain_pattern, text, path, "write app.example.com or *.example.com")
-    if domain is None:
+def _authority(domain: str, port: str) -> str:
+    return f"[{domain}]:{port}" if ":" in domain else f"{domain}:{port}"
+
+
+def _domain(text: str, path: Path, settings: Settings | None, notes: Notes) -> tuple[str, str] | None:
+    hint = "write app.example.com, app.example.com:8444 or *.example.com"
+    found = notes.parsed("C112", authority_pattern, text, path, hint)
+    if found is None:
         return None
+    domain, port = found
+    suffix = settings.suffix if settings else ""
     host = domain.removeprefix("*.")
-    if ":" in host:
-        notes.wrong("C123", f"{text!r}: an IPv6 address cannot appear under a suffix", path, "give the app a name")
-    elif domain in RESERVED:
+    canonical = f"[{host}]" if ":" in host else host
+    if domain in RESERVED:
         notes.wrong("C123", f"{text!r}: {domain}.{suffix or '<suffix>'} is a host of ours", path)
-    elif re.search(r"--p[1-9][0-9]{0,4}\Z", host):
-        notes.wrong("C123", f"{text!r} ends like a port of ours (--p<digits>)", path)
+    elif reserved(host):
+        notes.wrong("C123", f"{text!r} ends like a spelling of ours (--p<digits>, --v6, --x)", path)
     elif suffix and (host == suffix or host.endswith(f".{suffix}")):
         notes.wrong("C108", f"{text!r} lies under the suffix {suffix!r}", path, "name the app as it is without us")
     elif suffix and domain != host and suffix.endswith(f".{host}"):
         hint = "list the app's names one by one, or choose another suffix"
         notes.wrong("C108", f"{text!r} covers the suffix {suffix!r}", path, hint)
-    elif suffix and len(host) + 1 + len(suffix) > _LONGEST_SUFFIXED:
+    elif settings and suffix and not fits(canonical, port, suffix, flat=settings.host_names == "flat"):
         notes.wrong("C123", f"{text!r} is too long for the suffix {suffix!r}", path)
-    return domain
+    return domain, port
 
 
 def _upstream(shape: AppShape, path: Path, notes: Notes) -> Upstream:
     if shape.upstream is None:
         return Upstream()
     connect = shape.upstream.connect
+    hosts = {}
+    for name, text in (shape.upstream.hosts or {}).items():
+        here = (*path, "upstream", "hosts", name)
+        found, there = (
+            notes.parsed("C112", authority_pattern, name, here),
+            notes.parsed("C114", parse_connect, text, here),
+        )
+        if found and there:
+            hosts[_authority(*found) if found[1] else found[0]] = there
     return Upstream(
         connect=connect and notes.parsed("C114", parse_connect, connect, (*path, "upstream", "connect")),
         ca=notes.file(shape.upstream.ca, (*path, "upstream", "ca")),
+        hosts=hosts,
+        scheme=shape.upstream.scheme or "",
+        forwarded=shape.upstream.forwarded,
     )
 
 

@@ -12,6 +12,7 @@ from casb.config.discovery import read_discovery
 from casb.config.notes import Notes
 from casb.config.shape import (
     AdminsShape,
+    AlertsShape,
     CasbFile,
     DeviceShape,
     DiscoveryShape,
@@ -23,13 +24,16 @@ from casb.hostname import is_address, normal_host
 from casb.model.network import parse_network
 from casb.settings import (
     Admins,
+    Alerts,
     DeviceRules,
     Limits,
     Listeners,
+    Mail,
     Provider,
     SessionLimits,
     Settings,
     Sidecar,
+    Webhook,
 )
 from casb.yamlfile import Path, did_you_mean
 
@@ -52,6 +56,7 @@ def read_settings(shape: CasbFile, notes: Notes) -> Settings:
     return Settings(
         suffix=_suffix(shape.suffix, notes),
         version=shape.version,
+        host_names=shape.host_names,
         public_port=shape.public_port,
         data=notes.path(shape.data),
         authority=notes.path(shape.authority),
@@ -61,6 +66,7 @@ def read_settings(shape: CasbFile, notes: Notes) -> Settings:
         limits=_limits(shape, notes),
         sidecar=_sidecar(shape.sidecar or SidecarShape(), providers, notes),
         discovery=read_discovery(shape.discovery or DiscoveryShape(), notes, address=_address, url=check_url),
+        alerts=_alerts(shape.alerts or AlertsShape(), notes),
         trusted_proxies=shape.trusted_proxies,
         on_failure=shape.on_failure,
         geo_database=notes.file(shape.geo_database, ("geo_database",)),
@@ -230,7 +236,46 @@ def _limits(shape: CasbFile, notes: Notes) -> Limits:
         hold=notes.byte_count(given.hold, default.hold, ("limits", "hold")),
         rewrite=notes.byte_count(given.rewrite, default.rewrite, ("limits", "rewrite")),
         request_body=notes.byte_count(given.request_body, default.request_body, ("limits", "request_body")),
+        head=notes.byte_count(given.head, default.head, ("limits", "head")),
         upstream_idle=notes.seconds(given.upstream_idle, default.upstream_idle, ("limits", "upstream_idle")),
+    )
+
+
+def _alerts(shape: AlertsShape, notes: Notes) -> Alerts:
+    mail = shape.mail
+    if mail is not None:
+        try:
+            endpoint(mail.server)
+        except ValueError as error:
+            notes.wrong("C120", str(error), ("alerts", "mail", "server"))
+        for path, address in ((("sender",), mail.sender), *((("to", at), each) for at, each in enumerate(mail.to))):
+            if not re.fullmatch(r"[^@\s<>,;]+@[^@\s<>,;]+", address):
+                notes.wrong("C120", f"{address!r} is no mail address", ("alerts", "mail", *path))
+        if mail.password and mail.tls == "none":
+            hint = "use starttls or tls"
+            notes.wrong("C120", "the password would be sent unencrypted", ("alerts", "mail", "tls"), hint)
+    hooks = []
+    for at, hook in enumerate(shape.webhooks):
+        path = ("alerts", "webhooks", at)
+        check_url(hook.url, (*path, "url"), notes)
+        if not hook.url.startswith("https:"):
+            notes.wrong("C116", f"{hook.url!r} is not encrypted", (*path, "url"), "use https")
+        secret, ca = notes.secret(hook.secret, (*path, "secret")), notes.file(hook.ca, (*path, "ca"))
+        hooks.append(Webhook(url=hook.url, secret=secret, ca=ca, least=hook.least))
+    return Alerts(
+        mail=Mail(
+            server=mail.server,
+            sender=mail.sender,
+            to=mail.to,
+            tls=mail.tls,
+            username=mail.username,
+            password=notes.secret(mail.password, ("alerts", "mail", "password")),
+            ca=notes.file(mail.ca, ("alerts", "mail", "ca")),
+            least=mail.least,
+        )
+        if mail
+        else None,
+        webhooks=tuple(hooks),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from casb.config.apps import read_app
@@ -40,6 +40,7 @@ class Configuration:
     ranges: tuple[IpRange, ...] = ()
     policy_texts: Mapping[str, bytes] = field(default_factory=dict)
     version: str = ""  # changes with every byte of every file but tests
+    withdrawn: tuple[str, ...] = ()  # digests of policies that are in shadow because of their budget
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +101,14 @@ def draft(files: Mapping[str, bytes], folder: str, outside: Outside | None = Non
 def is_policy(name: str) -> bool:
     """Whether a file of the folder holds policies: any `*.yaml` at its top that is not one of ours."""
     return "/" not in name and name.endswith((".yaml", ".yml")) and name not in (CASB, RANGES)
+
+
+def version_with(version: str, withdrawn: Iterable[str]) -> str:
+    """The version of a configuration of which some policies are withdrawn."""
+    digests = sorted(withdrawn)
+    if not digests:
+        return version
+    return hashlib.sha256(" ".join((version, *digests)).encode()).hexdigest()[:12]
 
 
 def version_of(files: Mapping[str, bytes]) -> str:

@@ -17,6 +17,7 @@ type TagWord = Literal["sanctioned", "unsanctioned", "monitored", "none"]
 type CategoryWord = Literal["administrative", "cloud-provider", "corporate", "risky", "vpn", "other"]
 type FailureWord = Literal["block", "allow"]
 type ReceiverWord = Literal["syslog-udp", "syslog-tcp", "syslog-tls", "directory", "ftp", "ftps", "upload"]
+type ViewWord = Literal["suffix", "origin"]
 type DeviceTagWord = Literal["compliant", "hybrid-joined", "client-certificate"]
 type ActivityWord = Literal[
     "logon", "logoff", "view", "download", "upload", "copy", "cut", "paste", "print", "send_item", "share", "unshare",
@@ -110,6 +111,8 @@ class LimitsShape:
     """Text larger than this streams through the rewriter. Default `16MB`."""
     request_body: str | None = None
     """Largest request body. Default `5GB`."""
+    head: str | None = None
+    """Largest header section of a request or response. Default `256KB`."""
     upstream_idle: str | None = None
     """Patience with an app that says nothing. Default `2m`."""
 
@@ -146,6 +149,55 @@ class SidecarShape:
     """Days that activities are kept."""
     admins: AdminsShape | None = None
     """Who may sign in to the portal."""
+
+
+type SeverityWord = Literal["low", "medium", "high"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailShape:
+    """Alerts by e-mail."""
+
+    server: str
+    """`host:port` of the mail server."""
+    sender: str
+    """The address that they come from."""
+    to: tuple[str, ...] = ()
+    """Who is told of every alert; a policy's `alert: {email: […]}` adds to them."""
+    tls: Literal["starttls", "tls", "none"] = "starttls"
+    """How the connection is encrypted."""
+    username: str | None = None
+    """Account at the mail server."""
+    password: str | None = None
+    """`env:NAME` or `file:PATH`."""
+    ca: str | None = None
+    """PEM file that alone is trusted for it."""
+    least: SeverityWord = "low"
+    """Alerts below this severity are not told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookShape:
+    """Alerts as JSON to an address."""
+
+    url: str
+    """Where each alert is posted; https."""
+    secret: str | None = None
+    """`env:NAME` or `file:PATH`: signs each message (HMAC-SHA256 in `X-Casb-Signature`)."""
+    ca: str | None = None
+    """PEM file that alone is trusted for it."""
+    least: SeverityWord = "low"
+    """Alerts below this severity are not told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertsShape:
+    """Whom alerts are told, besides the portal."""
+
+    mail: MailShape | None = None
+    """By e-mail."""
+    webhooks: tuple[WebhookShape, ...] = ()
+    """To programs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,6 +302,8 @@ class CasbFile:
     """Version of this format."""
     suffix: str
     """Apps appear as `<their name>.<suffix>`."""
+    host_names: Literal["dotted", "flat"] = "dotted"
+    """`flat`: `app.example` appears as `app-example--x.<suffix>`, so that a certificate for `*.<suffix>` covers all."""
     public_port: int | None = None
     """The port that browsers use, when a load balancer changes it. Default: that of `listeners.reverse`."""
     data: str = "var"
@@ -268,6 +322,8 @@ class CasbFile:
     """The sidecar."""
     discovery: DiscoveryShape | None = None
     """Shadow IT."""
+    alerts: AlertsShape | None = None
+    """Whom alerts are told, besides the portal."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses and ranges whose `X-Forwarded-For` is believed."""
     on_failure: FailureWord = "block"
@@ -288,6 +344,12 @@ class UpstreamShape:
     """`host:port`, `https://host:port` or `http://host:port`."""
     ca: str | None = None
     """PEM file that alone is trusted for it."""
+    hosts: Mapping[str, str] | None = None
+    """Single names of the app that are elsewhere, each as in `connect`: `{api.example.com: "10.0.0.7:8443"}`."""
+    scheme: Literal["http", "https"] | None = None
+    """What the app takes itself to be on, and says in its own addresses. Default: `http` when we connect so."""
+    forwarded: Literal["none", "x-forwarded", "forwarded"] = "none"
+    """Tell the app the browser's address, its own name and scheme: `X-Forwarded-*` or `Forwarded` (RFC 7239)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -316,6 +378,11 @@ class RewriteShape:
     """Patterns of paths whose bodies stay byte-exact."""
     inject_guard: bool = True
     """Put the guard script into pages."""
+    view: ViewWord = "suffix"
+    """Under which names scripts see their own hosts. `origin` for apps that compute their own name, compare it with
+    `location` or store it where it cannot be mapped back: scripts are parsed and see the real names."""
+    messages: bool = True
+    """Map host names in WebSocket text messages."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -327,7 +394,8 @@ class AppShape:
     name: str
     """Name that people read."""
     domains: tuple[str, ...]
-    """Host names. `*.example.com` covers every name below, not `example.com` itself."""
+    """Host names, with a port where it is not 443: `app.example.com:8444`. `*.example.com` covers every name below, not
+    `example.com` itself."""
     category: str = ""
     """As in the catalog, e.g. `Cloud storage`."""
     tag: TagWord = "sanctioned"

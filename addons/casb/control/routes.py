@@ -10,6 +10,7 @@ from enum import Enum
 
 from casb.control.snapshot import Snapshot
 from casb.model.app import App, AppTag
+from casb.rewrite.hosts import split_port
 
 
 class Kind(Enum):
@@ -24,7 +25,10 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """`host` is what the browser names (its authority), `origin` the app's own name, `address` where to connect."""
+    """`host` is what the browser names (its authority), `origin` the app's own name, `address` where to connect.
+
+    An IPv6 address has brackets in the authorities only.
+    """
 
     kind: Kind
     mode: str  # suffix, forward, host
@@ -83,12 +87,13 @@ def _nothing(snapshot: Snapshot, host: str, authority: str) -> Route:
 
 
 def _app_route(snapshot: Snapshot, host: str, authority: str, origin: str, mode: str) -> Route | None:
-    name, _, digits = origin.partition(":")
+    name, digits = split_port(origin)
+    name = name.strip("[]")
     app = snapshot.catalog.match(name)
     if app is None or not app.controlled or app.tag is AppTag.UNSANCTIONED:
         return None
-    origin_port = int(digits) if digits else 443
-    address, tls, explicit = upstream_address(app, name, origin_port if mode != "host" else 443)
+    origin_port = int(digits) if digits and mode != "host" else 443
+    address, tls, explicit = upstream_address(app, name, origin_port)
     if mode == "host" and not explicit:
         return None  # Connecting to our own address by the app's own name would be a loop.
     return Route(
@@ -109,7 +114,8 @@ def _app_route(snapshot: Snapshot, host: str, authority: str, origin: str, mode:
 
 def upstream_address(app: App, host: str, port: int) -> tuple[tuple[str, int], bool, bool]:
     """Where to connect for a host of an app: (address, port), TLS or not, and whether an admin named it."""
-    connect = app.upstream.connect
+    own = app.upstream.hosts
+    connect = own.get(f"[{host}]:{port}" if ":" in host else f"{host}:{port}") or own.get(host) or app.upstream.connect
     if connect is None:
         return (host, port), True, False
     scheme, separator, rest = connect.rpartition("://")

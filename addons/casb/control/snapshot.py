@@ -5,7 +5,6 @@ Built beside the traffic, from a `Configuration`, and swapped whole. Building fi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from casb.catalog.agents import Agents
@@ -16,7 +15,7 @@ from casb.errors import CasbError, Problems
 from casb.model.app import App, AppTag
 from casb.model.identity import Client, Device
 from casb.policy.compile import Policies, compile_policies
-from casb.policy.loader import Loaded, load
+from casb.policy.loader import Loaded, LoadedPolicy, load
 from casb.rewrite.hosts import HostMap
 from casb.settings import Settings
 
@@ -32,6 +31,7 @@ class Snapshot:
     policies: Policies
     agents: Agents
     hosts: HostMap
+    loaded: tuple[LoadedPolicy, ...] = ()  # the policies as written
     warnings: tuple[CasbError, ...] = ()  # suspicions about policies; nothing in them keeps one from working
 
     def client(self, ip: str, user_agent: str, device: Device) -> tuple[Client, Device]:
@@ -77,13 +77,33 @@ def build_snapshot(
         settings=settings,
         catalog=Catalog(configuration.apps),
         ranges=Ranges(configuration.ranges, geo),
-        policies=compile_policies(loaded.policies),
+        policies=compile_policies(
+            loaded.policies, configuration.withdrawn if isinstance(configuration, Configuration) else ()
+        ),
         agents=agents or Agents(),
-        hosts=HostMap(suffix=settings.suffix, port=settings.port, names=_names(configuration.apps)),
+        hosts=HostMap(
+            suffix=settings.suffix,
+            port=settings.port,
+            names=[name for app in configuration.apps for name in _names(app)],
+            plain=[name for app in configuration.apps for name in _names(app) if _on_http(app, name)],
+            flat=settings.host_names == "flat",
+        ),
+        loaded=loaded.policies,
         warnings=loaded.warnings,
     )
 
 
-def _names(apps: Iterable[App]) -> tuple[str, ...]:
-    """The hosts that live under the suffix."""
-    return tuple(name for app in apps if app.controlled and app.tag is not AppTag.UNSANCTIONED for name in app.domains)
+def _names(app: App) -> tuple[str, ...]:
+    """The names of an app that live under the suffix, each with its port when it has one of its own."""
+    if not app.controlled or app.tag is AppTag.UNSANCTIONED:
+        return ()
+    bare = app.domains if app.bare is None else [domain for domain in app.domains if domain in app.bare]
+    return (*(f"[{domain}]" if ":" in domain else domain for domain in bare), *app.ports)
+
+
+def _on_http(app: App, name: str) -> bool:
+    """Does the app take itself to be on http? Its own word, or what we connect with."""
+    if app.upstream.scheme:
+        return app.upstream.scheme == "http"
+    connect = app.upstream.hosts.get(name.strip("[]")) or app.upstream.connect or ""
+    return connect.startswith("http://") and app.upstream.forwarded == "none"

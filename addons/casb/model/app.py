@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal
 
 
 class AppTag(StrEnum):
@@ -21,6 +23,9 @@ class Upstream:
 
     connect: str | None = None  # "host:port" or "http://host:port"
     ca: str | None = None
+    hosts: Mapping[str, str] = field(default_factory=dict)  # the app's name, with or without port, to its own `connect`
+    scheme: Literal["http", "https", ""] = ""  # what the app takes itself to be on; "": what we connect with says it
+    forwarded: Literal["none", "x-forwarded", "forwarded"] = "none"  # how it is told of the browser's address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,21 +43,35 @@ class Signature:
     name_field: str = ""  # uploads: top-level field of the JSON request body that holds the file name
 
 
+class View(StrEnum):
+    """Under which names an app's scripts see their own hosts (decision 0011)."""
+
+    SUFFIX = "suffix"  # as the browser does: names in scripts and data are mapped on their way out
+    ORIGIN = "origin"  # as at home: scripts get their real names, and what they ask for is mapped in the page
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rewrite:
     """Per-app quirks of the rewriting engine."""
 
     exclude: tuple[str, ...] = ()  # path globs whose bodies are left byte-exact
     inject_guard: bool = True
+    view: View = View.SUFFIX
+    messages: bool = True  # WebSocket text messages are mapped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class App:
-    """One application. `domains` are lower-case A-labels; `*.example.com` covers every name below, not itself."""
+    """One application. `domains` are lower-case A-labels or addresses.
+
+    `*.example.com` covers every name below, not itself.
+    """
 
     id: str
     name: str
     domains: tuple[str, ...]
+    ports: tuple[str, ...] = ()  # domains on a port of their own, as `app.example:8444`; their host is in `domains` too
+    bare: frozenset[str] | None = None  # the domains that are the app's on the default ports; None: all of them
     category: str = ""
     tag: AppTag = AppTag.SANCTIONED
     risk_score: int | None = None

@@ -61,11 +61,25 @@ class Alert:
     policy: str
     severity: Severity
     title: str
+    daily_limit: int = 5
+    email: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shadowed:
+    """What a policy in shadow would have done, and why."""
+
+    policy: str
+    action: Action
+    reasons: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """`policy` is the one whose action won; `matched` are all that matched, in id order."""
+    """`policy` is the one whose action won; `matched` are all that matched, in id order.
+
+    `shadow` are policies that matched and are only watched: they have no part in anything else here.
+    """
 
     action: Action
     policy: str | None = None
@@ -76,6 +90,7 @@ class Decision:
     severity: Severity | None = None
     message: str = ""
     using: str = ""  # protect: which protector; step_up: which authentication context
+    shadow: tuple[Shadowed, ...] = ()
     default_behaviour: bool = False  # True: our own failure decided, not a policy (S22)
 
 

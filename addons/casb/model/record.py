@@ -33,7 +33,14 @@ def to_json(record: Record) -> dict[str, Any]:
         "time": rfc3339(activity.time),
         "activity": activity.type.value,
         "source": activity.source.value,
-        "app": app and {"id": app.id, "name": app.name, "tag": app.tag.value},
+        "app": app
+        and {
+            "id": app.id,
+            "name": app.name,
+            "tag": app.tag.value,
+            "category": app.category,
+            "risk_score": app.risk_score,
+        },
         "instance": activity.instance,
         "user": user and user_json(user),
         "device": {
@@ -66,7 +73,7 @@ def to_json(record: Record) -> dict[str, Any]:
             "detected_type": file.detected_type,
             "inspected": file.inspected,
             "sha256": file.sha256,
-            "label": file.label,
+            "label": file.label or (file.verdict.label if file.verdict else None),
             "label_id": file.label_id,
             "verdict": file.verdict
             and {"status": file.verdict.status.value, "inspector": file.verdict.inspector, "why": file.verdict.why},
@@ -93,7 +100,22 @@ def to_json(record: Record) -> dict[str, Any]:
         "severity": decision.severity and decision.severity.value,
         "reasons": [reason_json(reason) for reason in decision.reasons],
         "alerts": [
-            {"policy": each.policy, "severity": each.severity.value, "title": each.title} for each in decision.alerts
+            {
+                "policy": each.policy,
+                "severity": each.severity.value,
+                "title": each.title,
+                "daily_limit": each.daily_limit,
+                "email": list(each.email),
+            }
+            for each in decision.alerts
+        ],
+        "shadow": [
+            {
+                "policy": each.policy,
+                "action": each.action.word,
+                "reasons": [reason_json(reason) for reason in each.reasons],
+            }
+            for each in decision.shadow
         ],
         "message": decision.message,
         "default_behaviour": decision.default_behaviour,

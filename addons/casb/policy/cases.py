@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Literal
 
 from casb.errors import CasbError, PolicyError, Where
@@ -21,12 +21,11 @@ from casb.policy.conditions import Leaf
 from casb.policy.engine import Trace, decide, explain
 from casb.policy.filetypes import GROUPS
 from casb.policy.matchers import Malformed, size
+from casb.policy.rollout import moment
 from casb.yamlfile import Marks, did_you_mean, read_located
 
 type DeviceWord = Literal["compliant", "hybrid-joined", "client-certificate", "unmanaged"]
 type ActionWord = Literal["allow", "audit", "protect", "step_up", "block"]
-
-_NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +100,7 @@ class Given:
     client: str | GivenClient = field(default_factory=GivenClient)
     file: str | GivenFile | None = None
     auth_contexts: tuple[str, ...] = ()
+    time: str = "2026-01-01T12:00:00Z"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +113,7 @@ class Expect:
     reasons: tuple[str, ...] = ()  # codes that must be among the reasons
     alerts: tuple[str, ...] | None = None  # ids of the policies that alert
     message: str | None = None
+    shadow: tuple[str, ...] | Mapping[str, ActionWord] | None = None  # policies that are only watched, or with actions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,14 +190,22 @@ def check_suite(suite: Suite, policies: Policies) -> list[CasbError]:
             where = suite.marks.where((*path, "expect", "policy"))
             hint = did_you_mean(expected, known)
             errors.append(PolicyError("P060", f"no policy '{expected}' in the files of this test", where, hint))
-        given = case.given.file
-        if isinstance(given, GivenFile) and isinstance(given.size, str):
-            try:
-                size(given.size)
-            except Malformed as wrong:
-                where = suite.marks.where((*path, "given", "file", "size"))
-                errors.append(PolicyError("P" + wrong.number, wrong.message, where, wrong.hint))
+        for below, malformed in _malformed(case.given):
+            where = suite.marks.where((*path, "given", *below))
+            errors.append(PolicyError("P" + malformed.number, malformed.message, where, malformed.hint))
     return errors
+
+
+def _malformed(given: Given) -> Iterator[tuple[tuple[str, ...], Malformed]]:
+    try:
+        moment(given.time, UTC)
+    except Malformed as wrong:
+        yield ("time",), wrong
+    if isinstance(given.file, GivenFile) and isinstance(given.file.size, str):
+        try:
+            size(given.file.size)
+        except Malformed as wrong:
+            yield ("file", "size"), wrong
 
 
 def run(suite: Suite, policies: Policies) -> tuple[Outcome, ...]:
@@ -237,12 +246,21 @@ def _compare(expect: Expect, decision: Decision) -> Iterator[tuple[str, str, str
         yield "matched", ", ".join(sorted(expect.matched)), ", ".join(decision.matched)
     if expect.alerts is not None:
         yield "alerts", ", ".join(sorted(expect.alerts)), ", ".join(alert.policy for alert in decision.alerts)
+    if expect.shadow is not None:
+        yield "shadow", *_shadow(expect.shadow, decision)
     if expect.message is not None:
         yield "message", expect.message, decision.message
     codes = {reason.code for reason in decision.reasons}
     missing = [code for code in expect.reasons if code not in codes]
     if missing:
         yield "reasons", ", ".join(missing), ", ".join(sorted(codes)) or "none"
+
+
+def _shadow(expected: tuple[str, ...] | Mapping[str, ActionWord], decision: Decision) -> tuple[str, str]:
+    if isinstance(expected, Mapping):
+        found = ", ".join(f"{each.policy}: {each.action.word}" for each in decision.shadow)
+        return ", ".join(f"{name}: {action}" for name, action in sorted(expected.items())), found
+    return ", ".join(sorted(expected)), ", ".join(each.policy for each in decision.shadow)
 
 
 # --- given facts to an activity
@@ -259,7 +277,7 @@ def activity_of(given: Given) -> Activity:
     """The activity that a case describes. Facts left out are absent, or the plainest there are."""
     return Activity(
         id="case",
-        time=_NOON,
+        time=moment(given.time, UTC),
         type=given.activity,
         app=_app(given.app),
         user=_user(given.user),
@@ -388,8 +406,13 @@ def _missing(policy: str, leaf: Leaf, truths: set[Truth]) -> Iterator[Gap]:
 def why(outcome: Outcome) -> Iterator[str]:
     """The reasons behind an outcome, one line each, for people."""
     for trace in outcome.traces:
-        if trace.satisfied:
+        if trace.dormant:
+            yield f"{trace.policy} is out of season"
+        elif trace.satisfied:
             yield f"{trace.policy} does not apply any more: its step-up has been passed"
+        elif trace.shadow:
+            yield f"{trace.policy} matched in shadow: it would {trace.action.word}"
+            yield from (f"  {_line(reason)}" for reason in trace.conditions if reason.truth is not Truth.NO)
         elif trace.matched:
             yield f"{trace.policy} matched ({trace.action.word})"
             yield from (f"  {_line(reason)}" for reason in trace.conditions if reason.truth is not Truth.NO)

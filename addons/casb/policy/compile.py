@@ -8,8 +8,18 @@ from dataclasses import dataclass, field
 
 from casb.model.activity import Activity, ActivityType
 from casb.model.decision import Action, Severity
-from casb.policy import conditions
-from casb.policy.document import AlertDetails, Kind, Protect, SimpleAction, StepUp, Unscannable
+from casb.policy import conditions, rollout
+from casb.policy.document import (
+    AlertDetails,
+    Budget,
+    Kind,
+    PolicyDocument,
+    Protect,
+    SimpleAction,
+    Stage,
+    StepUp,
+    Unscannable,
+)
 from casb.policy.loader import LoadedPolicy, Origins
 from casb.policy.truths import Check
 
@@ -27,7 +37,8 @@ class Policy:
 
     `check` is its conditions as one closure. `unknown` is what it does when that stays unknown; None: nothing.
     `content` says that reading the file can settle it. `context` is the authentication context of its step-up.
-    `session_check` knows only what is known at sign-in (S30).
+    `session_check` knows only what is known at sign-in (S30). `season` and `live` are None where they make no
+    difference: always in season, enforced for everybody. `withdrawn` says that its budget has put it into shadow.
     """
 
     id: str
@@ -48,6 +59,11 @@ class Policy:
     message: str
     alert: AlertDetails | None
     origins: Origins
+    stage: str = "enforce"
+    season: rollout.Season | None = None
+    live: rollout.Live | None = None
+    budget: Budget | None = None
+    withdrawn: bool = False
 
     @property
     def strictest(self) -> Action:
@@ -79,11 +95,18 @@ class Policies:
         return tuple(each for each in self.all if each.kind is Kind.SESSION and (not each.apps or app_id in each.apps))
 
 
-def compile_policies(loaded: Iterable[LoadedPolicy]) -> Policies:
-    """The policies of a folder, ready for `decide`. Switched-off ones are kept apart."""
+def compile_policies(loaded: Iterable[LoadedPolicy], withdrawn: Iterable[str] = ()) -> Policies:
+    """The policies of a folder, ready for `decide`. Switched-off ones are kept apart.
+
+    `withdrawn` are the digests (`digest_of`) of policies that went beyond their budget: they run in shadow until what
+    they say is changed.
+    """
     every = sorted(loaded, key=lambda each: each.document.id)
-    policies = tuple(_compile(each) for each in every if each.document.enabled)
-    digest = hashlib.sha256(b"\n".join(each.digest for each in every)).hexdigest()
+    back = frozenset(withdrawn)
+    policies = tuple(_compile(each, withdrawn=digest_of(each) in back) for each in every if each.document.enabled)
+    said = [each.digest for each in every]
+    said += [b"withdrawn " + policy.id.encode() for policy in policies if policy.withdrawn]
+    digest = hashlib.sha256(b"\n".join(said)).hexdigest()
     for_any: dict[ActivityType, tuple[Policy, ...]] = {}
     by_app: dict[tuple[str, ActivityType], tuple[Policy, ...]] = {}
     by_type: dict[ActivityType, list[Policy]] = {}
@@ -106,17 +129,31 @@ def compile_policies(loaded: Iterable[LoadedPolicy]) -> Policies:
     )
 
 
-def _compile(loaded: LoadedPolicy) -> Policy:
+def digest_of(loaded: LoadedPolicy) -> str:
+    """Changes with what the policy says."""
+    return hashlib.sha256(loaded.digest).hexdigest()[:16]
+
+
+def action_of(document: PolicyDocument) -> Action:
+    """What it does when it matches."""
+    return _ACTIONS[document.action if isinstance(document.action, SimpleAction) else document.action.type]
+
+
+def unknown_of(document: PolicyDocument) -> Action | None:
+    """What it does when that stays unknown; None: nothing."""
+    if document.unscannable is Unscannable.MATCH:
+        return action_of(document)
+    return None if document.unscannable is Unscannable.IGNORE else _ACTIONS[document.unscannable]
+
+
+def _compile(loaded: LoadedPolicy, *, withdrawn: bool = False) -> Policy:
     document, action = loaded.document, loaded.document.action
-    kind = _ACTIONS[action if isinstance(action, SimpleAction) else action.type]
-    unknown = {Unscannable.MATCH: kind, Unscannable.IGNORE: None}.get(document.unscannable, None)
-    if document.unscannable not in (Unscannable.MATCH, Unscannable.IGNORE):
-        unknown = _ACTIONS[document.unscannable]
     alert = document.alert
     if isinstance(alert, bool):
         details = AlertDetails() if alert else None
     else:
         details = alert
+    stage = Stage.SHADOW if withdrawn else document.rollout
     return Policy(
         id=document.id,
         name=document.name or document.id,
@@ -128,12 +165,17 @@ def _compile(loaded: LoadedPolicy) -> Policy:
         when=loaded.when,
         check=loaded.when.check,
         session_check=conditions.session_part(loaded.when),
-        action=kind,
+        action=action_of(document),
         using=action.using if isinstance(action, Protect) else "age",
         context=action.context if isinstance(action, StepUp) else "c1",
-        unknown=unknown,
+        unknown=unknown_of(document),
         content=conditions.depends_on_content(loaded.when),
         message=document.message,
         alert=details,
         origins=loaded.origins,
+        stage="shadow: beyond its budget" if withdrawn else rollout.told(stage),
+        season=rollout.season(document.schedule),
+        live=rollout.live(document.id, stage),
+        budget=document.budget,
+        withdrawn=withdrawn,
     )

@@ -7,6 +7,7 @@ UNKNOWN to both.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -34,12 +35,14 @@ from casb.yamlfile import Marks, Path, Report, describe, did_you_mean
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leaf:
-    """One condition on one fact. `written` is its YAML, e.g. `device: unmanaged`."""
+    """One condition on one fact. `written` is its YAML, e.g. `device: unmanaged`; `operand` the value as written."""
 
     field: Field
     where: Where
     written: str
     check: Check
+    operator: str = "any_of"
+    operand: Any = dataclasses.field(default=None, compare=False)
 
     @property
     def code(self) -> str:
@@ -170,7 +173,7 @@ def _field(each: Field, value: Any, path: Path, context: Context, frame: str) ->
         if not isinstance(value, bool):
             _error(context, path, "016", f"'{each.name}' must be true or false, not {describe(value)}")
             return []
-        return [_leaf(each, path, context, _frame(frame, value), _flag(each.get, value))]
+        return [_leaf(each, path, context, _frame(frame, value), _flag(each.get, value), "any_of", value)]
     if not isinstance(value, dict):
         value, bare = {"any_of": value}, True
     else:
@@ -192,7 +195,7 @@ def _field(each: Field, value: Any, path: Path, context: Context, frame: str) ->
         check = _operator(each, name, operand, below, context)
         if check:
             written = _frame(frame, operand if bare else {name: operand})
-            parts.append(_leaf(each, below, context, written, check))
+            parts.append(_leaf(each, below, context, written, check, name, operand))
     return parts
 
 
@@ -200,8 +203,9 @@ def _frame(frame: str, value: Any) -> str:
     return frame.replace("{}", flow(value), 1)
 
 
-def _leaf(each: Field, path: Path, context: Context, written: str, check: Check) -> Leaf:
-    return Leaf(field=each, where=context.marks.where(path, key=True), written=written, check=check)
+def _leaf(each: Field, path: Path, context: Context, written: str, check: Check, operator: str, operand: Any) -> Leaf:
+    where = context.marks.where(path, key=True)
+    return Leaf(field=each, where=where, written=written, check=check, operator=operator, operand=operand)
 
 
 def _error(context: Context, path: Path, number: str, message: str, hint: str = "", *, key: bool = False) -> None:

@@ -71,6 +71,60 @@ class AlertDetails:
         default="", metadata=_doc("One line; the policy's name when left out.", "Payroll left the house")
     )
     severity: Severity | None = field(default=None, metadata=_doc("The policy's severity when left out.", "high"))
+    daily_limit: int = field(
+        default=5,
+        metadata=_doc("New alerts of this policy a day; what lies beyond is counted. Never stops enforcement.", "20"),
+    )
+    email: tuple[str, ...] = field(
+        default=(), metadata=_doc("Told by e-mail, besides those of casb.yaml.", "[soc@contoso.example]")
+    )
+
+
+class Stage(StrEnum):
+    """How far a policy is rolled out."""
+
+    ENFORCE = "enforce"
+    SHADOW = "shadow"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Canary:
+    """Enforced for some people, in shadow for all others. The same person always falls on the same side."""
+
+    share: str = field(default="", metadata=_doc("A share of the people, fixed per person and policy.", "10%"))
+    groups: str | tuple[str, ...] = field(
+        default=(), metadata=_doc("Groups that it is enforced for in any case.", "pilot", "[it, pilot]")
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """How much refusing is believed to be right. Beyond it the policy goes back to shadow by itself, with an alert."""
+
+    block_rate: str = field(
+        default="",
+        metadata=_doc("Share of the activities it was asked about that it refused, once those are 20.", "5%"),
+    )
+    blocks: int | None = field(default=None, metadata=_doc("Number of refusals.", "200"))
+    window: str = field(default="24h", metadata=_doc("The stretch of time that is counted.", "24h"))
+
+
+type Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """When a policy counts. Outside of it, it is as if it were not there."""
+
+    begin: str = field(default="", metadata=_doc("First day, or first minute.", "'2026-04-01'"))
+    until: str = field(
+        default="", metadata=_doc("Last day, or the minute at which it expires.", "'2026-06-30'", "'2026-06-30T18:00'")
+    )
+    days: tuple[Day, ...] = field(default=(), metadata=_doc("Days of the week.", "[mon, tue, wed, thu, fri]"))
+    hours: str = field(
+        default="", metadata=_doc("Hours of the day; they may reach past midnight.", "08:00-18:00", "'22:00-06:00'")
+    )
+    zone: str = field(default="UTC", metadata=_doc("Time zone of all of these.", "Europe/Berlin"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +184,26 @@ class PolicyDocument:
     )
     alert: bool | AlertDetails = field(
         default=False, metadata=_doc("Raise an alert at each match.", "true", "{title: Payroll left the house}")
+    )
+    rollout: Stage | Canary = field(
+        default=Stage.ENFORCE,
+        metadata=_doc(
+            "`enforce`; `shadow`: decided and recorded, but nothing is refused, changed or alerted; or a canary: "
+            "enforced for a share of the people or for groups, in shadow for the others.",
+            "shadow",
+            "{share: 10%}",
+            "{groups: [pilot]}",
+        ),
+    )
+    budget: Budget | None = field(
+        default=None,
+        metadata=_doc(
+            "Goes back to shadow by itself, with an alert, when it refuses more than this.", "{block_rate: 5%}"
+        ),
+    )
+    schedule: Schedule | None = field(
+        default=None,
+        metadata=_doc("When it counts; always, when left out.", "{until: '2026-06-30'}", "{hours: '08:00-18:00'}"),
     )
 
 

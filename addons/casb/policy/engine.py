@@ -12,7 +12,7 @@ from typing import Final
 
 from casb.errors import Where
 from casb.model.activity import Activity
-from casb.model.decision import Action, Alert, Decision, Need, Reason, Truth
+from casb.model.decision import Action, Alert, Decision, Need, Reason, Shadowed, Truth
 from casb.policy.compile import Policies, Policy
 from casb.policy.conditions import Branch, Leaf, Node
 from casb.policy.message import fill
@@ -33,7 +33,10 @@ def decide(activity: Activity, policies: Policies, *, final: bool = False) -> De
     winner: Policy | None = None
     matched: list[tuple[Policy, Action, Truth]] | None = None
     still_open: list[Policy] | None = None
+    shadow: list[Shadowed] | None = None
     for policy in policies.concerning(activity):
+        if policy.season is not None and not policy.season(activity.time):
+            continue
         truth = policy.check(activity)
         if truth is NO:
             continue
@@ -47,15 +50,23 @@ def decide(activity: Activity, policies: Policies, *, final: bool = False) -> De
             action = policy.unknown
         if action is Action.STEP_UP and policy.context in activity.auth_contexts:
             continue
+        if policy.live is not None and not policy.live(activity):
+            shadow = [*(shadow or ()), _shadowed(policy, action, activity, truth)]
+            continue
         if matched is None:
             matched = []
         matched.append((policy, action, truth))
         if action > best:  # They come in order of id, so the lower id keeps a tie.
             best, winner = action, policy
     needs = _CONTENT if still_open and _could_change(still_open, best, winner, activity) else frozenset()
+    watched = tuple(shadow) if shadow else ()
     if matched is None or winner is None:
-        return Decision(action=Action.ALLOW, needs=needs) if needs else _ALLOWED
-    return _decision(activity, best, winner, matched, needs)
+        return Decision(action=Action.ALLOW, needs=needs, shadow=watched) if needs or watched else _ALLOWED
+    return _decision(activity, best, winner, matched, needs, watched)
+
+
+def _shadowed(policy: Policy, action: Action, activity: Activity, truth: Truth) -> Shadowed:
+    return Shadowed(policy=policy.id, action=action, reasons=tuple(reasons(policy, activity, truth)))
 
 
 def _unread(activity: Activity) -> bool:
@@ -73,6 +84,8 @@ def _could_change(still_open: list[Policy], best: Action, winner: Policy | None,
         ]
         if not possible:
             continue
+        if policy.live is not None and not policy.live(activity):
+            return True  # A shadow that has not seen the file tells nothing about enforcing.
         if policy.alert is not None or max(possible) > best:
             return True
         if winner is not None and best in possible and policy.id < winner.id:
@@ -86,6 +99,7 @@ def _decision(
     winner: Policy,
     matched: list[tuple[Policy, Action, Truth]],
     needs: frozenset[Need],
+    shadow: tuple[Shadowed, ...],
 ) -> Decision:
     using = winner.using if action is Action.PROTECT else winner.context if action is Action.STEP_UP else ""
     return Decision(
@@ -99,6 +113,8 @@ def _decision(
                 policy=policy.id,
                 severity=policy.alert.severity or policy.severity,
                 title=policy.alert.title or policy.name,
+                daily_limit=policy.alert.daily_limit,
+                email=policy.alert.email,
             )
             for policy, _, _ in matched
             if policy.alert is not None
@@ -106,6 +122,7 @@ def _decision(
         severity=winner.severity,
         message=_message(winner, activity),
         using=using,
+        shadow=shadow,
     )
 
 
@@ -212,7 +229,10 @@ def _reason(policy: Policy, leaf: Leaf, activity: Activity, truth: Truth) -> Rea
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
-    """What one policy said to an activity. `failing` is the first condition that did not hold."""
+    """What one policy said to an activity. `failing` is the first condition that did not hold.
+
+    `matched` policies count; `shadow` ones match as well and are only watched. `dormant`: not in season now.
+    """
 
     policy: str
     name: str
@@ -221,6 +241,8 @@ class Trace:
     truth: Truth
     matched: bool
     satisfied: bool  # a step-up that this session has passed already
+    shadow: bool
+    dormant: bool
     conditions: tuple[Reason, ...]
     failing: Reason | None
 
@@ -238,14 +260,19 @@ def _trace(policy: Policy, activity: Activity, final: bool) -> Trace:
     satisfied = action is Action.STEP_UP and policy.context in activity.auth_contexts
     conditions = tuple(_all_conditions(policy, policy.when, activity))
     failing = next((each for each in conditions if each.truth is NO), None) if truth is NO else None
+    dormant = policy.season is not None and not policy.season(activity.time)
+    applies = truth is not NO and action is not None and not satisfied and not dormant
+    watched = policy.live is not None and not policy.live(activity)
     return Trace(
         policy=policy.id,
         name=policy.name,
         where=policy.origins.policy,
         action=action or policy.action,
         truth=truth,
-        matched=truth is not NO and action is not None and not satisfied,
+        matched=applies and not watched,
         satisfied=satisfied,
+        shadow=applies and watched,
+        dormant=dormant,
         conditions=conditions,
         failing=failing,
     )

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import orjson
 
 from casb.errors import CasbError, PolicyError, Problems, Where
 from casb.model.activity import ActivityType
-from casb.policy import conditions
+from casb.policy import conditions, rollout
 from casb.policy.document import Kind, PolicyDocument, PolicyFile, Protect, SimpleAction, StepUp, Unscannable
+from casb.policy.matchers import Malformed
 from casb.policy.message import PLACEHOLDERS, wrong_placeholder
 from casb.yamlfile import MAX_BYTES, Marks, Path, Report, did_you_mean, examine
 
@@ -126,6 +127,7 @@ def _load_policy(document: PolicyDocument, path: Path, context: conditions.Conte
     apps = (document.apps,) if isinstance(document.apps, str) else document.apps
     _check_names(document, apps, path, context)
     _check_action(document, activities, path, context)
+    _check_rollout(document, path, context)
     if document.kind is Kind.ACCESS:
         context = dataclasses.replace(context, without=frozenset({"file"}))
     when: conditions.Node = conditions.ALWAYS
@@ -190,6 +192,26 @@ def _check_action(
     if (protects or document.unscannable is Unscannable.PROTECT) and set(activities) != {ActivityType.DOWNLOAD}:
         where = marks.where((*path, "action" if protects else "unscannable"))
         errors.add("036", "only downloads can be protected", where, "write activities: download")
+
+
+def _check_rollout(document: PolicyDocument, path: Path, context: conditions.Context) -> None:
+    budget = document.budget
+    checks: list[tuple[Path, Callable[[], object]]] = [
+        (("schedule",), lambda: rollout.season(document.schedule)),
+        (("rollout",), lambda: rollout.live(document.id, document.rollout)),
+    ]
+    if budget is not None:
+        checks.append((("budget", "window"), lambda: rollout.duration(budget.window)))
+        if budget.block_rate:
+            checks.append((("budget", "block_rate"), lambda: rollout.share(budget.block_rate)))
+        if not budget.block_rate and budget.blocks is None:
+            where = context.marks.where((*path, "budget"))
+            context.errors.add("037", "'budget' sets no limit", where, "give block_rate or blocks")
+    for below, check in checks:
+        try:
+            check()
+        except Malformed as wrong:
+            context.errors.add(wrong.number, wrong.message, context.marks.where((*path, *below)), wrong.hint)
 
 
 def _check_reach(

@@ -32,6 +32,9 @@ _SHAPES = (
     document.Protect,
     document.StepUp,
     document.AlertDetails,
+    document.Canary,
+    document.Budget,
+    document.Schedule,
 )
 
 

@@ -75,6 +75,7 @@ class Gateway:
         fields = translate.request_fields(flow.request)
         facts = translate.request_facts(flow.request, fields, host=found.origin or found.host)
         state = translate.State(snapshot=self.runtime.snapshot, route=found, fields=fields, facts=facts)
+        state.seal = self.runtime.keyring
         translate.attach(flow, state)
         return state
 

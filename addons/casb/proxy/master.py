@@ -6,13 +6,14 @@ The default addons of mitmproxy cost two fifths of its time and serve its user i
 from __future__ import annotations
 
 import logging
+import os
 from typing import Any
 
 from mitmproxy import options
 from mitmproxy.addons import proxyserver
 from mitmproxy.master import Master
 
-from casb.proxy import levers, stream
+from casb.proxy import heads, levers, messages, stream
 from casb.proxy.control import Control
 from casb.proxy.endpoints import Endpoints
 from casb.proxy.gateway import Gateway
@@ -25,6 +26,7 @@ from casb.proxy.runtime import Runtime
 from casb.proxy.sessions import Sessions
 from casb.proxy.tls import TlsConfig
 from casb.proxy.tunnels import Tunnels, count_tunnels
+from casb.settings import RECORD_FLOWS
 
 logger = logging.getLogger(__name__)
 
@@ -48,11 +50,13 @@ def addons(runtime: Runtime) -> list[Any]:
         Inward(runtime),
         control,
         Outward(runtime),
+        messages.Messages(runtime),
         Recorder(runtime, control),
         Tunnels(runtime),
     ]
-    if runtime.snapshot.settings.record_flows:
-        chain.append(FlowLog(runtime.snapshot.settings.record_flows))
+    flows = os.environ.get(RECORD_FLOWS) or runtime.snapshot.settings.record_flows
+    if flows:
+        chain.append(FlowLog(flows))
     return chain
 
 
@@ -69,6 +73,8 @@ def build(runtime: Runtime) -> Master:
     levers.share_port()
     stream.install()
     count_tunnels()
+    messages.install()
+    heads.install(lambda: runtime.snapshot.settings.limits.head)
     listeners = runtime.snapshot.settings.listeners
     modes = [f"reverse:http://casb.invalid:1@{_listen(listeners.reverse)}"]
     if listeners.forward:

@@ -26,6 +26,7 @@ from casb.model.activity import ResponseFacts
 from casb.model.identity import Device, DeviceTag, User
 from casb.proxy import translate
 from casb.proxy.faults import log_fault
+from casb.rewrite.hosts import split_port
 
 logger = logging.getLogger(__name__)
 
@@ -126,7 +127,8 @@ def recorded(flow: http.HTTPFlow, snapshot: Snapshot, stranger: Party) -> Record
     if host == settings.login_host or flow.request.path.startswith("/.casb/"):
         return None
     origin = snapshot.hosts.origin_host(host) or host
-    name, _, digits = origin.partition(":")
+    name, digits = split_port(origin)
+    name = name.strip("[]")
     fields = translate.request_fields(flow.request)
     request = translate.request_facts(flow.request, fields, host=name, port=int(digits or 443))
     agent = fields.get(b"user-agent", b"").decode("utf-8", "replace")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -18,7 +19,7 @@ from casb.control.snapshot import Snapshot, build_snapshot
 from casb.errors import CasbError, Problems
 from casb.proxy.faults import log_fault
 from casb.proxy.runtime import Runtime
-from casb.store import in_force
+from casb.store import in_force, withdrawals
 from casb.store.folder import WORLD, fingerprint, load, published
 from casb.store.geo import open_geo
 
@@ -143,18 +144,31 @@ class Warden:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.problems: list[str] = []
-        self._seen = fingerprint(folder)
+        self.data: Path | None = None
+        self._seen = self._state()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
     def begin(self) -> tuple[Snapshot, Path]:
         """The snapshot to start with, and where it is published."""
-        snapshot = read(self.folder)
-        self.path = in_force.publish(Path(snapshot.settings.data), published(self.folder))
+        first = published(self.folder)
+        self.data = Path(first.configuration(WORLD).settings.data)
+        self._seen = self._state()
+        candidate = self._candidate()
+        snapshot = snapshot_of(candidate.configuration(WORLD))
+        self.path = in_force.publish(self.data, candidate)
         return snapshot, self.path
+
+    def _state(self) -> object:
+        return fingerprint(self.folder), self.data and in_force.stamp(self.data / withdrawals.FILE)
+
+    def _candidate(self) -> in_force.Published:
+        """The folder as it is, less the policies that are withdrawn."""
+        return replace(published(self.folder), withdrawn=withdrawals.digests(self.data) if self.data else ())
 
     def resume(self, data: Path) -> tuple[Snapshot, Path] | None:
         """What was in force before, when it is of this folder; for a start while the folder is broken."""
+        self.data = data
         self.path = data / in_force.FILE
         try:
             before = in_force.read(self.path)
@@ -184,11 +198,11 @@ class Warden:
 
     def look(self) -> None:
         """Publish or report what changed since the last look."""
-        seen = fingerprint(self.folder)
+        seen = self._state()
         if seen == self._seen:
             return
         try:
-            candidate = published(self.folder)
+            candidate = self._candidate()
             snapshot_of(candidate.configuration(WORLD))
         except (Problems, CasbError) as problem:
             self.problems = told(problem)

@@ -19,7 +19,6 @@ from typing import Any
 from mitmproxy import flow as flow_module
 from mitmproxy.proxy import commands
 from mitmproxy.proxy.layers import http as core
-from mitmproxy.proxy.layers.http import _http1
 from mitmproxy.proxy.layers.http._events import (
     ErrorCode,
     RequestData,
@@ -33,7 +32,7 @@ from mitmproxy.proxy.layers.http._events import (
 from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpResponseHeadersHook
 
 from casb.control.pages import error_page
-from casb.proxy import translate
+from casb.proxy import heads, translate
 from casb.proxy.ids import ulid
 
 type Commands[T] = Generator[commands.Command, Any, T]
@@ -154,7 +153,7 @@ class SealedStream(_original):
         yield core.DropStream(self.stream_id)
 
 
-class FramedClient(_http1.Http1Client):
+class FramedClient(heads.BoundedClient):
     """Towards an HTTP/1.1 origin.
 
     A request that came without a length over HTTP/2 gets a framing of its own (RFC 9112 section 6.3): without one the

@@ -28,6 +28,7 @@ from casb.model.identity import Session
 from casb.model.record import Record, user_json
 from casb.proxy.ids import ulid
 from casb.rewrite.context import RewriteContext
+from casb.rewrite.shared import Seal
 
 REFUSED = "casb.refused"
 type Fields = Mapping[bytes, bytes]
@@ -54,6 +55,7 @@ class State:
     cookie: str = field(default="", repr=False)  # the value that the session was found by
     over: bool = False  # the answer is complete, or there is none; an open WebSocket is never over
     stranger: bool = False  # a person without a session, to be sent to sign in
+    seal: Seal | None = field(default=None, repr=False)  # for cookies that flattened hosts share
     noted: str = ""  # id of the record that a cookie without a session was shown
     ending: bool = False  # the app's own sign-out
     resumed: bytes | None = None  # the body kept across a sign-in
@@ -347,6 +349,23 @@ def stream_through(flow: http.HTTPFlow, transform: Stream | None = None) -> None
         return [out] if out else []
 
     flow.response.stream = step
+
+
+def stream_request(flow: http.HTTPFlow, transform: Stream | None) -> None:
+    """Let the request body pass as it comes, through `transform` when there is one; its length is not known then."""
+    if transform is None:
+        flow.request.stream = True
+        return
+    if "content-length" in flow.request.headers:
+        del flow.request.headers["content-length"]
+        if not flow.request.is_http2:
+            flow.request.headers["transfer-encoding"] = "chunked"
+
+    def step(chunk: bytes) -> list[bytes]:
+        out = transform.feed(chunk) if chunk else transform.finish()
+        return [out] if out else []
+
+    flow.request.stream = step
 
 
 def note(flow: http.HTTPFlow, **facts: str) -> None:

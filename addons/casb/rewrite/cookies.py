@@ -2,23 +2,34 @@
 
 An application's `Domain=` is mapped under the suffix when a browser at the real host would have accepted it, so that
 the hosts of an application share it as before; it can never reach the bare suffix, nor all of a public suffix.
+
+Between applications the browser sees one site. Where a request crosses from one to another (`sites.relation`), the
+cookies go that `SameSite` would have let through at the origins: which those are, a second cookie says that is set
+beside each one with `SameSite=None` or `Strict` and that no other host can set (`__Host-`).
 """
 
 from __future__ import annotations
 
-import functools
 import re
-
-from publicsuffix2 import PublicSuffixList  # type: ignore[import-untyped]  # ships no types
+from typing import NamedTuple
 
 from casb.rewrite.context import RewriteContext
 from casb.rewrite.hosts import canonical, split_port
+from casb.rewrite.shared import PREFIX, opened, sealed
+from casb.rewrite.sites import is_public_suffix
 
 OUR_PREFIX = b"__host-casb_"
 NOTICE_COOKIE = b"casb_notice"
+MARK = b"__Host-casb_k."
+"""Beside a cookie of that name: `n` for `SameSite=None`, `s` for `Strict`."""
+SHARED_MARK = b"casb_k."
+"""The same for a `Strict` cookie with a `Domain`, whose other hosts must know as well. Others could set it; it only
+ever keeps a cookie back."""
 
-_PUBLIC_SUFFIXES = PublicSuffixList(idna=True)  # read on import: the first cookie must not wait for it
+_OURS = (OUR_PREFIX, SHARED_MARK, PREFIX)
 _CRUMB = re.compile(rb";[ \t]*")
+_WHITE = b" \t"
+_LIVES = frozenset({b"max-age", b"expires", b"partitioned"})
 
 
 def is_ours(name: bytes, value: bytes = b"") -> bool:
@@ -26,44 +37,106 @@ def is_ours(name: bytes, value: bytes = b"") -> bool:
 
     Browsers send a nameless cookie as its bare value, so that `=__Host-casb_s=x` would pose as one of ours.
     """
-    name = (name or value).strip(b" \t").lower()
-    return name.startswith(OUR_PREFIX) or name.partition(b"=")[0].strip(b" \t") == NOTICE_COOKIE
+    name = (name or value).strip(_WHITE).lower()
+    return name.startswith(_OURS) or name.partition(b"=")[0].strip(_WHITE) == NOTICE_COOKIE
 
 
-@functools.lru_cache(4096)
-def _is_public_suffix(domain: str) -> bool:
-    return bool(_PUBLIC_SUFFIXES.get_tld(domain, strict=False) == domain)
+class _Cookie(NamedTuple):
+    """A `Set-Cookie` value taken apart: the pair as it was, and its attributes in lower case, the last of a kind."""
+
+    pair: bytes
+    name: bytes
+    attributes: dict[bytes, bytes]
+    others: list[bytes]  # every attribute but Domain, as it was
+
+    @classmethod
+    def of(cls, value: bytes) -> _Cookie:
+        pair, *parts = value.split(b";")
+        name, equals, _ = pair.partition(b"=")
+        attributes, others = {}, []
+        for part in parts:
+            key, _, text = part.partition(b"=")
+            key = key.strip(_WHITE).lower()
+            attributes[key] = text.strip(_WHITE)
+            if key != b"domain":
+                others.append(part)
+        return cls(pair, name.strip(_WHITE) if equals else b"", attributes, others)
+
+    @property
+    def same_site(self) -> bytes:
+        """`none`, `strict`, or `lax`, which is also what browsers make of none given and of anything else."""
+        given = self.attributes.get(b"samesite", b"").lower()
+        return given if given in (b"none", b"strict") else b"lax"
 
 
 def set_cookie(value: bytes, context: RewriteContext) -> bytes | None:
     """A `Set-Cookie` value for the browser; None when the browser must not get it. Everything but Domain stays."""
-    parts = value.split(b";")
-    name, equals, content = parts[0].partition(b"=")
-    if not equals:
-        name, content = b"", parts[0]
-    if is_ours(name.strip(b" \t"), content):
+    cookie = _Cookie.of(value)
+    if is_ours(cookie.name, b"" if cookie.name else cookie.pair.removeprefix(b"=")):
         return None
-    domain: bytes | None = None
-    kept = parts[:1]
-    for part in parts[1:]:
-        key, _, text = part.partition(b"=")
-        if key.strip(b" \t").lower() == b"domain":
-            domain = text.strip(b" \t")  # the last one counts
-        else:
-            kept.append(part)
+    if context.crossing and cookie.same_site != b"none" and not _top_level(context):
+        return None  # from a cross-site answer browsers take no others (RFC 6265bis section 5.7, step 18)
+    domain = cookie.attributes.get(b"domain", b"")
     if not domain or not context.hosts.suffix:
         return value
-    host = canonical(domain.decode("utf-8", "replace").removeprefix("."))
-    own, port = split_port(context.host)
+    if cookie.name.lower().startswith(b"__host-"):
+        return None  # with a Domain, browsers refuse it
+    host = _domain(cookie, context)
+    if host is None:
+        return None  # the browser would have refused it at the real host
+    if split_port(context.host)[1] or is_public_suffix(host) or context.hosts.flat:
+        return b";".join([cookie.pair, *cookie.others])
+    if context.hosts.to_suffix(context.host) is None:
+        return value
+    return b";".join([cookie.pair, *cookie.others, f" Domain={host}.{context.hosts.suffix}".encode()])
+
+
+def mark(value: bytes, mapped: bytes, context: RewriteContext) -> bytes | None:
+    """The cookie that goes beside one which the browser gets as `mapped`; None when there need be none."""
+    cookie = _Cookie.of(value)
+    if not cookie.name or not context.hosts.suffix:
+        return None
+    known = MARK + cookie.name + b"=" in context.cookies
+    lives = b"".join(b";" + part for part in cookie.others if part.partition(b"=")[0].strip(_WHITE).lower() in _LIVES)
+    kind = {b"none": b"n", b"strict": b"s"}.get(cookie.same_site)
+    if kind is None:
+        return MARK + cookie.name + b"=; Path=/; Secure; Max-Age=0" if known else None
+    domain = _Cookie.of(mapped).attributes.get(b"domain", b"")
+    if kind == b"s" and domain:
+        return SHARED_MARK + cookie.name + b"=s; Path=/; Secure; HttpOnly; Domain=" + domain + lives
+    return MARK + cookie.name + b"=" + kind + b"; Path=/; Secure; HttpOnly; SameSite=None" + lives
+
+
+def share(value: bytes, context: RewriteContext) -> bytes | None:
+    """The sealed copy of a cookie with a `Domain`, for the other hosts of its domain; None when there need be none."""
+    cookie = _Cookie.of(value)
+    host = _domain(cookie, context) if cookie.attributes.get(b"domain") else None
+    if not context.hosts.flat or context.seal is None or host is None or is_public_suffix(host) or not cookie.name:
+        return None
+    content = cookie.pair.partition(b"=")[2].strip(_WHITE)
+    kind = cookie.same_site[:1]
+    pair = sealed(cookie.name, content, host, kind, context.user, context.seal)
+    rest = [each for each in cookie.others if each.partition(b"=")[0].strip(_WHITE).lower() not in _SET_ANYWAY]
+    ending = b"; Secure; HttpOnly; Domain=" + context.hosts.suffix.encode()
+    return pair and b";".join([pair, *rest]) + ending
+
+
+_SET_ANYWAY = frozenset({b"secure", b"httponly"})
+
+
+def _domain(cookie: _Cookie, context: RewriteContext) -> str | None:
+    """The domain at the origins that a cookie is for, or None when browsers would refuse it from there."""
+    given = cookie.attributes[b"domain"].decode("utf-8", "replace").removeprefix(".")
+    host, own = canonical(given), split_port(context.host)[0]
     if host is not None:
         host = _unsuffixed(host, context)
     if host is None or not (own == host or own.endswith(f".{host}")):
-        return None  # the browser would have refused it at the real host
-    if port or _is_public_suffix(host):
-        return b";".join(kept)
-    if context.hosts.to_suffix(context.host) is None:
-        return value
-    return b";".join([*kept, f" Domain={host}.{context.hosts.suffix}".encode()])
+        return None
+    return None if is_public_suffix(host) and own != host else host
+
+
+def _top_level(context: RewriteContext) -> bool:
+    return context.mode == "navigate" and context.destination == "document"
 
 
 def _unsuffixed(host: str, context: RewriteContext) -> str:
@@ -71,14 +144,35 @@ def _unsuffixed(host: str, context: RewriteContext) -> str:
     return host.removesuffix(tail) if host.endswith(tail) else host
 
 
-def cookie(value: bytes) -> bytes:
-    """A `Cookie` value for the application: without ours, otherwise the same bytes; may become empty."""
+def cookie(value: bytes, context: RewriteContext | None = None) -> bytes:
+    """A `Cookie` value for the application: without ours, otherwise the same bytes; may become empty.
+
+    With a context that crosses from another application, only what `SameSite` would have let through.
+    """
+    crossing = context is not None and context.crossing
     lowered = value.lower()
-    if OUR_PREFIX not in lowered and NOTICE_COOKIE not in lowered:
+    if not crossing and b"casb_" not in lowered:
         return value
-    kept = []
-    for crumb in _CRUMB.split(value):
-        name, equals, content = crumb.partition(b"=")
-        if not (is_ours(name, content) if equals else is_ours(b"", crumb)):
-            kept.append(crumb)
-    return b"; ".join(kept)
+    crumbs = [(*crumb.partition(b"="), crumb) for crumb in _CRUMB.split(value)]
+    kept = [
+        (name.strip(_WHITE), crumb)
+        for name, equals, content, crumb in crumbs
+        if not (is_ours(name, content) if equals else is_ours(b"", crumb))
+    ]
+    shared = {}
+    if context is not None and context.hosts.flat and context.seal is not None:
+        shared = opened((each[-1] for each in crumbs), split_port(context.host)[0], context.user, context.seal)
+        kept = [each for each in kept if each[0] not in shared]
+        kept += [(name, name + b"=" + found.value) for name, found in shared.items()]
+    if context is not None and crossing:
+        none = {_marked(crumb, MARK) for *_, crumb in crumbs if crumb.endswith(b"=n")}
+        none |= {name for name, found in shared.items() if found.same_site == b"n"}
+        strict = {_marked(crumb, each) for *_, crumb in crumbs if crumb.endswith(b"=s") for each in (MARK, SHARED_MARK)}
+        strict |= {name for name, found in shared.items() if found.same_site == b"s"}
+        visit = _top_level(context) and context.method in ("GET", "HEAD")
+        kept = [each for each in kept if each[0] not in strict and (visit or each[0] in none)]
+    return b"; ".join(crumb for _, crumb in kept)
+
+
+def _marked(crumb: bytes, prefix: bytes) -> bytes | None:
+    return crumb[len(prefix) : -2] if crumb.startswith(prefix) else None

@@ -3,9 +3,11 @@
     origin form   app.example            app.example:8444                what the application knows of itself
     suffix form   app.example.<suffix>   app.example--p8444.<suffix>     what the browser sees (plus our public port)
 
-Only names of the map are ever changed, and a name of the map never lies under the suffix, so nothing can be mapped
-twice. Ports other than 80 and 443 belong to the name (`app.example:8444` must be listed, or it is left alone: a suffix
-host must not reach any port of a machine) and travel in the last label, for the browser's port is ours.
+`spelling` has the other spellings (flattened, IPv6). Only names of the map are ever changed, and a name of the map
+never lies under the suffix, so nothing can be mapped twice. Ports other than 80 and 443 belong to the name
+(`app.example:8444` must be listed, or it is left alone: a suffix host must not reach any port of a machine) and travel
+in the name, for the browser's port is ours. http and https, and their ports, are one place under the suffix: there is
+only https there.
 
 Knows nothing of headers or bodies.
 """
@@ -16,15 +18,19 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 from urllib.parse import unquote
 
+import idna
 from ahocorasick_rs import BytesAhoCorasick, MatchKind
+
+from casb.spelling import fits, read, reserved, spell
 
 _LABELS = re.compile(
     r"(?=.{1,253}\Z)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*\Z"
 )
-_PORT_LABEL = re.compile(r"(?P<host>.+)--p(?P<port>[1-9][0-9]{0,4})\Z")
+_NUMBER = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)\Z")
 _DEFAULT_PORTS = frozenset({"", "80", "443"})
 _SCHEME_PORTS = {"https": "443", "wss": "443", "http": "80", "ws": "80"}
 _MEMO = 10_000  # answers kept; what comes after them is worked out each time
@@ -36,31 +42,80 @@ _PLAIN = {"http": "http", "https": "http", "ws": "ws", "wss": "ws"}
 # skipped, the last @ ends the user information.
 _URL = re.compile(
     r"(?P<lead>[\x00-\x20]*)(?:(?P<scheme>https?|wss?):)?(?P<slashes>[/\\]{2,})(?P<user>[^/\\?#]*@)?"
-    r"(?P<host>[^/\\?#@:\[\]]+)(?::(?P<port>[0-9]{0,5}))?(?P<rest>(?:[/\\?#].*)?)\Z",
+    r"(?P<host>[^/\\?#@:\[\]]+|\[[0-9a-f:.]{2,45}\])(?::(?P<port>[0-9]{0,5}))?(?P<rest>(?:[/\\?#].*)?)\Z",
     re.IGNORECASE | re.DOTALL,
 )
-MARKUP_WORDS = (b"integrity", b"content-security-policy")  # what else makes an HTML tag worth a look
+MARKUP_WORDS = (  # what else makes an HTML tag worth a look: its meaning, or that its content is not plain markup
+    *b"integrity content-security-policy srcdoc data:text/ <script <style <textarea <title <xmp <iframe".split(),
+    *b"<noembed <noframes <noscript <plaintext <svg <math".split(),
+)
 _REMOVED = str.maketrans("", "", "\t\r\n")  # dropped anywhere in a URL by browsers
 
 
 def canonical(host: str) -> str | None:
-    """A host name as lower-case A-labels without the final dot, or None when it is no host name."""
+    """A host as browsers compare it, or None when it is none (WHATWG URL, host parsing).
+
+    Names are lower-case A-labels without the final dot, IPv4 addresses dotted decimals whatever they were written as,
+    IPv6 addresses compressed (RFC 5952) and in brackets.
+    """
+    if host.startswith("["):
+        return _address6(host)
     if "%" in host:
         host = unquote(host)
     host = host.lower()
     if not host.isascii():
-        try:
-            host = host.encode("idna").decode("ascii").lower()
-        except UnicodeError:
+        ascii_host = _a_labels(host)
+        if ascii_host is None:
             return None
+        host = ascii_host
     host = host.removesuffix(".")
+    if _NUMBER.match(host, host.rfind(".") + 1):
+        return _address4(host)
     return host if _LABELS.match(host) else None
+
+
+def _a_labels(host: str) -> str | None:
+    """UTS 46 as browsers apply it; what it has no rule for (emoji) as IDNA 2003 had it, which is the same there."""
+    try:
+        return idna.encode(host, uts46=True).decode("ascii").lower()
+    except (idna.IDNAError, UnicodeError):
+        pass
+    try:
+        return host.encode("idna").decode("ascii").lower()
+    except UnicodeError:
+        return None
+
+
+def _address4(host: str) -> str | None:
+    """An IPv4 address in any of the spellings that browsers take: `127.1`, `0x7f000001`, `017700000001`."""
+    values = []
+    for part in host.split("."):
+        if not _NUMBER.match(part) or len(part) > 20:
+            return None
+        digits, base = (part[2:], 16) if part.startswith("0x") else (part, 8 if part.startswith("0") else 10)
+        try:
+            values.append(int(digits or "0", base))
+        except ValueError:
+            return None
+    *heads, last = values
+    if len(values) > 4 or any(value > 255 for value in heads) or last >= 256 ** (4 - len(heads)):
+        return None
+    return str(IPv4Address(sum(value << 8 * (3 - at) for at, value in enumerate(heads)) + last))
+
+
+def _address6(host: str) -> str | None:
+    if "%" in host or not host.endswith("]"):
+        return None
+    try:
+        return f"[{IPv6Address(host[1:-1])}]"
+    except ValueError:
+        return None
 
 
 def split_port(authority: str) -> tuple[str, str]:
     """`host:port` as its two halves; the port is "" when absent."""
     host, colon, port = authority.rpartition(":")
-    return (host, port) if colon else (authority, "")
+    return (host, port) if colon and not port.endswith("]") else (authority, "")
 
 
 def canonical_port(port: str) -> str | None:
@@ -92,7 +147,7 @@ class _Names(NamedTuple):
         return False
 
 
-def _read(names: Iterable[str], suffix: str) -> _Names:
+def _read(names: Iterable[str], suffix: str, *, flat: bool) -> _Names:
     exact: set[str] = set()
     parents: set[str] = set()
     for name in names:
@@ -102,17 +157,14 @@ def _read(names: Iterable[str], suffix: str) -> _Names:
             raise ValueError(f"not a host name: {name!r}")
         if suffix and (host == suffix or host.endswith(f".{suffix}")):
             raise ValueError(f"{name!r} lies under the suffix {suffix!r}")
-        if _PORT_LABEL.match(host):
-            raise ValueError(f"{name!r} ends like a port of ours (--p<digits>)")
-        if len(_joined(host, port, suffix)) > 253:
+        if reserved(host):
+            raise ValueError(f"{name!r} ends like a spelling of ours (--p<digits>, --v6, --x)")
+        own = "" if port in _DEFAULT_PORTS else port
+        if suffix and not fits(host, own, suffix, flat=flat):
             raise ValueError(f"{name!r} is too long for the suffix {suffix!r}")
-        key = host if port in _DEFAULT_PORTS else f"{host}:{port}"
+        key = f"{host}:{own}" if own else host
         (parents if authority.startswith("*.") else exact).add(key)
     return _Names(frozenset(exact), frozenset(parents))
-
-
-def _joined(host: str, port: str, suffix: str) -> str:
-    return f"{host}--p{port}.{suffix}" if port not in _DEFAULT_PORTS else f"{host}.{suffix}"
 
 
 class Finder:
@@ -140,6 +192,9 @@ def _patterns(names: _Names) -> Iterable[bytes]:
     siblings = Counter(host.partition(".")[2] for host in hosts)
     hosts |= {parent for parent, count in siblings.items() if count >= _CROWD and "." in parent}
     for host in hosts:
+        if host.startswith("["):
+            yield b"//["  # such an address has many spellings
+            continue
         labels = host.split(".")
         if any(".".join(labels[at:]) in hosts for at in range(1, len(labels))):
             continue
@@ -153,7 +208,7 @@ def _patterns(names: _Names) -> Iterable[bytes]:
 
 def _ancestors(names: _Names) -> Iterable[str]:
     for name in names.exact | {f"*.{parent}" for parent in names.parents}:
-        labels = split_port(name)[0].split(".")
+        labels = split_port(name)[0].split(".") if "[" not in name else []
         yield from (".".join(labels[at:]) for at in range(1, len(labels)))
 
 
@@ -164,13 +219,15 @@ class HostMap:
     `suffix` is a host name (""  maps nothing: the modes without a suffix), `port` the public port that browsers use on
     suffix hosts, `names` are `app.example`, `app.example:8444` or `*.app.example` (any depth below, not itself).
     `plain` lists, in the same form, the names whose application believes itself on http: URLs of theirs go back as
-    http. Raises ValueError for a name that cannot be mapped both ways.
+    http. `flat` spells each name as one label (`app-example--x.<suffix>`, see `spelling`). Raises ValueError for a name
+    that cannot be mapped both ways.
     """
 
     suffix: str
     port: int
     names: Iterable[str]
     plain: Iterable[str] = ()
+    flat: bool = False
     finder: Finder = field(init=False, compare=False, repr=False)
     markup_finder: Finder = field(init=False, compare=False, repr=False)
     back_finder: Finder = field(init=False, compare=False, repr=False)
@@ -180,6 +237,8 @@ class HostMap:
     _port_tail: str = field(init=False, compare=False, repr=False)
     _memo: dict[tuple[str, str], str | None] = field(init=False, compare=False, repr=False)  # pages repeat themselves
     _back_memo: dict[str, str | None] = field(init=False, compare=False, repr=False)
+    _below_memo: dict[tuple[str, str], list[str]] = field(init=False, compare=False, repr=False)
+    _ports: list[str] = field(init=False, compare=False, repr=False)
     _origin_memo: dict[bytes, bytes | None] = field(init=False, compare=False, repr=False)
     _ancestors: frozenset[str] = field(init=False, compare=False, repr=False)
 
@@ -188,7 +247,7 @@ class HostMap:
         if suffix is None or (suffix and not 0 < self.port < 65536):
             raise ValueError(f"not a suffix and port: {self.suffix!r} {self.port}")
         listed, listed_plain = frozenset(self.names), frozenset(self.plain)
-        names = _read(listed if suffix else (), suffix)
+        names = _read(listed if suffix else (), suffix, flat=self.flat)
         for name, value in {
             "suffix": suffix,
             "names": listed,
@@ -197,9 +256,11 @@ class HostMap:
             "markup_finder": Finder([*_patterns(names), *MARKUP_WORDS]),
             "back_finder": Finder([f".{suffix}".encode()] if suffix and (names.exact or names.parents) else []),
             "_names": names,
-            "_plain": _read(listed_plain, suffix),
+            "_plain": _read(listed_plain, suffix, flat=self.flat),
             "_memo": {},
             "_back_memo": {},
+            "_below_memo": {},
+            "_ports": sorted({split_port(name)[1] for name in names.exact | names.parents} - {""}),
             "_origin_memo": {},
             "_ancestors": frozenset(_ancestors(names)),
             "_tail": f".{suffix}",
@@ -231,13 +292,35 @@ class HostMap:
         """Is this canonical host, on this canonical port, one of ours?"""
         return self._names.has(host, "" if port in _DEFAULT_PORTS else port)
 
-    def wild(self, parent: str) -> bool:
-        """Are all names below `parent` (canonical) ours?"""
-        return self._names.has(f"_.{parent}", "")
+    def wild(self, parent: str, port: str = "") -> bool:
+        """Are all names below `parent` (canonical), on this canonical port, ours?"""
+        return self._names.has(f"*.{parent}", port)
 
     def any_below(self, parent: str) -> bool:
         """Is any name of ours below `parent` (canonical)?"""
         return parent in self._ancestors
+
+    def below(self, parent: str, port: str = "") -> list[str]:
+        """The listed names below `parent` (canonical), wildcards as `*.name`, that have this canonical port."""
+        try:
+            return self._below_memo[parent, port]
+        except KeyError:
+            pass
+        tail, found = f".{parent}", []
+        for kind, names in (("", self._names.exact), ("*.", self._names.parents)):
+            for name in names:
+                host, own = split_port(name)
+                if own == port and (host.endswith(tail) or (kind and host == parent)):
+                    found.append(kind + host)
+        found.sort()
+        if len(self._below_memo) < _MEMO:
+            self._below_memo[parent, port] = found
+        return found
+
+    @property
+    def all_ports(self) -> list[str]:
+        """Every port of its own that some name has."""
+        return self._ports
 
     def suffix_host(self, host: str, port: str = "") -> str | None:
         """The suffix form without the public port, or None when the host is none of ours. Takes any spelling."""
@@ -248,7 +331,8 @@ class HostMap:
         known, number = canonical(host), canonical_port(port)
         mapped: str | None = None
         if known is not None and number is not None and self.knows(known, number):
-            mapped = _joined(known, number, self.suffix)
+            own = "" if number in _DEFAULT_PORTS else number
+            mapped = f"{spell(known, own, flat=self.flat)}{self._tail}"
             mapped = mapped if _LABELS.match(mapped) else None
         if len(self._memo) < _MEMO:
             self._memo[host, port] = mapped
@@ -268,12 +352,11 @@ class HostMap:
     def _origin(self, known: str | None) -> str | None:
         if known is None or not self.suffix or not known.endswith(self._tail):
             return None
-        name, port = known[: -len(self._tail)], ""
-        if ported := _PORT_LABEL.match(name):
-            name, port = ported["host"], ported["port"]
-            if port in _DEFAULT_PORTS:
-                return None
-        if not self.knows(name, port):
+        found = read(known[: -len(self._tail)], flat=self.flat)
+        if found is None:
+            return None
+        name, port = found
+        if port in ("80", "443") or canonical_port(port) is None or not self.knows(name, port):
             return None
         return f"{name}:{port}" if port else name
 

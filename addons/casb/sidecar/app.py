@@ -11,7 +11,7 @@ from starlette.staticfiles import StaticFiles
 
 from casb import __version__
 from casb.errors import StoreError
-from casb.sidecar import access, api, discovery_api, errors, operate, portal, signin
+from casb.sidecar import access, alerts, api, discovery_api, errors, operate, policies, portal, signin
 from casb.sidecar.auth import SignInFirst, is_https
 from casb.sidecar.guards import Application, BodyGuard, HeaderGuard, HostGuard, allowed_hosts
 from casb.sidecar.services import Services
@@ -32,7 +32,9 @@ def build_app(services: Services, provider: signin.AdminProvider | None = None) 
     | `/api/discovery/…` `/api/v1/discovery/…` | an upload token, the collector, an admin's session | discovery_api.py |
     | `/v1/openapi.json` | anybody | generated |
     | `/sign-in` `/set-up` `/sign-out` `/auth/start` `/auth/callback` | people | signin.py |
-    | `/` `/activities[/ID]` `/apps` `/policies` `/audit` | a session | portal.py |
+    | `/` `/activities[/ID]` `/apps` `/audit` | a session | portal.py |
+    | `/policies[/ID]` `/policies/try` | a session; putting back in force: an admin's | policies.py |
+    | `/alerts[/ID]` `/v1/alerts[/ID]` | a session or a read token; closing: an admin's | alerts.py |
     | `/access…` | a session; changes: an admin's | access.py |
     | `/static/…` | anybody | style, script, icon |
     """
@@ -52,6 +54,9 @@ def build_app(services: Services, provider: signin.AdminProvider | None = None) 
         api.read_api,
         signin.router,
         portal.router,
+        policies.router,
+        alerts.router,
+        alerts.api,
         access.router,
         discovery_api.reading,
         discovery_api.changing,

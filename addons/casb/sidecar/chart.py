@@ -48,12 +48,28 @@ class Chart:
 
 def chart_of(hours: Sequence[tuple[datetime, Mapping[str, int]]]) -> Chart:
     """The chart of hours and their activities by action."""
+    return _stacked(
+        [
+            (f"{hour:%H:%M} UTC", f"{hour:%H:%M}" if index % 3 == 0 else "", each)
+            for index, (hour, each) in enumerate(hours)
+        ]
+    )
+
+
+def chart_of_days(days: Sequence[tuple[str, Mapping[str, int]]]) -> Chart:
+    """The chart of days (`YYYY-MM-DD`) and their activities by action."""
+    every = max(1, len(days) // 8)
+    return _stacked([(day, day[5:] if index % every == 0 else "", each) for index, (day, each) in enumerate(days)])
+
+
+def _stacked(stacks: Sequence[tuple[str, str, Mapping[str, int]]]) -> Chart:
+    """Columns of a name, a label under it, and counts by action."""
     base = HEIGHT - BOTTOM
-    top = nice(max((sum(counts.values()) for _, counts in hours), default=0))
-    step = (WIDTH - LEFT) / max(1, len(hours))
+    top = nice(max((sum(counts.values()) for *_, counts in stacks), default=0))
+    step = (WIDTH - LEFT) / max(1, len(stacks))
     scale = (base - TOP) / top
     columns = []
-    for index, (hour, counts) in enumerate(hours):
+    for index, (name, label, counts) in enumerate(stacks):
         x, y = LEFT + index * step, float(base)
         bars = []
         for action in (*ORDER, *sorted(counts.keys() - set(ORDER))):
@@ -62,10 +78,9 @@ def chart_of(hours: Sequence[tuple[datetime, Mapping[str, int]]]) -> Chart:
                 y -= height
                 bars.append(Bar(round(x + step * 0.15, 2), round(y, 2), round(step * 0.7, 2), round(height, 2), action))
         told = ", ".join(f"{counts[action]} {action}" for action in ORDER if counts.get(action)) or "nothing"
-        label = f"{hour:%H:%M}" if index % 3 == 0 else ""
-        columns.append(Column(round(x, 2), round(step, 2), tuple(bars), f"{hour:%H:%M} UTC: {told}", label))
+        columns.append(Column(round(x, 2), round(step, 2), tuple(bars), f"{name}: {told}", label))
     lines = tuple((round(base - top * part / 4 * scale, 2), top * part // 4) for part in range(5))
-    return Chart(WIDTH, HEIGHT, base, LEFT, tuple(columns), lines, sum(sum(counts.values()) for _, counts in hours))
+    return Chart(WIDTH, HEIGHT, base, LEFT, tuple(columns), lines, sum(sum(counts.values()) for *_, counts in stacks))
 
 
 def nice(most: int) -> int:

@@ -9,12 +9,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from casb.config import Configuration, Draft
+from casb.config import Configuration, Draft, version_with
 from casb.errors import CasbError, Problems, Where
 from casb.model.app import App
 from casb.policy.document import Protect, StepUp
 from casb.policy.loader import LoadedPolicy, load
+from casb.policy.rollout import told
 from casb.ports import Clock
+from casb.store import in_force, withdrawals
 from casb.store.folder import Fingerprint, fingerprint, load_draft
 
 
@@ -31,6 +33,7 @@ class PolicyView:
     line: int
     enabled: bool = True
     apps: tuple[str, ...] = ()
+    stage: str = "enforce"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +57,7 @@ class View:
     policies: tuple[PolicyView, ...]
     files: tuple[FileView, ...]
     read: datetime
+    loaded: tuple[LoadedPolicy, ...] = ()  # every policy that can be used, as written
 
     @property
     def errors(self) -> tuple[CasbError, ...]:
@@ -79,14 +83,16 @@ class FolderDeployment:
         self._clock = clock
         self._apps = first.apps
         self._lock = threading.Lock()
-        self._seen: Fingerprint | None = None
+        self._data = Path(first.settings.data)
+        self._seen: object = None
         self._view: View | None = None
 
     def view(self) -> View:
         with self._lock:
-            now = fingerprint(self._folder)
+            listing = fingerprint(self._folder)
+            now = listing, in_force.stamp(self._data / withdrawals.FILE)
             if self._view is None or now != self._seen:
-                self._view, self._seen = self._read(now), now
+                self._view, self._seen = self._read(listing), now
             return self._view
 
     def _read(self, listing: Fingerprint) -> View:
@@ -99,13 +105,15 @@ class FolderDeployment:
         errors = [*draft.errors, *errors]
         if not draft.errors:
             self._apps = draft.apps
+        withdrawn = withdrawals.digests(self._data)
         names = [name for name, *_ in listing if not name.startswith("tests/")]
         return View(
-            version=None if errors else draft.version,
+            version=None if errors else version_with(draft.version, withdrawn),
             apps=self._apps,
             policies=tuple(sorted((_line(each) for each in policies), key=lambda line: line.id)),
             files=_files(self._folder, names, errors),
             read=self._clock(),
+            loaded=tuple(policies),
         )
 
 
@@ -145,6 +153,7 @@ def _line(loaded: LoadedPolicy) -> PolicyView:
         line=loaded.origins.policy.line,
         enabled=document.enabled,
         apps=loaded.apps,
+        stage=told(document.rollout),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from casb.errors import StoreError
+from casb.store.alerts_sqlite import AlertStore, NewAlert, of_record
 from casb.store.records_sqlite import SqliteRecords, prepared
 from casb.store.row import parse
 
@@ -39,7 +40,9 @@ type Traffic = Callable[[Sequence[Mapping[str, Any]]], int]
 """Takes what discovery counts: lines of tunnels, and records; tells how many it had not seen."""
 
 
-def take(body: bytes, records: SqliteRecords, traffic: Traffic | None = None) -> Receipt:
+def take(
+    body: bytes, records: SqliteRecords, alerts: AlertStore | None = None, traffic: Traffic | None = None
+) -> Receipt:
     """Keep every line that is a record, in one transaction; on return they are on the disk.
 
     Lines of `kind` traffic are no activities: they go to `traffic`, and so does a copy of each record.
@@ -49,7 +52,7 @@ def take(body: bytes, records: SqliteRecords, traffic: Traffic | None = None) ->
     lines = [line for line in body.split(b"\n") if line]
     if len(lines) > MOST_RECORDS:
         raise TooMany
-    rows, rejected = [], []
+    rows, rejected, raised = [], [], list[NewAlert]()
     counted: list[Mapping[str, Any]] = []
     tunnels = 0
     for index, line in enumerate(lines):
@@ -63,10 +66,14 @@ def take(body: bytes, records: SqliteRecords, traffic: Traffic | None = None) ->
                 tunnels += 1
             else:
                 rows.append(prepared(record))
+                raised += of_record(record)
             counted.append(record)
         except StoreError as error:
             rejected.append(Rejected(index=index, error=str(error)))
-    # First what can be taken twice: a batch that comes again is known by its ids in both places.
+    # First: an alert is idempotent by its activity, so a batch that is sent again after a failure raises nothing twice.
+    if alerts is not None:
+        alerts.raise_all(raised)
+    # Likewise what discovery counts: its lines are known by their ids.
     if traffic is not None and counted:
         traffic(counted)
     accepted = records.append_rows(rows)

@@ -14,14 +14,17 @@ from casb.errors import StoreError
 from casb.model.activity import ActivityType
 from casb.model.decision import Action, Severity
 from casb.model.identity import UNMANAGED, DeviceTag
+from casb.model.logged import from_json
 from casb.model.record import rfc3339
+from casb.policy import otherwise
+from casb.policy.compile import compile_policies
 from casb.sidecar.auth import Person
 from casb.sidecar.bearer import Here
 from casb.sidecar.chart import chart_of
 from casb.sidecar.pages import page
 from casb.sidecar.services import Services
 from casb.sidecar.story import story_of
-from casb.sidecar.views import app_lines, policy_lines, proxy_lines, record_line
+from casb.sidecar.views import app_lines, proxy_lines, record_line
 from casb.store.filters import FILTERS
 
 PAGE = 50
@@ -90,6 +93,8 @@ def activity(request: Request, services: Here, who: Person, record_id: str) -> R
         story=story_of(record),
         raw=orjson.dumps(record, option=orjson.OPT_INDENT_2).decode(),
         pivots=_pivots(record),
+        again=_again(services, record),
+        done=otherwise.DONE,
     )
 
 
@@ -98,18 +103,20 @@ def apps(request: Request, services: Here, who: Person) -> Response:
     return page(request, "apps.html", lines=app_lines(services), settings=services.settings)
 
 
-@router.get("/policies")
-def policies(request: Request, services: Here, who: Person) -> Response:
-    view = services.deployment.view()
-    lines = policy_lines(services, view, timedelta(days=7))
-    return page(request, "policies.html", view=view, lines=lines, proxies=proxy_lines(services))
-
-
 @router.get("/audit")
 def audit(request: Request, services: Here, who: Person, before: Annotated[int | None, Query(ge=1)] = None) -> Response:
     entries = services.portal.audit(before=before, limit=PAGE + 1)
     further = entries[PAGE - 1].seq if len(entries) > PAGE else None
     return page(request, "audit.html", entries=entries[:PAGE], further=further, first=before is None)
+
+
+def _again(services: Services, record: dict[str, Any]) -> otherwise.Explanation | None:
+    """The recorded activity under the folder's policies of today; None for a record that lacks too much."""
+    try:
+        activity = from_json(record)
+    except ValueError:
+        return None
+    return otherwise.explanation(activity, compile_policies(services.deployment.view().loaded))
 
 
 def _as_filters(used: dict[str, str]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from casb.ports import Clock
 from casb.settings import Secret, Settings
 from casb.sidecar.deployment import Deployment
+from casb.store.alerts_sqlite import AlertStore
 from casb.store.portal_sqlite import PortalStore
 from casb.store.records_sqlite import SqliteRecords
 
@@ -32,6 +33,7 @@ class Services:
     settings: Settings
     records: SqliteRecords
     portal: PortalStore
+    alerts: AlertStore
     deployment: Deployment
     ingest_token: Secret
     clock: Clock

@@ -9,8 +9,10 @@ from typing import Any
 
 from casb.model.app import App
 from casb.model.record import rfc3339
+from casb.settings import Settings
 from casb.sidecar.deployment import PolicyView, View
 from casb.sidecar.services import Services
+from casb.spelling import spell
 from casb.store.row import millis
 
 STALE = timedelta(seconds=30)  # a proxy that has been silent for longer is told to be away
@@ -131,6 +133,10 @@ def record_line(record: Mapping[str, Any]) -> RecordLine:
     )
 
 
+def _spelt(domain: str, settings: Settings) -> str:
+    return spell(f"[{domain}]" if ":" in domain else domain, "", flat=settings.host_names == "flat")
+
+
 def app_lines(services: Services) -> list[AppLine]:
     """The configured apps in their order, then those that only the log knows."""
     settings, now = services.settings, services.clock()
@@ -145,7 +151,7 @@ def app_lines(services: Services) -> list[AppLine]:
                 name=app.name,
                 app=app,
                 addresses=tuple(
-                    settings.address_of(f"{domain}.{settings.suffix}") + app.start
+                    settings.address_of(f"{_spelt(domain, settings)}.{settings.suffix}") + app.start
                     for domain in app.domains
                     if app.controlled and not domain.startswith("*.")
                 ),

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from casb.config import Configuration, Outside, build
+from casb.config import Configuration, Outside, build, version_with
 from casb.errors import StoreError
 from casb.store.atomic import replace_private
 
@@ -28,10 +28,14 @@ class Published:
     folder: str
     label: str
     files: Mapping[str, bytes]
+    withdrawn: tuple[str, ...] = ()
 
     def configuration(self, outside: Outside) -> Configuration:
         """As values; raises `Problems` with everything that is wrong with it."""
-        return build(self.files, self.folder, outside, label=self.label)
+        found = build(self.files, self.folder, outside, label=self.label)
+        if not self.withdrawn:
+            return found
+        return replace(found, withdrawn=self.withdrawn, version=version_with(found.version, self.withdrawn))
 
 
 def publish(data: Path, published: Published) -> Path:
@@ -39,6 +43,7 @@ def publish(data: Path, published: Published) -> Path:
     content = {
         "folder": published.folder,
         "label": published.label,
+        "withdrawn": list(published.withdrawn),
         "files": {name: text.decode("utf-8") for name, text in published.files.items()},
     }
     path = data / FILE
@@ -54,6 +59,7 @@ def read(path: Path) -> Published:
             folder=content["folder"],
             label=content["label"],
             files={name: text.encode() for name, text in content["files"].items()},
+            withdrawn=tuple(content.get("withdrawn", ())),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError("S060", f"the configuration in force cannot be read ({type(error).__name__})") from None

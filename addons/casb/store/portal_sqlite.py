@@ -277,6 +277,14 @@ class PortalStore:
             for row in rows
         ]
 
+    def last_noted(self, what: str, key: str, value: str) -> datetime | None:
+        """When `what` was last noted with this detail."""
+        with self._database.reading() as reader:
+            row = reader.execute(
+                "SELECT max(time) FROM audit WHERE what = ? AND json_extract(detail, '$.' || ?) = ?", (what, key, value)
+            ).fetchone()
+        return None if row[0] is None else _time(row[0])
+
     def probe(self, now: datetime) -> None:
         """Raises `StoreError` (S023) when nothing can be written."""
         with self._database.writing() as writer:

@@ -20,6 +20,7 @@ from typing import Any
 import orjson
 
 from casb.errors import StoreError
+from casb.policy.budget import Spent
 from casb.settings import Settings
 from casb.store.filters import condition_of, decode_cursor, encode_cursor
 from casb.store.row import Row, matched, to_row
@@ -259,6 +260,38 @@ class SqliteRecords:
                 (_millis(since),),
             ).fetchall()
         return dict(names)
+
+    def spent(self, policy: str, apps: Sequence[str], activities: Sequence[str], since: datetime) -> Spent:
+        """What a policy was asked about since then, by the apps (none: every app) and activities that it concerns, and
+        how many of them it refused."""
+        with self._database.reading() as reader:
+            of_apps = "" if not apps else "AND app IN (SELECT value FROM json_each(?)) "
+            values = [_millis(since), orjson.dumps(list(activities)).decode()]
+            values += [orjson.dumps(list(apps)).decode()] if apps else []
+            asked = reader.execute(
+                "SELECT count(*) FROM activities WHERE time >= ? "  # noqa: S608 - our own text alone
+                f"AND activity IN (SELECT value FROM json_each(?)) {of_apps}",
+                values,
+            ).fetchone()[0]
+            refused = reader.execute(
+                "SELECT count(*) FROM matches JOIN activities USING (seq) WHERE matches.policy = ? "
+                "AND matches.time >= ? AND activities.policy = matches.policy AND action IN ('block', 'step_up')",
+                (policy, _millis(since)),
+            ).fetchone()[0]
+        return Spent(asked, refused)
+
+    def policy_days(self, policy: str, since: datetime) -> dict[str, dict[str, int]]:
+        """Matches of a policy by day (UTC) and by what was done in the end."""
+        days: dict[str, dict[str, int]] = {}
+        with self._database.reading() as reader:
+            rows = reader.execute(
+                "SELECT date(matches.time / 1000, 'unixepoch') AS day, action, count(*) FROM matches "
+                "JOIN activities USING (seq) WHERE matches.policy = ? AND matches.time >= ? GROUP BY day, action",
+                (policy, _millis(since)),
+            )
+            for day, action, count in rows:
+                days.setdefault(day, {})[action] = count
+        return days
 
     def apps_seen(self) -> list[SeenApp]:
         """Every app in the log, the one used last first."""

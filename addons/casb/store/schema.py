@@ -82,7 +82,25 @@ _SCOPES = """
 ALTER TABLE tokens ADD COLUMN scope TEXT NOT NULL DEFAULT 'read';
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, CATALOG, _SCOPES)
+_ALERTS = """
+CREATE TABLE alerts (id TEXT PRIMARY KEY, time INTEGER NOT NULL, last INTEGER NOT NULL, kind TEXT NOT NULL,
+    policy TEXT NOT NULL, severity TEXT NOT NULL, title TEXT NOT NULL, state TEXT NOT NULL, read INTEGER NOT NULL,
+    count INTEGER NOT NULL, app TEXT NOT NULL, user_name TEXT NOT NULL, ip TEXT NOT NULL, closed_by TEXT NOT NULL,
+    comment TEXT NOT NULL, detail TEXT NOT NULL, together TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX alerts_last ON alerts (last, id);
+CREATE INDEX alerts_together ON alerts (together, last) WHERE state = 'open';
+CREATE INDEX alerts_open ON alerts (state, severity);
+CREATE TABLE alert_activities (alert TEXT NOT NULL, activity TEXT NOT NULL, policy TEXT NOT NULL,
+    UNIQUE (activity, policy));
+CREATE INDEX alert_activities_alert ON alert_activities (alert);
+CREATE TABLE alert_days (policy TEXT NOT NULL, day TEXT NOT NULL, raised INTEGER NOT NULL DEFAULT 0,
+    suppressed INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (policy, day)) WITHOUT ROWID;
+CREATE TABLE notifications (seq INTEGER PRIMARY KEY, alert TEXT NOT NULL, channel TEXT NOT NULL, email TEXT NOT NULL,
+    due INTEGER NOT NULL, tries INTEGER NOT NULL);
+CREATE INDEX notifications_due ON notifications (channel, due);
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _ALERTS, CATALOG, _SCOPES)
 
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:

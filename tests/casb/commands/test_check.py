@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +14,7 @@ import pytest
 from casb.cli import main
 from casb.errors import ConfigError, Where
 
+ADDONS = str(Path(__file__).parents[3] / "addons")
 GOOD = "version: 1\npolicies:\n  - {id: a, action: audit}\n"
 BAD = "version: 1\npolicies:\n  - {id: a, action: blok}\n"
 TEST = "policies: [../good.yaml]\ncases:\n  - {name: n, given: {activity: view}, expect: {action: audit, policy: a}}\n"
@@ -144,3 +149,21 @@ def test_the_shipped_folder_is_well(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     tests = sorted(str(path) for path in Path("policies/tests").glob("*_test.yaml"))
     assert main(["check", *policies, *tests]) == 0
     assert capsys.readouterr().out == ""
+
+
+def test_watching_checks_again_after_each_save(folder: Path) -> None:
+    (folder / "good.yaml").write_text(GOOD)
+    command = [sys.executable, "-m", "casb.cli", "check", "--watch", str(folder)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": ADDONS}
+    ) as watching:
+        try:
+            assert watching.stderr is not None and watching.stdout is not None
+            told = iter(watching.stderr.readline, "")
+            assert "all well" in next(line for line in told if "files" in line)
+            (folder / "good.yaml").write_text(GOOD.replace("audit", "audt"))
+            assert "1 errors" in next(line for line in told if "files" in line)
+            assert "did you mean 'audit'?" in watching.stdout.readline()
+        finally:
+            watching.send_signal(signal.SIGINT)
+        assert watching.wait(10) == 130

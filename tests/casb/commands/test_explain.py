@@ -108,3 +108,38 @@ def test_codes(capsys: pytest.CaptureFixture[str], code: str) -> None:
 def test_a_code_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "P999"]) == 1
     assert "no error code P999" in capsys.readouterr().err
+
+
+POLICY = """
+version: 1
+policies:
+- {id: p, apps: files, activities: download, action: block, when: {device: unmanaged}}
+"""
+
+
+def test_a_supposed_activity(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "p.yaml").write_text(POLICY)
+    given = "activity: download, app: files, file: a.pdf"
+    assert main(["explain", "--given", given, "--config", str(folder)]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("It is blocked by p.\n")
+    assert "device.tag were compliant (is: no device tags): then allowed" in text
+    assert main(["explain", "--given", given, "--config", str(folder), "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["policy"] == "p"
+
+
+def test_a_supposed_activity_with_a_mistake(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "--given", "activity: downlod", "--config", str(folder)]) == 1
+    assert "did you mean 'download'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["P014", "--given", "activity: view"]])
+def test_one_question_at_a_time(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", *arguments]) == 2
+
+
+def test_a_recorded_decision_under_the_policies_of_today(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    keep(folder)
+    (folder / "p.yaml").write_text(POLICY.replace("apps: files, activities: download", "kind: access"))
+    assert main(["explain", BLOCKED["id"], "--config", str(folder)]) == 0
+    assert "The policies in the folder decide otherwise today: blocked by p." in capsys.readouterr().out

@@ -133,3 +133,28 @@ def test_the_shipped_cases_pass_and_leave_no_gap(
     monkeypatch.chdir(Path(__file__).parents[3])
     assert main(["test", "--coverage"]) == 0
     assert "uncovered" not in capsys.readouterr().out
+
+
+def test_mutants_that_no_case_notices(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["test", "--mutate"]) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines()[1:] == [
+        "survived: policies/p.yaml:4:5: block-x: activities is left out: it concerns every one: no case notices",
+        "survived: policies/p.yaml:5:12: block-x: 'device: unmanaged' is dropped: no case notices",
+        "survived: policies/p.yaml:5:31: block-x: 'file: x*' is dropped: no case notices",
+    ]
+    assert err == "1 passed, 0 failed, 0 errors, 4 of 7 mutants noticed\n"
+    assert main(["test", "--mutate", "--strict"]) == 1, "survivors are failures"
+
+
+def test_mutants_as_data(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["test", "--mutate", "--format", "json"])
+    answer = json.loads(capsys.readouterr().out)["mutation"]
+    assert (answer["tried"], len(answer["survived"])) == (7, 3)
+    assert answer["survived"][0]["line"] == 4
+
+
+def test_no_mutants_while_a_case_fails(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "p.yaml").write_text(POLICY.replace("action: block", "action: audit"))
+    assert main(["test", "--mutate"]) == 1
+    assert "no mutation testing while a case fails" in capsys.readouterr().err

@@ -58,3 +58,30 @@ def test_route(
 def test_authorities(host: str, port: int, authority: str, origin_authority: str) -> None:
     found = route(SHARED, host, port, forward=False)
     assert (found.authority, found.origin_authority, found.port) == (authority, origin_authority, port)
+
+
+NAMES = snapshot(
+    **{
+        "apps/ported": "id: ported\nname: P\ndomains: [p.example, 'p.example:8444', 'only.example:9000', '2001:db8::5']\n"
+        "upstream: {hosts: {'p.example:8444': '10.0.0.1:1', p.example: 'http://10.0.0.2:2'}}\n"
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("host", "authority", "address", "tls"),
+    [
+        ("p.example.casb.test", "p.example", ("10.0.0.2", 2), False),
+        ("p.example--p8444.casb.test", "p.example:8444", ("10.0.0.1", 1), True),
+        ("only.example--p9000.casb.test", "only.example:9000", ("only.example", 9000), True),
+        ("2001-db8-0-0-0-0-0-5--v6.casb.test", "[2001:db8::5]", ("2001:db8::5", 443), True),
+    ],
+)
+def test_names_that_are_elsewhere(host: str, authority: str, address: tuple[str, int], tls: bool) -> None:
+    found = route(NAMES, host, 8443, forward=False)
+    assert (found.kind, found.origin_authority, found.address, found.tls) == (Kind.APP, authority, address, tls)
+
+
+@pytest.mark.parametrize("host", ["only.example.casb.test", "p.example--p8445.casb.test", "p-example--x.casb.test"])
+def test_names_that_nobody_listed(host: str) -> None:
+    assert route(NAMES, host, 8443, forward=False).kind is Kind.NOTHING

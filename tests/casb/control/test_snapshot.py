@@ -6,6 +6,7 @@ from casb.catalog.agents import Agents
 from casb.config import build, draft
 from casb.control.snapshot import build_snapshot
 from casb.errors import Problems
+from control_support import snapshot
 
 POLICY = """\
 version: 1
@@ -63,3 +64,26 @@ def test_everything_wrong_in_one_go() -> None:
 
 def test_an_app_that_cannot_be_read_does_not_make_its_policies_wrong() -> None:
     assert wrong(FILES | {"apps/box.yaml": b"id: box"}) == ["apps/box.yaml C015"] * 2
+
+
+@pytest.mark.parametrize(
+    ("upstream", "plain", "why"),
+    [
+        ("{connect: 'http://127.0.0.1:9000'}", True, "what we connect with says it"),
+        ("{connect: 'http://127.0.0.1:9000', scheme: https}", False, "its own word"),
+        ("{connect: 'http://127.0.0.1:9000', forwarded: x-forwarded}", False, "it is told that browsers use https"),
+        ("{scheme: http}", True, "its own word"),
+        ("{connect: '127.0.0.1:9000'}", False, "https"),
+        ("{hosts: {plain.example: 'http://127.0.0.1:9000'}}", True, "this name alone"),
+    ],
+)
+def test_what_an_app_takes_itself_to_be_on(upstream: str, plain: bool, why: str) -> None:
+    text = f"id: plain\nname: P\ndomains: [plain.example]\nupstream: {upstream}\n"
+    hosts = snapshot(**{"apps/plain": text}).hosts
+    assert hosts.is_plain("plain.example") is plain, why
+    assert hosts.url_to_origin("https://plain.example.casb.test:8443") == f"http{'' if plain else 's'}://plain.example"
+
+
+def test_flattened_names_are_chosen_in_the_deployment() -> None:
+    hosts = snapshot(casb="suffix: casb.test\nhost_names: flat\nlisteners: {reverse: '127.0.0.1:8443'}\n").hosts
+    assert hosts.to_suffix("files.example") == "files-example--x.casb.test:8443"

@@ -22,9 +22,26 @@ REACH = "https://app.example.casb.test:8443/.casb/"
         ("wss://app.example", ["wss://app.example.casb.test:8443"], "sockets"),
         ("https://app.example/js/", ["https://app.example.casb.test:8443/js/"], "the path stays"),
         ("app.example:443", ["app.example.casb.test:8443"], "the default port"),
+        ("http://app.example:80", ["https://app.example.casb.test:8443"], "the default port"),
+        ("app.example:80", ["app.example:80"], "https on port 80, which is another place"),
+        ("http://app.example:443", ["http://app.example:443"], "http on port 443, which is another place"),
         ("app.example:8444", ["app.example--p8444.casb.test:8443"], "a port of its own"),
         ("app.example:8445", ["app.example:8445"], "a port that is not listed"),
-        ("app.example:*", ["app.example.casb.test:*"], "any port"),
+        (
+            "app.example:*",
+            ["app.example:*", "app.example.casb.test:8443", "app.example--p8444.casb.test:8443"],
+            "any port: those of ours, and the ports that are not",
+        ),
+        ("https://*:443", ["https://*:443", "https://*.casb.test:8443"], "any host: ours are on our port"),
+        ("https://*", ["https://*", "https://*.casb.test:8443"], "any host on the default port: ours are on our port"),
+        ("*:8443", [], "any host on just our port: every application would come in"),
+        ("*:8444", ["*:8444", "app.example--p8444.casb.test:8443"], "any host on a port of its own"),
+        ("*.test:8443", [], "a parent of the suffix: every application would come in"),
+        ("*.casb.test:*", [], "the suffix itself: every application would come in"),
+        ("*.test", ["*.test"], "a parent of the suffix, on another port than ours"),
+        ("*.example:8444", ["*.example:8444", "app.example--p8444.casb.test:8443"], "a port of its own, by name"),
+        ("https://[2001:db8::5]", ["https://[2001:db8::5]"], "an address that is not listed"),
+        ("bücher.example", ["bücher.example"], "no source: browsers want A-labels"),
         ("*.wild.example", ["*.wild.example.casb.test:8443"], "all of them are ours"),
         (
             "https://*.many.example",
@@ -86,8 +103,60 @@ def test_to_suffix(policy: str, expected: str, why: str) -> None:
     assert csp.to_suffix(policy, PAGE, nonce="xyz") == expected, why
 
 
-def test_report_only_is_mapped_and_not_opened() -> None:
-    assert csp.to_suffix("script-src app.example", PAGE, enforced=False) == "script-src app.example.casb.test:8443"
+def test_report_only_reports_nothing_of_ours() -> None:
+    mapped = csp.to_suffix("script-src app.example", PAGE, enforced=False)
+    source = "app.example.casb.test:8443"
+    assert mapped == f"script-src {source}; script-src-elem {source} {GUARD}"
+    dynamic = "script-src 'strict-dynamic' 'nonce-x'"
+    assert csp.to_suffix(dynamic, PAGE, nonce="y", enforced=False) == dynamic
+
+
+@pytest.mark.parametrize(
+    ("source", "expected", "why"),
+    [
+        ("app.example", ["app-example--x.casb.test"], "one label"),
+        ("https://app.example:8444/a", ["https://app-example--x8444.casb.test/a"], "with its port"),
+        (
+            "*.many.example",
+            ["*.many.example", "one-many-example--x.casb.test", "two-many-example--x.casb.test"],
+            "the listed names: a wildcard over the suffix would admit every app",
+        ),
+        ("*.wild.example", [], "names that are not listed have no source of their own"),
+    ],
+)
+def test_flattened(source: str, expected: list[str], why: str) -> None:
+    names = ["app.example", "app.example:8444", "one.many.example", "two.many.example", "*.wild.example"]
+    assert csp.map_source(HostMap("casb.test", 443, names, flat=True), source) == expected, why
+
+
+def test_a_source_without_a_scheme_has_the_pages() -> None:
+    assert csp.map_source(HOSTS, "app.example:80", plain=True) == ["app.example.casb.test:8443"]
+    assert csp.map_source(HOSTS, "*:80") == ["*:80"]
+
+
+def test_any_host_on_the_default_port_is_ours_too() -> None:
+    hosts = HostMap("casb.test", 8443, ["app.example"])
+    assert csp.map_source(hosts, "https://*:443") == ["https://*:443", "https://*.casb.test:8443"]
+    assert csp.map_source(hosts, "*") == ["*"]
+
+
+def test_only_the_white_space_and_the_letters_of_ascii_mean_anything() -> None:
+    assert csp.parse("img-src\u00a0*; IMG-SRC a\tb") == [("img-src\u00a0*", []), ("img-src", ["a", "b"])]
+    assert csp.parse("wor\u212aer-src *; worker-src a") == [("wor\u212aer-src", ["*"]), ("worker-src", ["a"])]
+
+
+def test_the_guards_trusted_types() -> None:
+    context = RewriteContext(hosts=HOSTS, host="app.example", trusted_policy="casb")
+    assert csp.to_suffix("trusted-types 'none'", context) == "trusted-types casb"
+    assert csp.to_suffix("trusted-types a 'allow-duplicates'", context) == "trusted-types a 'allow-duplicates' casb"
+    assert csp.to_suffix("trusted-types *", context) == "trusted-types *"
+    assert csp.to_suffix("trusted-types a", PAGE) == "trusted-types a", "nothing is opened that is not used"
+
+
+def test_two_nonces_need_the_hash_for_the_other() -> None:
+    one, two = "script-src 'nonce-one' 'strict-dynamic'", "script-src 'nonce-two' 'strict-dynamic'"
+    assert csp.page_policy([one, two], PAGE) == PagePolicy(nonce="one", digest="sha256-abc")
+    assert csp.to_suffix(two, PAGE, nonce="one").endswith("'sha256-abc'")
 
 
 def test_another_policys_nonce_does_not_let_the_guard_in() -> None:

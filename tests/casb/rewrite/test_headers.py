@@ -3,10 +3,17 @@
 # ruff: noqa: E501  # a table reads best with one row per case
 from __future__ import annotations
 
+import dataclasses
+import re
+from importlib.resources import files
+
 import pytest
 
 from casb.rewrite.context import PagePolicy, RewriteContext
 from casb.rewrite.headers import (
+    KEPT,
+    REQUEST,
+    RESPONSE,
     page_policy_of,
     request_headers,
     response_headers,
@@ -46,7 +53,17 @@ TO = b"https://app.example.casb.test:8443"
         (b"Content-Security-Policy-Report-Only", b"img-src app.example", b"img-src app.example.casb.test:8443", "sources"),
         (b"X-Frame-Options", b"DENY", b"DENY", "kept"),
         (b"Strict-Transport-Security", b"max-age=1; includeSubDomains", b"max-age=1; includeSubDomains", "kept"),
-        (b"Clear-Site-Data", b'"cookies"', b'"cookies"', "kept"),
+        (b"Clear-Site-Data", b'"cookies"', None, "would clear every application's cookies: there are none to delete here"),
+        (b"Clear-Site-Data", b'"cache", "storage"', b'"cache", "storage"', "kept: of one origin"),
+        (b"Location", b"https://idp.test/?r=https%253A%252F%252Fapp.example.casb.test%253A8443%252Fcb#s=https%3a%2f%2fapp.example.casb.test%3a8443", b"https://idp.test/?r=https%253A%252F%252Fapp.example%252Fcb#s=https%3a%2f%2fapp.example", "the provider knows the names at the origin, however encoded"),
+        (b"Location", b"https://idp.test/?state=eyJyIjoiaHR0cHM6Ly9hcHAuZXhhbXBsZS5jYXNiLnRlc3QifQ", b"https://idp.test/?state=eyJyIjoiaHR0cHM6Ly9hcHAuZXhhbXBsZS5jYXNiLnRlc3QifQ", "base64url is the application's own"),
+        (b"Location", TO + b"/x?u=" + TO, TO + b"/x?u=" + TO, "suffixed already"),
+        (b"Location", b"https://app.example/cb#id_token=x&u=https%3A%2F%2Fapp.example", TO + b"/cb#id_token=x&u=https%3A%2F%2Fapp.example", "what it carries stays its own"),
+        (b"Service-Worker-Allowed", b"https://app.example/", TO + b"/", "a scope"),
+        (b"Permissions-Policy", b'camera=(self "https://*.wild.example"), usb=()', b'camera=(self "https://*.wild.example.casb.test:8443"), usb=()', "wildcards in it"),
+        (b"Feature-Policy", b"camera 'self' https://app.example; usb 'none'", b"camera 'self' " + TO + b"; usb 'none'", "without quotes"),
+        (b"Cross-Origin-Resource-Policy", b"same-origin", b"same-origin", "one origin is one origin"),
+        (b"Expect-CT", b"max-age=1", None, "about certificates that are not ours"),
         (b"X-Anything", b"https://app.example/", b"https://app.example/", "not in the table"),
         (b"Location", b"https://app.example/\xff", TO + b"/\xff", "bytes survive"),
         (b"Location", b"https://app.example/a\r\nSet-Cookie: x", TO + b"/aSet-Cookie: x", "no head is split by us"),
@@ -121,13 +138,84 @@ def test_facts_of_the_old_body_go() -> None:
 
 
 @pytest.mark.parametrize(
+    ("relation", "kept"), [("same-site", True), ("same-origin", True), ("cross-site", False), ("", False)]
+)
+def test_a_resource_for_its_site(relation: str, kept: bool) -> None:
+    context = dataclasses.replace(APP, relation=relation)
+    policy = b"same-site" if kept else b"same-origin"
+    assert response_headers([(b"cross-origin-resource-policy", b"same-site")], context) == [
+        (b"Cross-Origin-Resource-Policy", policy),
+        (b"Vary", b"Origin, Referer"),
+    ]
+
+
+def test_cookies_are_cleared_one_by_one() -> None:
+    context = RewriteContext(
+        hosts=HostMap("casb.test", 443, ["a.app.example"]), host="a.app.example", path="/x/y/z",
+        cookies=b"one=1; __Host-two=2; __Host-casb_s=3",
+    )  # fmt: skip
+    fields = response_headers([(b"clear-site-data", b'"cookies", "storage"')], context)
+    assert fields[0] == (b"Clear-Site-Data", b'"storage"')
+    cleared = [value for name, value in fields[1:] if name == b"Set-Cookie"]
+    assert b"one=; Max-Age=0; Secure; Path=/" in cleared
+    assert b"one=; Max-Age=0; Secure; Path=/x/y/; Domain=app.example.casb.test" in cleared
+    assert b"__Host-two=; Max-Age=0; Secure; Path=/" in cleared
+    assert not [each for each in cleared if b"casb_s" in each or each.endswith(b"Domain=casb.test")]
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "expected"),
+    [
+        ("none", []),
+        (
+            "x-forwarded",
+            [
+                (b"X-Forwarded-For", b"2001:db8::1"),
+                (b"X-Forwarded-Host", b"app.example"),
+                (b"X-Forwarded-Proto", b"https"),
+                (b"X-Real-IP", b"2001:db8::1"),
+            ],
+        ),
+        ("forwarded", [(b"Forwarded", b'for="[2001:db8::1]";host="app.example";proto=https')]),
+    ],
+)
+def test_what_the_app_is_told_of_the_browser(forwarded: str, expected: list[tuple[bytes, bytes]]) -> None:
+    context = dataclasses.replace(APP, forwarded=forwarded, client="2001:db8::1")
+    claims = [(b"X-Forwarded-For", b"192.0.2.66"), (b"Forwarded", b"for=192.0.2.66"), (b"X_Real_IP", b"192.0.2.66")]
+    assert request_headers(claims, context) == expected, "what the browser claims never passes"
+
+
+def test_cookies_in_pieces_are_one_jar() -> None:
+    context = dataclasses.replace(APP, crossing=True, relation="cross-site")
+    pieces = [(b"cookie", b"a=1"), (b"X", b"y"), (b"Cookie", b"__Host-casb_k.a=n"), (b"cookie", b"b=2")]
+    assert request_headers(pieces, context) == [(b"X", b"y"), (b"cookie", b"a=1")]
+
+
+def test_the_site_of_a_request_is_told_truly() -> None:
+    context = dataclasses.replace(APP, relation="cross-site")
+    assert request_headers([(b"Sec-Fetch-Site", b"same-site")], context) == [(b"Sec-Fetch-Site", b"cross-site")]
+
+
+@pytest.mark.parametrize(
     ("target", "expected"),
     [
         (b"/login?next=https%3A%2F%2Fapp.example.casb.test%3A8443%2Fx", b"/login?next=https%3A%2F%2Fapp.example%2Fx"),
         (b"/app.example.casb.test", b"/app.example.casb.test"),
+        (b"/go/https%3A%2F%2Fapp.example.casb.test%3A8443%2Fx", b"/go/https%3A%2F%2Fapp.example%2Fx"),
+        (b"/go/https://app.example.casb.test:8443/x", b"/go/https://app.example/x"),
+        (b"/go/https:/app.example.casb.test:8443/x", b"/go/https:/app.example/x"),
         (b"/x?next=/y", b"/x?next=/y"),
         (b"*", b"*"),
     ],
 )
 def test_target_to_origin(target: bytes, expected: bytes) -> None:
     assert target_to_origin(target, APP) == expected
+
+
+def test_the_readable_tables_are_complete() -> None:
+    text = (files("casb.rewrite") / "README.md").read_text("utf-8")
+    for title, table in (("## To the browser", {*RESPONSE, *KEPT}), ("## To the application", set(REQUEST))):
+        rows = text.partition(title)[2].partition("\n## ")[0]
+        first = [row.split("|")[1] for row in rows.splitlines() if row.startswith("| `")]
+        names = re.findall(r"`([^`]+)`", " ".join(first))
+        assert sorted(name.lower().encode() for name in names) == sorted(table), title

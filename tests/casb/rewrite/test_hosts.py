@@ -1,5 +1,6 @@
 """Host names in both forms: tables of spelling, form and reason."""
 
+# a table reads best with one row per case
 from __future__ import annotations
 
 import dataclasses
@@ -11,7 +12,8 @@ from casb.rewrite.hosts import Finder, HostMap, canonical
 HOSTS = HostMap(
     "casb.test",
     8443,
-    ["app.example", "*.wild.example", "app.example:8444", "xn--bcher-kva.example", "192.0.2.7", "plain.example"],
+    "app.example *.wild.example app.example:8444 xn--bcher-kva.example 192.0.2.7 plain.example "
+    "[2001:db8::5] [2001:db8::5]:8444 xn--fa-hia.example xn--i-7iq.example".split(),
     plain=["plain.example"],
 )
 ON_443 = HostMap("Casb.Test.", 443, HOSTS.names)
@@ -41,7 +43,14 @@ NOTHING = HostMap("", 443, ["app.example"])
         ("sub.app.example", None, "not listed"),
         ("app.example.casb.test", None, "never twice"),
         ("login.casb.test", None, "ours"),
-        ("[2001:db8::1]", None, "no name"),
+        ("[2001:db8::1]", None, "not listed"),
+        ("[2001:DB8:0::5]", "2001-db8-0-0-0-0-0-5--v6.casb.test:8443", "IPv6, however it is written"),
+        ("[2001:db8::5]:8444", "2001-db8-0-0-0-0-0-5--v6--p8444.casb.test:8443", "IPv6 with a port of its own"),
+        ("3221225991", "192.0.2.7.casb.test:8443", "IPv4 as browsers read it"),
+        ("0300.0.0x2.7", "192.0.2.7.casb.test:8443", "IPv4 as browsers read it"),
+        ("192.0.2.7.1", None, "five numbers are no address"),
+        ("fa\u00df.example", "xn--fa-hia.example.casb.test:8443", "UTS 46 as browsers apply it, not IDNA 2003"),
+        ("i\u2764.example", "xn--i-7iq.example.casb.test:8443", "an emoji, which IDNA 2008 forbids and browsers take"),
         ("a b.example", None, "no name"),
         ("", None, "no name"),
         ("a" * 63 + ".b" * 100 + ".wild.example", None, "too long with the suffix"),
@@ -149,10 +158,26 @@ def test_without_a_suffix_nothing_is_mapped() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", "a b", "*.", "*", "x.casb.test", "casb.test", "*.casb.test", "app--p80", "app:0", "app:x", "a" * 64, "[::1]"],
+    [
+        "",
+        "a b",
+        "*.",
+        "*",
+        "x.casb.test",
+        "casb.test",
+        "*.casb.test",
+        "app--p80",
+        "app:0",
+        "app:x",
+        "a" * 64,
+        "[::1",
+        "1.2.3.4.5",
+        "x--v6",
+        "x--x",
+    ],
 )
 def test_a_name_that_cannot_be_mapped_both_ways_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=r"host name|suffix|port of ours"):
+    with pytest.raises(ValueError, match=r"host name|suffix|spelling of ours"):
         HostMap("casb.test", 443, [name])
 
 
@@ -196,3 +221,64 @@ def test_the_parent_of_many_names_is_found_instead() -> None:
 )
 def test_canonical(host: str, expected: str | None) -> None:
     assert canonical(host) == expected
+
+
+FLAT = HostMap(
+    "casb.test",
+    8443,
+    ["app.example", "my-app.example:8444", "*.wild.example", "[2001:db8::5]", "xn--bcher-kva.example"],
+    flat=True,
+)
+DEEP = "a" * 40 + ".bbbbbbbb.wild.example"
+
+
+@pytest.mark.parametrize(
+    ("authority", "expected", "why"),
+    [
+        ("App.Example.", "app-example--x.casb.test:8443", "one label"),
+        ("my-app.example:8444", "my--app-example--x8444.casb.test:8443", "with its port"),
+        ("my-app.example", None, "not listed on the default port"),
+        ("x.wild.example", "x-wild-example--x.casb.test:8443", "below a wildcard"),
+        (DEEP, f"{DEEP}.casb.test:8443", "too long for one label: dots, and still in the session"),
+        ("b\u00fccher.example", "xxn----bcher--kva-example--xx.casb.test:8443", "never like Punycode"),
+        ("[2001:db8::5]", "2001-db8-0-0-0-0-0-5--v6.casb.test:8443", "IPv6"),
+        ("notapp.example", None, "a longer name"),
+        ("app-example--x.casb.test", None, "never twice"),
+    ],
+)
+def test_flattened(authority: str, expected: str | None, why: str) -> None:
+    assert FLAT.to_suffix(authority) == expected, why
+
+
+@pytest.mark.parametrize(
+    ("host", "expected", "why"),
+    [
+        ("app-example--x.casb.test", "app.example", "as we write it"),
+        ("app.example.casb.test", None, "the other form: two addresses for one host would be two origins"),
+        ("my--app-example--x8444.casb.test", "my-app.example:8444", "with its port"),
+        ("my--app-example--x8445.casb.test", None, "a port that is not listed"),
+        ("x.app-example--x.casb.test", None, "below a name of ours"),
+        ("notapp-example--x.casb.test", None, "a longer name"),
+        (f"{DEEP}.casb.test", DEEP, "what had to keep its dots"),
+        ("login.casb.test", None, "ours"),
+    ],
+)
+def test_flattened_back(host: str, expected: str | None, why: str) -> None:
+    assert FLAT.origin_host(host) == expected, why
+
+
+def test_below_and_ports() -> None:
+    hosts = HostMap(
+        "casb.test", 443, ["a.x.example", "b.x.example:8444", "*.c.x.example", "x.example", "*.x.example:9"]
+    )
+    assert hosts.below("x.example") == ["*.c.x.example", "a.x.example"]
+    assert hosts.below("x.example", "8444") == ["b.x.example"]
+    assert hosts.below("x.example", "9") == ["*.x.example"]
+    assert hosts.all_ports == ["8444", "9"]
+
+
+def test_an_address_in_a_url() -> None:
+    hosts = HostMap("casb.test", 443, ["[2001:db8::5]"])
+    mapped = "https://2001-db8-0-0-0-0-0-5--v6.casb.test/x"
+    assert hosts.url_to_suffix("https://[2001:DB8::0:5]:443/x") == mapped
+    assert hosts.url_to_origin(mapped) == "https://[2001:db8::5]/x"

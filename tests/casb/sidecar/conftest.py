@@ -13,6 +13,7 @@ from casb.sidecar import passwords
 from casb.sidecar.app import build_app
 from casb.sidecar.services import Services
 from casb.sidecar.signin import first_run_code
+from casb.store.alerts_sqlite import AlertStore
 from casb.store.portal_sqlite import PortalStore
 from casb.store.records_sqlite import Database, SqliteRecords
 from portal_user import set_up
@@ -43,6 +44,7 @@ def services(tmp_path: Path, clock: Hands, deployment: FixedDeployment) -> Itera
         settings=Settings(suffix="casb.example", data=str(tmp_path)),
         records=SqliteRecords(database),
         portal=PortalStore(database),
+        alerts=AlertStore(database),
         deployment=deployment,
         ingest_token=Secret(TOKEN),
         clock=clock,

@@ -1,0 +1,91 @@
+"""A line of the activity log back to the activity it tells of: what replay and explanations decide on again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from casb.model.activity import Activity, ActivityType, Source
+from casb.model.app import App, AppTag
+from casb.model.file import FileFacts, Finding, Verdict, VerdictStatus
+from casb.model.identity import AgentTag, Client, ClientApp, Device, DeviceTag, DeviceType, User
+
+
+def from_json(data: Mapping[str, Any]) -> Activity:
+    """The activity of a line of the log: deciding on it again gives what was decided then.
+
+    Facts that no condition asks for (the request, what the app answered, where findings stood) are left out. Raises
+    `ValueError` for what is no record of an activity.
+    """
+    try:
+        return _activity(data)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"this is no activity record: {type(error).__name__} {error}") from None
+
+
+def _activity(data: Mapping[str, Any]) -> Activity:
+    app, user, device, client = (data.get(name) for name in ("app", "user", "device", "client"))
+    device, client = device or {}, client or {}
+    return Activity(
+        id=data["id"],
+        time=datetime.fromisoformat(data["time"]),
+        type=ActivityType(data["activity"]),
+        source=Source(data.get("source") or Source.SESSION_CONTROL),
+        app=app
+        and App(
+            id=app["id"],
+            name=app["name"],
+            domains=(),
+            tag=AppTag(app["tag"]),
+            category=app.get("category") or "",
+            risk_score=app.get("risk_score"),
+        ),
+        instance=data.get("instance"),
+        user=user and User(**{**user, "groups": frozenset(user["groups"])}),
+        device=Device(
+            id=device.get("id"),
+            tags=frozenset(DeviceTag(tag) for tag in device.get("tags", ())),
+            type=DeviceType(device.get("type") or DeviceType.OTHER),
+            os=device.get("os"),
+            sources=device.get("sources") or {},
+        ),
+        client=Client(
+            ip=client.get("ip") or "",
+            ip_tags=frozenset(client.get("ip_tags", ())),
+            ip_category=client.get("ip_category"),
+            country=client.get("country"),
+            isp=client.get("isp"),
+            user_agent=client.get("user_agent") or "",
+            agent_tags=frozenset(AgentTag(tag) for tag in client.get("agent_tags", ())),
+            app=ClientApp(client.get("app") or ClientApp.BROWSER),
+        ),
+        session_id=data.get("session"),
+        auth_contexts=frozenset(data.get("auth_contexts", ())),
+        file=_file(data.get("file")),
+    )
+
+
+def _file(data: Mapping[str, Any] | None) -> FileFacts | None:
+    if not data:
+        return None
+    verdict = data.get("verdict")
+    findings = tuple(Finding(info_type=name, count=count) for name, count in (data.get("findings") or {}).items())
+    return FileFacts(
+        name=data["name"],
+        extension=data.get("extension") or "",
+        size=data.get("size"),
+        declared_type=data.get("declared_type"),
+        detected_type=data.get("detected_type"),
+        inspected=bool(data.get("inspected")),
+        sha256=data.get("sha256"),
+        label=data.get("label"),
+        label_id=data.get("label_id"),
+        verdict=verdict
+        and Verdict(
+            status=VerdictStatus(verdict["status"]),
+            findings=findings,
+            inspector=verdict.get("inspector") or "",
+            why=verdict.get("why") or "",
+        ),
+    )

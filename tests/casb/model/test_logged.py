@@ -1,0 +1,57 @@
+"""Deciding again from the log gives what was decided then."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from casb.model.file import Finding, Verdict, VerdictStatus
+from casb.model.logged import from_json
+from casb.model.record import Record, to_json
+from casb.policy.engine import decide
+from casb.policy.supposing import supposed
+from casb.policy.vocabulary import FIELDS
+from policy_support import activity, policies, read_file
+
+EVERY = [(field.code, example) for field in FIELDS for example in field.examples]
+
+
+@pytest.mark.parametrize(("code", "example"), EVERY)
+def test_each_condition_answers_the_same_from_the_log(code: str, example: str) -> None:
+    kind = "session"
+    asked = policies(f"- {{id: p, kind: {kind}, action: block, unscannable: audit, when: {{{example}}}}}")
+    leaf = next(iter(asked.all[0].when.leaves()))
+    start = activity(file=read_file("a.bin", detected_type="image/png"))
+    tried = [start, activity(), activity(file="a.bin"), activity(user=None)]
+    tried += [changed for holding in (True, False) for _, changed in supposed(leaf, start, holding=holding)]
+    assert len(tried) > 5, "there are values for both answers"
+    for each in tried:
+        decision = decide(each, asked)
+        told = json.loads(json.dumps(to_json(Record(activity=each, decision=decision))))
+        assert decide(from_json(told), asked) == decision
+
+
+def test_findings_come_back() -> None:
+    verdict = Verdict(
+        status=VerdictStatus.SENSITIVE, findings=(Finding(info_type="iban", count=3),), label="Secret", inspector="i"
+    )
+    given = activity(file=read_file("a.txt", verdict=verdict))
+    told = json.loads(
+        json.dumps(to_json(Record(activity=given, decision=decide(given, policies("- {id: p, action: audit}")))))
+    )
+    file = from_json(told).file
+    assert file is not None and file.verdict is not None
+    assert file.verdict.findings == verdict.findings
+    assert file.label == "Secret"
+
+
+def test_times_are_aware() -> None:
+    given = activity()
+    told = to_json(Record(activity=given, decision=decide(given, policies("- {id: p, action: audit}"))))
+    assert from_json(told).time == datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("data", [{}, {"id": "1"}, {"id": "1", "time": 3, "activity": "view"}, {"time": "x"}])
+def test_what_is_no_record_says_so(data: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"no activity record|isoformat"):
+        from_json(data)
