@@ -134,8 +134,9 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     return connection
 
 
-def migrate(connection: sqlite3.Connection, migrations: Sequence[str] = MIGRATIONS) -> None:
+def migrate(connection: sqlite3.Connection, migrations: Sequence[str] | None = None) -> None:
     """Bring the database to the present version, all or nothing. Raises `StoreError`: S021 newer, S022 failed."""
+    migrations = MIGRATIONS if migrations is None else migrations
     try:
         connection.execute("BEGIN IMMEDIATE")
         try:
