@@ -208,7 +208,6 @@ class Discovery:
     directory: str | None = None  # CSV or YAML: log name to UPN and groups
     database: Secret | None = None  # libpq connection string; None: files in the data folder
     proxy_stream: bool = True  # the proxy's own tunnelled and controlled traffic counts
-    daily_cap: int = 0  # events a day from which a system alert is raised; 0: none
     sources: tuple[LogSource, ...] = ()
     collector: Collector = field(default_factory=Collector)
 

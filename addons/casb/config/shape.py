@@ -286,8 +286,6 @@ class DiscoveryShape:
     """PostgreSQL connection string, `env:NAME` or `file:PATH`. Default: files in the data folder."""
     proxy_stream: bool = True
     """Count the proxy's own tunnelled and controlled traffic."""
-    daily_cap: int = 0
-    """Events a day from which a system alert is raised; 0: none."""
     sources: tuple[LogSourceShape, ...] = ()
     """Sources of logs."""
     collector: CollectorShape | None = None

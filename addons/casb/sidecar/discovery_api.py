@@ -240,8 +240,7 @@ def get_task(engine: Engine, who: Reader, ident: str) -> dict[str, Any]:
 @reading.get("/collectors", summary="Log collectors and their health")
 def get_collectors(engine: Engine, who: Reader) -> dict[str, Any]:
     """Each with its last heartbeat, its sources, their status and counters."""
-    found = [{"name": name, "time": time, **facts} for name, time, facts in engine.book.collectors()]
-    return {"ok": True, "collectors": found}
+    return {"ok": True, "collectors": engine.collectors()}
 
 
 @reading.get("/exclusions", summary="Who is left out of Global")

@@ -41,6 +41,11 @@ MOST_FILES = 20
 KEPT_TASKS = timedelta(days=90)
 PARSE, DELETE, VIEW, EXPORT = "parse", "delete data", "create view", "export"
 PROXY_STREAM = "Session proxy"
+FAILED_PARSING = "LOG_COLLECTOR_CONSTANTLY_FAILED_PARSING"
+FAILURES = 3
+"""Parsing tasks that fail in a row until somebody should look."""
+SILENT = timedelta(minutes=5)
+"""A collector that was not heard of for so long is away."""
 RECEIVERS = {
     "syslog-udp": "syslogUdp",
     "syslog-tcp": "syslogTcp",
@@ -279,6 +284,28 @@ class Discovery:
             self.book.failed(stream.id)
             message = f"an error of ours: {type(error).__name__}"
             self.tasks.end(task.id, self.clock(), outcome={}, error="D015", message=message)
+
+    def collectors(self) -> list[dict[str, Any]]:
+        """Every collector with its sources and their health; what only this side knows is among the alerts."""
+        failing = self._failing()
+        found = []
+        for name, heard, facts in self.book.collectors():
+            sources = [dict(each) for each in facts.get("sources", []) if isinstance(each, dict)]
+            for source in sources:
+                if source.get("name") in failing:
+                    source["alerts"] = [*source.get("alerts", []), FAILED_PARSING]
+            silent = self.clock() - heard >= SILENT
+            found.append({**facts, "name": name, "heard": heard.isoformat(), "silent": silent, "sources": sources})
+        return found
+
+    def _failing(self) -> set[str]:
+        """Names of streams whose last tasks all failed."""
+        names = {each.id: each.name for each in self.book.streams()}
+        last: dict[str, list[bool]] = {}
+        for task in self.tasks.latest(1000):
+            if task.kind == PARSE and task.ended is not None:
+                last.setdefault(names.get(task.stream or "", ""), []).append(task.error is None)
+        return {name for name, done in last.items() if len(done) >= FAILURES and not any(done[:FAILURES])}
 
     def tidy(self) -> None:
         """Retention, merging of small files, what was left behind. Cheap when there is nothing to do."""

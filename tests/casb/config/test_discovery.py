@@ -43,7 +43,6 @@ def test_defaults_and_values() -> None:
     ("section", "code"),
     [
         ({"retention_days": 0}, "C120"),
-        ({"daily_cap": -1}, "C120"),
         ({"sources": [{"name": "a", "receiver": "syslog-udp"}]}, "C130"),
         ({"sources": [{"name": "a", "receiver": "syslog-tls", "listen": "127.0.0.1:6514"}]}, "C130"),
         ({"sources": [{"name": "a", "receiver": "directory"}]}, "C130"),

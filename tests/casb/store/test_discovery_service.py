@@ -342,3 +342,17 @@ def test_unknown_streams_and_windows(made: Discovery, stream: str, days: int, co
     with pytest.raises(StoreError) as caught:
         made.reports.span(stream, days)
     assert caught.value.code == code
+
+
+def test_a_source_whose_logs_fail_again_and_again_is_told(made: Discovery, clock: Clock) -> None:
+    made.book.put_collector("branch", {"name": "branch", "sources": [{"name": "fw", "alerts": []}]}, clock())
+    for number in range(3):
+        (before,) = made.collectors()
+        assert before["sources"][0]["alerts"] == [] and not before["silent"]
+        take(made, f"garbage {number}\n")
+        clock.now += timedelta(seconds=1)
+    assert made.collectors()[0]["sources"][0]["alerts"] == ["LOG_COLLECTOR_CONSTANTLY_FAILED_PARSING"]
+    take(made, squid(3))
+    assert made.collectors()[0]["sources"][0]["alerts"] == []
+    clock.now += timedelta(minutes=6)
+    assert made.collectors()[0]["silent"]
