@@ -143,7 +143,7 @@ class Site(http.server.BaseHTTPRequestHandler):
                 headers["Content_Security_Policy"] = to_suffix(self.policy, context, nonce=page.nonce)
             self.answer(200, body, **headers)
         else:
-            self.answer(200, b"ok", Content_Type="text/plain", Access_Control_Allow_Origin="*")
+            self.answer(200, b"ok", Content_Type="text/plain")
 
 
 @pytest.fixture(scope="module")
