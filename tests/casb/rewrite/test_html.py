@@ -86,6 +86,30 @@ def test_integrity_stays() -> None:
     assert page(text) == text.replace("https://app.example", TO), "what a page pins is served as the origin sent it"
 
 
+ASKED = ' crossorigin="use-credentials"'
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "why"),
+    [
+        ("<link rel=manifest href=/m.json>", f"<link{ASKED} rel=manifest href=/m.json>", "it is asked for with our session"),
+        ("<link rel=manifest href=/m crossorigin=anonymous>", f"<link{ASKED} rel=manifest href=/m crossorigin=anonymous>", "the first counts"),
+        ("<LINK HREF='m' REL='icon Manifest'/>", f"<LINK{ASKED} HREF='m' REL='icon Manifest'/>", "one of several relations"),
+        ('<link href="https://app.example/m" rel="manifest">', f'<link{ASKED} href="{TO}/m" rel="manifest">', "its own host"),
+        ('<link href="https://x.wild.example/m" rel="manifest">', '<link href="https://x.wild.example.casb.test:8443/m" rel="manifest">', "another host would have to allow it"),
+        ('<link href="https://elsewhere.test/m" rel="manifest">', None, "nothing of ours"),
+        ('<link href="//elsewhere.test/m" rel="manifest">', None, "nothing of ours"),
+        ('<link href="data:application/json,{}" rel="manifest">', None, "no request at all"),
+        ("<link rel=manifest>", None, "no address"),
+        ("<link rel=manifests href=/m>", None, "another relation"),
+        ('<a rel="manifest" href="/m">manifest</a>', None, "no link element"),
+        ('<link rel="stylesheet" href="/manifest.css">', None, "a style sheet"),
+    ],
+)  # fmt: skip
+def test_manifests(text: str, expected: str | None, why: str) -> None:
+    assert page(text) == (text if expected is None else expected), why
+
+
 @pytest.mark.parametrize(
     ("text", "expected", "why"),
     [
