@@ -120,8 +120,7 @@ def _siem(fields: dict[str, str], _: Entry) -> dict[str, str]:
     sizes = fields.pop("bytes").split("/")
     if len(sizes) == 4:
         fields["bytes_from_client"], fields["bytes_to_client"] = sizes[0], sizes[3]
-    code, _, block = fields.get("status", "").partition("/")
-    fields["status"] = code
+    fields["status"], _slash, block = fields.get("status", "").partition("/")
     if block:
         fields["action"] = "allowed" if block == "0" else "blocked"
     return fields
