@@ -15,6 +15,7 @@ from mitmproxy.master import Master
 
 from casb.proxy import heads, levers, messages, stream
 from casb.proxy.control import Control
+from casb.proxy.controls import Controls
 from casb.proxy.endpoints import Endpoints
 from casb.proxy.gateway import Gateway
 from casb.proxy.layers import NextLayer
@@ -42,13 +43,15 @@ def addons(runtime: Runtime) -> list[Any]:
     notices = Notices(runtime.sessions)
     sessions = Sessions(runtime)
     control = Control(runtime, notices)
+    controls = Controls(runtime)
     chain: list[Any] = [
         Gateway(runtime),
         sessions,
-        Endpoints(runtime, sessions, notices),
+        Endpoints(runtime, sessions, notices, controls),
         Inward(runtime),
         control,
         Outward(runtime),
+        controls,
         messages.Messages(runtime),
         Recorder(runtime, control),
     ]
