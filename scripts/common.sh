@@ -81,3 +81,15 @@ npm_install() {
   (cd "$1" && npm ci --no-audit --no-fund --loglevel=error >/dev/null)
   printf '%s\n' "$wanted" >"$stamp"
 }
+
+# python_apps FOLDER: an environment for the Python programs that its requirements.lock names, apart from ours.
+python_apps() {
+  local stamp="$1/.venv/.casb-stamp" wanted
+  wanted=$(cat "$1/requirements.lock" .venv/pyvenv.cfg | sha256sum; pwd)
+  [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && return 0
+  say "installing the Python programs of $1"
+  rm -rf "$1/.venv"
+  .venv/bin/python -m venv "$1/.venv"
+  "$1/.venv/bin/python" -m pip install -qq --disable-pip-version-check --require-hashes --no-deps --only-binary=:all: -r "$1/requirements.lock"
+  printf '%s\n' "$wanted" >"$stamp"
+}
