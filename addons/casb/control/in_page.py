@@ -38,11 +38,11 @@ def rules(snapshot: Snapshot, app: App, party: Party, *, clock: Clock, new_id: N
         decision = decide(activity, snapshot.policies)
         told = " text" if decision.needs else ""
         if decision.action > Action.AUDIT:
-            found[kind] = f"block{told}"
+            found[kind.value] = f"block{told}"
         elif decision.needs:
-            found[kind] = "ask text"
+            found[kind.value] = "ask text"
         elif decision.action is Action.AUDIT or decision.shadow:
-            found[kind] = "audit"
+            found[kind.value] = "audit"
     return found
 
 

@@ -372,7 +372,7 @@ FIELDS: tuple[Field, ...] = (
           doc="The text itself. The page sends it to the proxy only where a policy asks for it; it is never logged. "
               "Case, width and invisible characters make no difference.",
           examples=("text: {contains: [confidential, internal only]}",
-                    "text: {regex: '\\b[A-Z]{2}[0-9]{2}(?: ?[0-9]{4}){4}'}", "text: {content: {contains: secret}}")),
+                    "text: {content: {contains: secret}}")),
     Field(group="text", name="length", kind=Kind.NUMBER, get=_text_length, content=True,
           doc="How many characters it has.",
           examples=("text: {length: {at_least: 500}}", "text: {length: {less_than: 20}}")),
