@@ -81,6 +81,7 @@ class Scene:
     proxy: World
     context: BrowserContext
     bystander: Page
+    forward: str
 
     def open(self, app: str, path: str = "/") -> Page:
         page = self.context.new_page()
@@ -148,6 +149,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         proxy.write("controls.yaml", POLICIES)
         proxy.start()
         login = {f"{app}.example.{SUFFIX}": proxy.session(host=f"{app}.example.{SUFFIX}") for app in APPS}
+        forward = proxy.session(authority="block.example")
         playwright = stack.enter_context(sync_playwright())
         browser = playwright.chromium.launch(
             executable_path="/usr/bin/chromium",
@@ -166,7 +168,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         bystander = context.new_page()
         bystander.route("**/*", lambda route: route.fulfill(body="<!doctype html>", content_type="text/html"))
         bystander.goto("https://bystander.casb.test/")
-        yield Scene(proxy=proxy, context=context, bystander=bystander)
+        yield Scene(proxy=proxy, context=context, bystander=bystander, forward=forward)
 
 
 def select(page: Page, name: str, frame: str = "") -> None:
@@ -323,14 +325,6 @@ def test_nothing_is_dragged_out(scene: Scene, name: str) -> None:
     page.close()
 
 
-def test_what_an_application_moves_about_goes_on_moving(scene: Scene) -> None:
-    page = scene.open("block")
-    page.drag_and_drop("#card", "#lane")
-    assert page.evaluate("window.dropped") == "card 7"
-    assert dialog(page) == ""
-    page.close()
-
-
 DROP = """([id, text]) => {
   const transfer = new DataTransfer();
   transfer.setData("text/plain", text);
@@ -338,6 +332,28 @@ DROP = """([id, text]) => {
   document.getElementById(id).dispatchEvent(event);
   return [event.defaultPrevented, window.dropped ?? ""];
 }"""
+
+
+def test_what_is_dropped_from_outside_is_never_taken_for_a_drag_of_the_page(scene: Scene) -> None:
+    """A drag whose end nobody heard of, for its element is gone."""
+    page = scene.open("block")
+    page.evaluate(
+        "document.getElementById('card').addEventListener('dragstart', (event) => setTimeout(() => event.target.remove(), 0))"
+    )
+    page.hover("#card")
+    page.mouse.down()
+    page.mouse.move(300, 300, steps=4)
+    page.mouse.up()
+    assert page.evaluate(DROP, ["lane", "from outside"]) == [True, ""]
+    page.close()
+
+
+def test_what_an_application_moves_about_goes_on_moving(scene: Scene) -> None:
+    page = scene.open("block")
+    page.drag_and_drop("#card", "#lane")
+    assert page.evaluate("window.dropped") == "card 7"
+    assert dialog(page) == ""
+    page.close()
 
 
 def test_nothing_is_dropped_in(scene: Scene) -> None:
@@ -566,6 +582,31 @@ def test_a_page_without_such_a_policy_has_nothing_of_it(scene: Scene) -> None:
     page.close()
 
 
+def test_forward_mode_controls_pages_and_frames_alike(scene: Scene) -> None:
+    """No name is mapped there, so nothing else of the guard is at work."""
+    browser = scene.context.browser
+    assert browser
+    context = browser.new_context(
+        ignore_https_errors=True, proxy={"server": f"http://127.0.0.1:{scene.proxy.forward}", "bypass": "<-loopback>"}
+    )
+    name, _, value = scene.forward.partition("=")
+    context.add_cookies([{"name": name, "value": value, "url": "https://block.example/", "secure": True, "httpOnly": True, "sameSite": "None"}])  # fmt: skip
+    page = context.new_page()
+    answer = page.goto("https://block.example/")
+    assert answer and answer.status == 200, page.inner_text("body")
+    for frame in ("", "frame", "blank"):
+        known = len(scene.attempts("block"))
+        select(page, "area", frame)
+        page.keyboard.press("Control+c")
+        assert scene.waits("block", known) == [("copy", "block", "event")], frame
+        assert "Company figures" in shown(page)
+        page.keyboard.press("Escape")
+        page.wait_for_timeout(1100)
+    page.emulate_media(media="print")
+    assert [frame.evaluate(HIDDEN) for frame in page.frames] == [True, True, True]
+    context.close()
+
+
 # --- the dialog
 
 
@@ -649,7 +690,8 @@ def test_a_page_without_its_guard_is_noticed_and_the_next_is_refused(scene: Scen
         return [
             each["action"]
             for each in scene.proxy.records()
-            if each["app"]["id"] == "fierce" and any(reason["code"] == "controls.tampered" for reason in each["reasons"])
+            if each["app"]["id"] == "fierce"
+            and any(reason["code"] == "controls.tampered" for reason in each["reasons"])
         ]
 
     wait_for(lambda: tampered() == ["audit"], "the missing report", 40)

@@ -24,7 +24,7 @@ from casb.control import in_page
 from casb.control.exchange import Party
 from casb.control.pages import Page, Refusal, html, json_page, message_of, refusal_page
 from casb.errors import ContentError, Where
-from casb.model.activity import IN_PAGE, Activity, ActivityType, RequestMode, Source, TextFacts
+from casb.model.activity import IN_PAGE, Activity, ActivityType, RequestFacts, RequestMode, Source, TextFacts
 from casb.model.app import App, Watermark
 from casb.model.decision import Action, Decision, Reason
 from casb.model.identity import Session
@@ -128,7 +128,7 @@ class Controls:
             new_id=ulid,
             mode=state.route.mode,
             via=via if isinstance(via, str) and via in _VIA else "",
-            request=state.facts,
+            request=_page_facts(state),
         )
         decision = record.decision
         if decision.action is not Action.ALLOW or decision.shadow:
@@ -285,6 +285,14 @@ class Controls:
         return Record(
             activity=activity, decision=decision, policy_version=state.snapshot.version, mode=state.route.mode
         )
+
+
+def _page_facts(state: State) -> RequestFacts:
+    """The page that asks, as far as it tells (`Referer`)."""
+    referer = state.fields.get(b"referer", b"").decode("latin-1")
+    prefix = f"https://{state.route.authority}/"
+    path = f"/{referer.removeprefix(prefix)}".partition("?")[0].partition("#")[0] if referer.startswith(prefix) else ""
+    return replace(state.facts, method="GET", path=path or state.facts.path, content_type="", content_length=None)
 
 
 _PARTS = frozenset(("copy", "cut", "paste", "print", "drag", "watermark"))

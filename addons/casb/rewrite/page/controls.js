@@ -50,17 +50,25 @@ const refusal = (answer, kind) => {
 };
 const byHand = () => here.navigator?.userActivation?.isActive !== false;
 
+/** What is said when there is nothing against it, and it could not wait for that. */
+const AGAIN = { title: "Please try again", message: "The policy has changed meanwhile." };
+const LATER = {
+  event: AGAIN, api: AGAIN, drop: AGAIN, keyboard: AGAIN, "print()": AGAIN,
+  drag: { title: "Please copy it instead", message: "What is dragged out of the page cannot be checked in time." },
+  menu: { title: "Please print in another way", message: "Printing by the browser's menu cannot be checked in time. Press Ctrl+P, or use a button of the page." },
+};
+
 /** It did not happen: say so to the log and to the person. A page that tries by itself opens no dialog. */
 const recent = new Map();
 const refuse = async (kind, text, via) => {
   const key = `${kind} ${via} ${text.length}`;
   const quiet = via === "api" && !byHand();
   if (performance.now() - (recent.get(key) ?? -1e9) < 1000) return; // one key press can be several attempts
+  if (recent.size > 50) recent.clear();
   recent.set(key, performance.now());
   const answer = await attempt(kind, text, via);
   if (quiet) return;
-  if (passes(answer)) refusal({ message: "The policy has changed meanwhile. Please try again.", title: "Please try again", activity: answer.activity }, kind);
-  else refusal(answer, kind);
+  refusal(passes(answer) ? { ...LATER[via], activity: answer.activity } : answer, kind);
 };
 
 /** May it happen? Asks, and says why not. */

@@ -1,10 +1,14 @@
 // --- dragging out is copying, dropping in is pasting --------------------------------------------------------------------
 
-let dragged = null; // what is dragged from this page: its data, when it was kept from the system
+const OWN = "application/x-casb-inside";
+let dragged = null; // what is dragged from this page: a name for it, and its data when that is kept from the system
+const isOwn = (transfer) => Boolean(dragged) && dataOf(transfer, OWN) === dragged.id;
 
 const onDragStart = (event, realm) => {
   const { act } = ruleFor("copy");
-  dragged = { data: null };
+  dragged = { id: newId(), data: null };
+  const named = () => quietly(() => putData(event.dataTransfer, OWN, dragged.id));
+  named();
   if (act === "allow") return;
   const target = event.composedPath()[0];
   const text = selectedAt(event, realm);
@@ -13,7 +17,7 @@ const onDragStart = (event, realm) => {
   const own = event.composedPath().find((node) => node.getAttribute?.("draggable") === "true");
   if (own && target?.nodeType === 1) {
     quietly(() => event.dataTransfer.clearData());
-    quietly(() => putData(event.dataTransfer, "application/x-casb-inside", "1"));
+    named();
     dragged.data = holdData(event.dataTransfer);
     return;
   }
@@ -23,7 +27,7 @@ const onDragStart = (event, realm) => {
 };
 
 const onDrop = (event, realm) => {
-  if (dragged) return;
+  if (isOwn(event.dataTransfer)) return;
   const { act } = ruleFor("paste");
   if (act === "allow") return;
   const [data, files] = contents(event.dataTransfer);
@@ -40,7 +44,7 @@ control((realm) => {
   if (!realm.document) return;
   guardEvent(realm, "dragstart", (event) => onDragStart(event, realm));
   for (const type of ["dragenter", "dragover", "dragleave", "drop"]) {
-    realm.addEventListener(type, (event) => dragged?.data && holdData(event.dataTransfer, dragged.data), { capture: true, passive: true });
+    realm.addEventListener(type, (event) => dragged?.data && event.dataTransfer?.types.includes(OWN) && holdData(event.dataTransfer, dragged.data), { capture: true, passive: true });
   }
   guardEvent(realm, "drop", (event) => onDrop(event, realm));
   realm.addEventListener("dragend", () => later(() => (dragged = null), 0), { capture: true, passive: true });
