@@ -51,13 +51,16 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         made.write("rules.yaml", RULES)
         origins = []
         page = b"<!doctype html><html><head><title>t</title></head><body>page</body></html>"
-        html = {"content_type": "text/html", "etag": '"1"', "cache_control": "max-age=600"}
-        made.origin.page("/", page, **html)
+
+        def serve(origin: Origin) -> None:
+            origin.page("/", page, content_type="text/html", etag='"1"', cache_control="max-age=600")
+
+        serve(made.origin)
         for name, controls in APPS.items():
             (folder / name).mkdir()
             origin = Origin(folder / name, f"{name}.example")
             origins.append(origin)
-            origin.page("/", page, **html)
+            serve(origin)
             made.write(
                 f"apps/{name}.yaml",
                 f"id: {name}\nname: {name}\ndomains: [{name}.example]\ncontrols: {controls}\n"
