@@ -6,7 +6,10 @@ const install = (realm) => {
 if (entered) {
   entered.enter(here);
   entered.renew?.(here);
-} else if (config.suffix || always.length) install(here);
+} else {
+  if (config.suffix || always.length) install(here);
+  if (!config.suffix && inWindow) quietly(() => watchAnswers(here));
+}
 const exposed = { realm: here, url: outward, enter };
 if (show) exposed.show = show;
 if (renew) exposed.renew = renew;
