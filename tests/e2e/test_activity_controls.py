@@ -23,7 +23,7 @@ from proxy_world import SUFFIX, Origin, World, wait_for, world
 
 pytestmark = pytest.mark.e2e
 
-APPS = ("block", "words", "inside", "other", "free", "fierce")
+APPS = ("block", "words", "inside", "other", "free", "fierce", "watch")
 SECRET = "the secret figures of the third quarter"
 HARMLESS = "nothing to see here at all"
 POLICIES = """\
@@ -40,6 +40,10 @@ policies:
     activities: [copy, cut, paste, print]
     when: {text: {contains: secret}}
     action: block
+  - id: watched
+    apps: watch
+    activities: [copy, cut, paste, print]
+    action: audit
   - id: stays-inside
     apps: [inside, other]
     activities: [copy, cut]
@@ -565,7 +569,26 @@ def test_inside_reaches_as_far_as_the_option(scene: Scene, app: str, gets: bool)
     target.close()
 
 
-# --- nothing where no policy is
+# --- watched, and nothing where no policy is
+
+
+def test_what_is_only_watched_goes_on_and_is_written_down(scene: Scene) -> None:
+    page = scene.open("watch")
+    page.bring_to_front()
+    select(page, "text")
+    page.keyboard.press("Control+c")
+    select(page, "area")
+    page.keyboard.press("Control+x")
+    page.keyboard.press("Control+v")
+    page.evaluate("print()")
+    wait_for(lambda: len(scene.attempts("watch")) == 4, "four records", 8)
+    assert sorted(scene.attempts("watch")) == [
+        ("copy", "audit", "event"), ("cut", "audit", "event"), ("paste", "audit", "event"), ("print", "audit", "print()")
+    ]  # fmt: skip
+    assert page.input_value("#area") == SECRET
+    assert scene.clipboard == SECRET
+    assert dialog(page) == ""
+    page.close()
 
 
 def test_a_page_without_such_a_policy_has_nothing_of_it(scene: Scene) -> None:
@@ -676,7 +699,49 @@ def test_the_watermark_stays(scene: Scene) -> None:
     page.close()
 
 
-# --- taken out
+# --- kept up to date, and taken out
+
+
+def test_an_open_page_learns_of_changed_policies(scene: Scene) -> None:
+    page = scene.context.new_page()
+    page.clock.install()
+    page.goto(f"https://other.example.{SUFFIX}:{scene.proxy.port}/")
+    page.bring_to_front()
+    scene.proxy.write("controls.yaml", POLICIES.replace("[inside, other]", "[inside]"))
+
+    def copied() -> bool:
+        page.bring_to_front()
+        page.clock.fast_forward(61_000)
+        page.wait_for_timeout(500)
+        select(page, "text")
+        page.keyboard.press("Control+c")
+        return scene.clipboard == SECRET
+
+    try:
+        scene.clipboard = "before"
+        wait_for(copied, "the new rules", 20)
+    finally:
+        scene.proxy.write("controls.yaml", POLICIES)
+        page.close()
+
+
+def test_a_guard_without_its_listeners_says_so(scene: Scene) -> None:
+    """As somebody with developer tools would take them away."""
+    page = scene.context.new_page()
+    page.clock.install()
+    page.goto(f"https://block.example.{SUFFIX}:{scene.proxy.port}/")
+    page.bring_to_front()
+    session = page.context.new_cdp_session(page)
+    remove = "for (const type of ['copy', 'dragstart']) for (const each of getEventListeners(window)[type]) window.removeEventListener(type, each.listener, each.useCapture)"
+    session.send("Runtime.evaluate", {"expression": remove, "includeCommandLineAPI": True})
+    page.clock.fast_forward(61_000)
+
+    def found() -> list[str]:
+        every = [reason for each in scene.proxy.records() if each["app"]["id"] == "block" for reason in each["reasons"]]
+        return [each["fact"] for each in every if each["code"] == "controls.tampered"]
+
+    wait_for(lambda: "the guard found itself changed: copy, drag" in found(), "the guard's report", 8)
+    page.close()
 
 
 def test_a_page_without_its_guard_is_noticed_and_the_next_is_refused(scene: Scene) -> None:
