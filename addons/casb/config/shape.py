@@ -19,6 +19,10 @@ type FailureWord = Literal["block", "allow"]
 type UnknownHostsWord = Literal["pass", "learn", "deny"]
 type ReceiverWord = Literal["syslog-udp", "syslog-tcp", "syslog-tls", "directory", "ftp", "ftps", "upload"]
 type ViewWord = Literal["suffix", "origin"]
+type ClipboardWord = Literal["system", "inside"]
+type WatermarkWord = Literal["never", "controlled", "always"]
+type TamperWord = Literal["record", "block"]
+type ScriptWord = Literal["allow", "refuse"]
 type DeviceTagWord = Literal["compliant", "hybrid-joined", "client-certificate"]
 type ActivityWord = Literal[
     "logon", "logoff", "view", "download", "upload", "copy", "cut", "paste", "print", "send_item", "share", "unshare",
@@ -385,6 +389,21 @@ class RewriteShape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ControlsShape:
+    """How copying, cutting, pasting and printing are controlled in the app's pages."""
+
+    clipboard: ClipboardWord = "system"
+    """`inside`: what policies do not let out of the app can still be pasted in it, and in other apps with `inside`."""
+    watermark: WatermarkWord = "never"
+    """The person's name and the time across the page, also when printed. `controlled`: only on pages where a policy
+    concerns copying, cutting, pasting or printing."""
+    on_tamper: TamperWord = "record"
+    """What follows when the guard of a controlled page did not report: a record, or no further page for 10 minutes."""
+    without_script: ScriptWord = "allow"
+    """`refuse`: a browser that runs no script is shown a refusal in place of controlled pages."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AppShape:
     """One app: `apps/<id>.yaml`."""
 
@@ -409,6 +428,8 @@ class AppShape:
     """What its requests mean, where that is not plain."""
     rewrite: RewriteShape | None = None
     """Quirks of rewriting."""
+    controls: ControlsShape | None = None
+    """Copying, cutting, pasting and printing in its pages."""
     start: str = "/"
     """Path that a person opens first."""
     logout: tuple[str, ...] = ()

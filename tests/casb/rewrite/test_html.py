@@ -3,6 +3,8 @@
 # ruff: noqa: E501  # a table reads best with one row per case
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from casb.rewrite import html
@@ -161,3 +163,17 @@ def test_pages_stream() -> None:
     assert rewriter.feed(b"<!doctype html><head>").endswith(b"</script>")
     assert rewriter.feed(b"<p>one</p><p>tw") == b"<p>one</p><p>tw"
     assert rewriter.feed(b"o</p><a hr") == b"o</p>"
+
+
+@pytest.mark.parametrize(
+    ("destination", "needs", "expected", "why"),
+    [
+        ("document", True, '<noscript><meta http-equiv="refresh" content="0;url=/.casb/scripts-off"></noscript>', "a page"),
+        ("document", False, "", "not asked for"),
+        ("iframe", True, "", "a frame may be a sandbox of its parent's making"),
+    ],
+)  # fmt: skip
+def test_a_controlled_page_brings_its_rules(destination: str, needs: bool, expected: str, why: str) -> None:
+    context = replace(APP, controls=b"e30=", needs_script=needs, destination=destination)
+    tag = '<script src="/.casb/guard.js" data-casb="e30="></script>'
+    assert page("<head></head>", guard=True, context=context) == f"<head>{tag}{expected}</head>", why
