@@ -26,6 +26,7 @@ from casb.proxy.rewriting import Inward, Outward
 from casb.proxy.runtime import Runtime
 from casb.proxy.sessions import Sessions
 from casb.proxy.tls import TlsConfig
+from casb.proxy.tunnels import Tunnels, count_tunnels
 from casb.settings import RECORD_FLOWS
 
 logger = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ def addons(runtime: Runtime) -> list[Any]:
         learning,
         messages.Messages(runtime),
         Recorder(runtime, control),
+        Tunnels(runtime),
     ]
     flows = os.environ.get(RECORD_FLOWS) or runtime.snapshot.settings.record_flows
     if flows:
@@ -75,6 +77,7 @@ def build(runtime: Runtime) -> Master:
     levers.pull()
     levers.share_port()
     stream.install()
+    count_tunnels()
     messages.install()
     heads.install(lambda: runtime.snapshot.settings.limits.head)
     listeners = runtime.snapshot.settings.listeners

@@ -69,7 +69,7 @@ def database_path(settings: Settings) -> Path:
 class Database:
     """The sidecar's SQLite file: one connection that writes, a few that read."""
 
-    def __init__(self, path: Path | str, *, read_only: bool = False) -> None:
+    def __init__(self, path: Path | str, *, read_only: bool = False, migrations: Sequence[str] | None = None) -> None:
         self._path = Path(path)
         self._read_only = read_only
         self._lock = threading.Lock()
@@ -81,7 +81,7 @@ class Database:
         else:
             self._writer = connect(self._path)
             try:
-                migrate(self._writer)
+                migrate(self._writer, migrations)
             except BaseException:
                 self._writer.close()
                 raise
