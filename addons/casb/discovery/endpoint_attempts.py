@@ -70,7 +70,7 @@ def attempts(
     done: list[Attempt] = []
     for event in sorted(events, key=lambda each: each.time):
         rule = covering(event.host, indicators)
-        kind = rule and _kind(event, rule, groups)
+        kind = None if rule is None else _kind(event, rule, groups)
         if rule is None or kind is None:
             continue
         key = (event.device_id, event.host or "")

@@ -10,6 +10,11 @@ COLUMNS: Final = (
     "RemoteUrl", "RemoteIP", "RemotePort", "LocalIP", "LocalPort", "Protocol", "SentBytes", "ReceivedBytes", "ReportId",
 )  # fmt: skip
 """As in DeviceNetworkEvents; the bytes stand in AdditionalFields there."""
+DEVICE_COLUMNS: Final = (
+    "id", "name", "os", "group", "console_risk", "level", "why", "apps", "risky_apps", "events", "blocked", "total",
+    "up", "down", "users", "ips", "first", "last",
+)  # fmt: skip
+"""Of the list of devices as a file."""
 MOST_DOMAINS: Final = 500
 
 
@@ -26,8 +31,8 @@ def query_for(domains: Iterable[str], *, days: int = 7) -> str:
         "DeviceNetworkEvents\n"
         f"| where Timestamp > ago({max(1, min(int(days), 180))}d)\n"
         f"| where RemoteUrl has_any ({listed})\n"
-        "| project Timestamp, DeviceId, DeviceName, ActionType, InitiatingProcessAccountUpn, InitiatingProcessFileName, "
-        "RemoteUrl, RemoteIP, RemotePort, LocalIP, AdditionalFields, ReportId\n"
+        "| project Timestamp, DeviceId, DeviceName, ActionType, InitiatingProcessAccountUpn, "
+        "InitiatingProcessFileName, RemoteUrl, RemoteIP, RemotePort, LocalIP, AdditionalFields, ReportId\n"
         "| sort by Timestamp desc"
     )
 

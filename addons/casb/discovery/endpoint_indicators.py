@@ -7,9 +7,9 @@ https://learn.microsoft.com/defender-endpoint/api/ti-indicator
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from casb.hostname import domain_pattern, is_address
 
@@ -107,6 +107,28 @@ class Plan:
 
     indicators: tuple[Indicator, ...] = ()
     refused: tuple[Refusal, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """What became of one indicator of a batch."""
+
+    domain: str
+    id: str = ""
+    failed: str = ""  # the reason; empty: it is there
+
+
+class IndicatorApi(Protocol):
+    """The agent's API. All raise `ConnectorError`; waiting and trying again is theirs."""
+
+    def indicators(self) -> Iterator[Mapping[str, Any]]:
+        """Every indicator of the tenant."""
+
+    def submit(self, bodies: Sequence[Mapping[str, Any]]) -> list[Imported]:
+        """Make or change up to 500."""
+
+    def remove(self, ids: Sequence[str]) -> None:
+        """Delete up to 500; those that are gone already are no error."""
 
 
 def plan(

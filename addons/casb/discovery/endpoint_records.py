@@ -376,10 +376,10 @@ def _time(value: object) -> datetime | None:
     text = _text(value)
     if text is None:
         return None
+    time: datetime | None = None
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
-        time = None  # type: ignore[assignment]
         for form in _EXPORTED:
             try:
                 time = datetime.strptime(text.replace("\u202f", " "), form)  # noqa: DTZ007 - exports are in UTC
