@@ -25,18 +25,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from casb.commands._log import settings_of
 from casb.commands._progress import size
-from casb.commands._settings import settings_of
 from casb.config.units import seconds
 from casb.connectors.defender import Defender
 from casb.discovery.endpoint_hunting import COLUMNS, DEVICE_COLUMNS
-from casb.errors import StoreError
+from casb.errors import Problems, StoreError
+from casb.settings import Settings
 from casb.spreadsheet import cell
 from casb.store import auditfile
 from casb.store.discovery_jobs import FAILED
 from casb.store.discovery_run import expand
 from casb.store.discovery_service import Discovery
 from casb.store.endpoint_push import push
+from casb.store.folder import load_draft
 from casb.store.token import data_folder
 
 
@@ -75,13 +77,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Exit status: 0 done, 1 no, 2 a wrong call."""
-    settings = settings_of(arguments.config)
+    settings = _with_secrets(arguments.config) if arguments.what == "push" else settings_of(arguments.config)
     folder = data_folder(settings)
     discovery = Discovery(settings, _now)
     try:
         return _VERBS[arguments.what](discovery, arguments, folder)
     finally:
         discovery.close()
+
+
+def _with_secrets(folder: str) -> Settings:
+    """As `settings_of`, with the secrets: only who pushes needs them. Raises `Problems`."""
+    draft = load_draft(folder, secrets=True)
+    if draft.settings is None or draft.errors:
+        raise Problems(list(draft.errors))
+    return draft.settings
 
 
 def _ingest(discovery: Discovery, arguments: argparse.Namespace, folder: Path) -> int:
@@ -145,7 +155,7 @@ def _hunt(discovery: Discovery, arguments: argparse.Namespace, folder: Path) -> 
     rows = discovery.endpoints.hunt(
         arguments.app, days=_days(arguments), device=arguments.device, limit=max(1, arguments.limit)
     )
-    auditfile.note(folder, "hunted for an app", _now(), app=arguments.app[:100], rows=len(rows))
+    auditfile.note(folder, "hunted for an app", _now(), app=arguments.app[:100], rows=str(len(rows)))
     if arguments.format == "text":
         columns = ("Timestamp", "DeviceName", "ActionType", "InitiatingProcessAccountUpn", "RemoteUrl", "RemoteIP")
         _table([{name: "-" if row[name] is None else row[name] for name in columns} for row in rows])
