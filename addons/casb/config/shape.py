@@ -276,6 +276,40 @@ class CollectorShape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointsShape:
+    """Endpoint agents (Microsoft Defender for Endpoint)."""
+
+    enforce: bool = False
+    """Unsanctioned apps are blocked, monitored ones warned of on devices."""
+    severity: Literal["informational", "low", "medium", "high"] = "medium"
+    """Of all alerts about blocked apps."""
+    blocked_url: str | None = None
+    """Where the notice of a blocked app sends people."""
+    warned_url: str | None = None
+    """Where the notice of a monitored app sends people."""
+    bypass_hours: int = 24
+    """Hours that a warning which somebody went past stays silent, 1 to 720."""
+    hunting_days: int = 30
+    """Days that single events are kept for hunting, 0 to 180."""
+    hunting_limit: str | None = None
+    """Size of kept events; the oldest days go first. Default `10GB`."""
+    directory: str | None = None
+    """Folder that exports are dropped into."""
+    api: str | None = None
+    """Address of the indicator API. Default `https://api.security.microsoft.com`."""
+    authority: str | None = None
+    """`https://login.microsoftonline.com/<tenant>`; without it nothing is pushed."""
+    client_id: str | None = None
+    """Application that may write indicators (`Ti.ReadWrite.All`)."""
+    client_secret: str | None = None
+    """Its secret, `env:NAME` or `file:PATH`."""
+    scope: str | None = None
+    """What the token is asked for. Default `https://api.securitycenter.microsoft.com/.default`."""
+    ca: str | None = None
+    """PEM file that alone is trusted for both addresses."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DiscoveryShape:
     """Shadow IT: what is kept of egress logs, and where they come from."""
 
@@ -295,6 +329,8 @@ class DiscoveryShape:
     """Sources of logs."""
     collector: CollectorShape | None = None
     """The log collector."""
+    endpoints: EndpointsShape | None = None
+    """Endpoint agents."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,19 @@ from starlette.staticfiles import StaticFiles
 
 from casb import __version__
 from casb.errors import StoreError
-from casb.sidecar import access, alerts, api, discovery_api, errors, learned, operate, policies, portal, signin
+from casb.sidecar import (
+    access,
+    alerts,
+    api,
+    discovery_api,
+    endpoints_api,
+    errors,
+    learned,
+    operate,
+    policies,
+    portal,
+    signin,
+)
 from casb.sidecar.auth import SignInFirst, is_https
 from casb.sidecar.guards import Application, BodyGuard, HeaderGuard, HostGuard, allowed_hosts
 from casb.sidecar.services import Services
@@ -65,6 +77,9 @@ def build_app(services: Services, provider: signin.AdminProvider | None = None) 
         discovery_api.uploading,
         discovery_api.receiving,
         discovery_api.classic,
+        endpoints_api.receiving,
+        endpoints_api.reading,
+        endpoints_api.changing,
     ):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=str(files("casb.sidecar") / "static")))
@@ -74,5 +89,10 @@ def build_app(services: Services, provider: signin.AdminProvider | None = None) 
     app.add_exception_handler(StoreError, errors.on_store)
     app.add_exception_handler(Exception, errors.on_bug)
 
-    bodies = BodyGuard(app, most=FORM, exceptions={"/v1/records": BATCH}, streamed=discovery_api.STREAMED)
+    bodies = BodyGuard(
+        app,
+        most=FORM,
+        exceptions={"/v1/records": BATCH, endpoints_api.EVENTS: endpoints_api.LARGEST},
+        streamed=discovery_api.STREAMED,
+    )
     return HeaderGuard(HostGuard(bodies, allowed_hosts(services.settings)), https=is_https(services.settings))

@@ -58,6 +58,7 @@ class Known:
     index: DestinationIndex
     facts: KnownFacts
     version: str
+    inventory: Inventory | None = None
 
 
 def known_apps(folder: str | None, on: date) -> Known:
@@ -110,6 +111,7 @@ def of_inventory(inventory: Inventory, configured: Iterable[App]) -> Known:
         index=DestinationIndex(inventory.index, networks=networks),
         facts=KnownFacts(version, {}, make),
         version=version,
+        inventory=inventory,
     )
 
 
