@@ -63,6 +63,10 @@ class StoreError(CasbError):
     """A store is away or refused. The caller fails closed or spools."""
 
 
+class CatalogError(CasbError):
+    """A change to the app catalog is refused; nothing was changed."""
+
+
 class ConnectorError(CasbError):
     """Another service (identity provider, app API) did not do what we asked."""
 

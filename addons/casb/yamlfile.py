@@ -94,14 +94,15 @@ def read_located[T](
 
 
 def examine[T](
-    shape: type[T], text: bytes, file: str, *, prefix: str = "P", limit: int = MAX_BYTES
+    shape: type[T], text: bytes, file: str, *, prefix: str = "P", limit: int = MAX_BYTES, dates: bool = False
 ) -> tuple[T | None, Marks | None, Report]:
     """As `read_located`, without raising: the value is None when it does not fit, the marks when there is no tree.
 
     For those who have more to say about a faulty file. A value may come together with errors and must not be used then.
+    With `dates` a plain `2024-04-24` is that text, for documents whose shape leaves no doubt about what it is.
     """
     report = Report(file, prefix)
-    root = _tree(text, report, limit)
+    root = _tree(text, report, limit, dates)
     if root is None:
         return None, None, report
     return _typed(shape, root, report), Marks(file, root), report
@@ -184,7 +185,7 @@ def _below(node: Node, step: str | int) -> Node | None:
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff]")
 
 
-def _tree(text: bytes, report: Report, limit: int) -> Node | None:
+def _tree(text: bytes, report: Report, limit: int, dates: bool = False) -> Node | None:
     """The tree, or None when the text gives none (the report says why)."""
     if len(text) > limit:
         report.at(
@@ -209,7 +210,7 @@ def _tree(text: bytes, report: Report, limit: int) -> Node | None:
         line, column = _position(decoded, control.start())
         report.at("003", f"control character U+{ord(control[0]):04X}", line, column, "remove it")
         return None
-    builder = _Builder(report)
+    builder = _Builder(report, dates)
     if not builder.build(decoded):
         return None
     if builder.root is None or builder.root.value is None:
@@ -234,8 +235,9 @@ class _Open:
 class _Builder:
     """Events to a tree, without recursion, so that no nesting can exhaust the stack."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Report, dates: bool) -> None:
         self.report = report
+        self.dates = dates
         self.root: Node | None = None
         self.open: list[_Open] = []
         self.documents = 0
@@ -348,9 +350,10 @@ class _Builder:
         if event.style or event.tag is not None:
             return Node(line, column, text, faulty=event.tag is not None)
         value, fault = _resolve(text)
-        if fault:
+        if fault and not (self.dates and _LIKE_DATE.fullmatch(text)):
             self.report.at("011", *_with_place(fault, line, column))
-        return Node(line, column, value, faulty=bool(fault))
+            return Node(line, column, value, faulty=True)
+        return Node(line, column, value)
 
     def _syntax(self, error: yaml.MarkedYAMLError, text: str) -> None:
         mark = error.problem_mark or error.context_mark

@@ -86,6 +86,9 @@ enforce_transport_encryption|Enforce transport encryption|flag*|plain HTTP is se
 drown_protected|Protected against DROWN|flag*|
 penetration_testing|Penetration testing|flag*|
 requires_user_authentication|Requires user authentication|flag*|false: anonymous use is possible
+caa_record|CAA record|flag|DNS says which authorities may issue certificates
+dmarc_policy|DMARC policy|enum|what DNS asks receivers to do with forged mail|not_supported,none,quarantine,reject
+spf_record|SPF record|flag|DNS says which machines may send mail
 password_policy|Password policy|flags*|what the app enforces or lets admins enforce|length_limit,character_combination,change_period,history_and_reuse,personal_information
 """
 

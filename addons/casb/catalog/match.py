@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
+from casb.catalog.domains import Layer
 from casb.hostname import domain_pattern, normal_host
 from casb.model.app import App
 
@@ -15,7 +16,7 @@ from casb.model.app import App
 class Catalog:
     """An immutable set of apps, indexed by host. A look-up costs one dictionary probe per label at most."""
 
-    __slots__ = ("_below", "_exact", "apps", "by_id")
+    __slots__ = ("_layer", "apps", "by_id")
 
     apps: tuple[App, ...]
     by_id: Mapping[str, App]
@@ -27,16 +28,15 @@ class Catalog:
         """
         self.apps = tuple(apps)
         by_id: dict[str, App] = {}
-        self._exact: dict[str, App] = {}
-        self._below: dict[str, App] = {}
+        owners: dict[str, App] = {}
         for app in self.apps:
             if by_id.setdefault(app.id, app) is not app:
                 raise ValueError(f"two apps have the id {app.id!r}")
             for domain in map(domain_pattern, app.domains):
-                index, key = (self._below, domain[2:]) if domain.startswith("*.") else (self._exact, domain)
-                owner = index.setdefault(key, app)
+                owner = owners.setdefault(domain, app)
                 if owner is not app:
                     raise ValueError(f"{domain!r} belongs to {owner.id!r} and to {app.id!r}")
+        self._layer = Layer(owners.items())
         self.by_id = MappingProxyType(by_id)
 
     def match(self, host: str) -> App | None:
@@ -48,23 +48,11 @@ class Catalog:
         >>> catalog.match("box.example"), catalog.match("notbox.example")
         (None, None)
         """
-        app = self._exact.get(host)
-        if app is not None:
-            return app
-        name = normal_host(host)
-        if name is None:
-            return None
-        app = self._exact.get(name)
-        if app is not None or not self._below:
-            return app
-        below = self._below
-        dot = name.find(".")
-        while dot >= 0:
-            app = below.get(name[dot + 1 :])
-            if app is not None:
-                return app
-            dot = name.find(".", dot + 1)
-        return None
+        found = self._layer.exactly(host)
+        if found is None:
+            name = normal_host(host)
+            found = self._layer.host(name) if name is not None else None
+        return None if found is None else found.owner
 
     def __len__(self) -> int:
         return len(self.apps)

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from casb.model import countries
 from casb.model.activity import Activity
 from casb.model.app import AppTag
 from casb.model.file import FileFacts, VerdictStatus
 from casb.model.identity import UNMANAGED, AgentTag, ClientApp, DeviceTag, DeviceType
-from casb.policy import countries, filetypes
+from casb.policy import filetypes
 
 
 class Unread:

@@ -11,6 +11,7 @@ import sqlite3
 from pathlib import Path
 
 from casb.errors import StoreError
+from casb.store.catalog_schema import CATALOG
 
 # The activity log is append-only. A row cannot be changed, and it can be deleted only while `purge` has written down
 # up to which time; its own triggers say so, whatever code or hand is at work.
@@ -94,7 +95,7 @@ CREATE TABLE notifications (seq INTEGER PRIMARY KEY, alert TEXT NOT NULL, channe
 CREATE INDEX notifications_due ON notifications (channel, due);
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _ALERTS)
+MIGRATIONS: tuple[str, ...] = (_FIRST, _ALERTS, CATALOG)
 
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from casb.policy.countries import CODES
+from casb.model.countries import CODES
 
 
 def test_the_codes_are_two_capital_letters_once_each() -> None:

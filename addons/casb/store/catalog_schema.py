@@ -1,0 +1,39 @@
+"""The tables of what was said here about cloud apps: a migration of the sidecar's database."""
+
+from __future__ import annotations
+
+CATALOG = """
+CREATE TABLE catalog_version (version INTEGER NOT NULL);
+INSERT INTO catalog_version VALUES (0);
+CREATE TABLE catalog_added (app TEXT PRIMARY KEY, doc TEXT NOT NULL, by TEXT NOT NULL, at INTEGER NOT NULL)
+    WITHOUT ROWID;
+CREATE TABLE catalog_overlays (app TEXT PRIMARY KEY, doc TEXT NOT NULL, by TEXT NOT NULL, at INTEGER NOT NULL)
+    WITHOUT ROWID;
+CREATE TABLE catalog_states (app TEXT PRIMARY KEY, tag TEXT NOT NULL, profile TEXT, by TEXT NOT NULL,
+    at INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE catalog_tags (name TEXT PRIMARY KEY COLLATE NOCASE, about TEXT NOT NULL, by TEXT NOT NULL,
+    at INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE catalog_app_tags (app TEXT NOT NULL, tag TEXT NOT NULL COLLATE NOCASE, by TEXT NOT NULL,
+    at INTEGER NOT NULL, PRIMARY KEY (app, tag)) WITHOUT ROWID;
+CREATE INDEX catalog_app_tags_tag ON catalog_app_tags (tag);
+CREATE TABLE catalog_overrides (app TEXT PRIMARY KEY, score INTEGER NOT NULL, note TEXT NOT NULL, by TEXT NOT NULL,
+    at INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE catalog_notes (seq INTEGER PRIMARY KEY AUTOINCREMENT, app TEXT NOT NULL, text TEXT NOT NULL,
+    by TEXT NOT NULL, at INTEGER NOT NULL);
+CREATE INDEX catalog_notes_app ON catalog_notes (app, seq);
+CREATE TABLE catalog_profiles (name TEXT PRIMARY KEY, include TEXT NOT NULL, exclude TEXT NOT NULL, by TEXT NOT NULL,
+    at INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE catalog_protected (pattern TEXT PRIMARY KEY, added INTEGER NOT NULL, by TEXT NOT NULL,
+    at INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE catalog_suggestions (seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, app TEXT,
+    name TEXT NOT NULL, domain TEXT NOT NULL, text TEXT NOT NULL, contact INTEGER NOT NULL, state TEXT NOT NULL,
+    answer TEXT NOT NULL, by TEXT NOT NULL, at INTEGER NOT NULL, decided_by TEXT NOT NULL, decided_at INTEGER);
+CREATE TABLE catalog_metrics (one INTEGER PRIMARY KEY CHECK (one = 1), doc TEXT NOT NULL, by TEXT NOT NULL,
+    at INTEGER NOT NULL);
+CREATE TABLE catalog_configured (app TEXT PRIMARY KEY, tag TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE catalog_scores (app TEXT PRIMARY KEY, score REAL) WITHOUT ROWID;
+CREATE TABLE catalog_tasks (seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, state TEXT NOT NULL,
+    total INTEGER NOT NULL, done INTEGER NOT NULL, changed INTEGER NOT NULL, message TEXT NOT NULL, by TEXT NOT NULL,
+    started INTEGER NOT NULL, ended INTEGER);
+CREATE TABLE catalog_probes (host TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
+"""
