@@ -195,4 +195,11 @@ ROWS: tuple[tuple[str, str, str, str, str], ...] = (
         "Start the sidecar again, or run `casb catalog tag --publish`.",
         "",
     ),
+    (
+        "S062",
+        "the bypass cannot be kept",
+        "Somebody went on past the warning of a monitored app, and the data folder could not be written to.",
+        "Make room in the data folder, or give the proxy the right to write there; until then the warning stays.",
+        "",
+    ),
 )

@@ -150,6 +150,16 @@ class Webhook:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Enforcement:
+    """What unsanctioned and monitored apps meet with, in the proxy and in the alerts."""
+
+    severity: SeverityWord = "medium"  # of alerts about connections to unsanctioned apps
+    bypass: int = 24 * 3600  # seconds that a monitored app stays open to whoever went on past the warning
+    blocked_help: str | None = None  # address that the page of a blocked app links to
+    warned_help: str | None = None  # the same for a monitored one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Alerts:
     """Whom alerts are told, besides the portal."""
 
@@ -229,6 +239,7 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     sidecar: Sidecar = field(default_factory=Sidecar)
     alerts: Alerts = field(default_factory=Alerts)
+    enforcement: Enforcement = field(default_factory=Enforcement)
     discovery: Discovery = field(default_factory=Discovery)
     trusted_proxies: tuple[str, ...] = ()
     on_failure: Literal["block", "allow"] = "block"  # the default behaviour (S22)

@@ -190,6 +190,20 @@ class WebhookShape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EnforcementShape:
+    """What unsanctioned and monitored apps meet with."""
+
+    severity: SeverityWord = "medium"
+    """Of alerts about connections to unsanctioned apps."""
+    bypass: str = "24h"
+    """How long a monitored app stays open to whoever went on past its warning."""
+    blocked_help: str | None = None
+    """Address that the page of a blocked app links to: where to ask, what to use."""
+    warned_help: str | None = None
+    """The same for the warning of a monitored app."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AlertsShape:
     """Whom alerts are told, besides the portal."""
 
@@ -321,6 +335,8 @@ class CasbFile:
     """The sidecar."""
     alerts: AlertsShape | None = None
     """Whom alerts are told, besides the portal."""
+    enforcement: EnforcementShape | None = None
+    """What unsanctioned and monitored apps meet with."""
     discovery: DiscoveryShape | None = None
     """Shadow IT."""
     trusted_proxies: tuple[str, ...] = ()
