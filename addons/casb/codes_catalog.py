@@ -189,6 +189,13 @@ ROWS: tuple[tuple[str, str, str, str, str], ...] = (
         "",
     ),
     (
+        "C234",
+        "there is no such block list",
+        "Block scripts and lists have names such as `palo-alto` and `rpz`, or the reference product's numbers.",
+        "`casb catalog block-script` without a format lists them.",
+        "",
+    ),
+    (
         "S061",
         "the tags in force cannot be read",
         "`tags-in-force.json` in the data folder is missing or damaged; the sidecar makes it at its start.",

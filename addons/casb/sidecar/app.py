@@ -11,7 +11,7 @@ from starlette.staticfiles import StaticFiles
 
 from casb import __version__
 from casb.errors import StoreError
-from casb.sidecar import access, alerts, api, discovery_api, errors, operate, policies, portal, signin
+from casb.sidecar import access, alerts, api, discovery_api, enforcement_api, errors, operate, policies, portal, signin
 from casb.sidecar.auth import SignInFirst, is_https
 from casb.sidecar.guards import Application, BodyGuard, HeaderGuard, HostGuard, allowed_hosts
 from casb.sidecar.services import Services
@@ -30,6 +30,8 @@ def build_app(services: Services, provider: signin.AdminProvider | None = None) 
     | `/v1/activities[/export][/ID]` `/v1/apps` `/v1/policies` | a session or a read token | api.py |
     | `/v1/discovery/…` | a session or a read token; changes: an admin's session | discovery_api.py |
     | `/api/discovery/…` `/api/v1/discovery/…` | an upload token, the collector, an admin's session | discovery_api.py |
+    | `/v1/catalog/tags…` `/v1/catalog/profiles…` `/v1/catalog/protected` | as above | enforcement_api.py |
+    | `/v1/block-lists…` `/v1/feeds…` `/api/discovery_block_scripts/` | a feed or read token, a session | enforcement_api.py |
     | `/v1/openapi.json` | anybody | generated |
     | `/sign-in` `/set-up` `/sign-out` `/auth/start` `/auth/callback` | people | signin.py |
     | `/` `/activities[/ID]` `/apps` `/audit` | a session | portal.py |
@@ -58,6 +60,8 @@ def build_app(services: Services, provider: signin.AdminProvider | None = None) 
         alerts.router,
         alerts.api,
         access.router,
+        enforcement_api.api,
+        enforcement_api.lists,
         discovery_api.reading,
         discovery_api.changing,
         discovery_api.uploading,
