@@ -90,7 +90,7 @@ def text(body: dict[str, Any], name: str) -> str:
 
 
 @api.get("/tags", summary="Tags, how many apps have each, profiles, protected hosts")
-async def get_tags(catalog: Apps, who: Reader) -> dict[str, Any]:
+async def get_tags(who: Reader, catalog: Apps) -> dict[str, Any]:
     """`version` grows with every change of tags and of anything else in the catalog."""
 
     def found() -> dict[str, Any]:
@@ -117,7 +117,7 @@ def _profile(profile: Profile) -> dict[str, Any]:
 
 
 @api.post("/tags", summary="Tag apps, one or many")
-async def post_tags(request: Request, services: Here, catalog: Apps, who: AdminCall, body: Body) -> dict[str, Any]:
+async def post_tags(request: Request, services: Here, who: AdminCall, catalog: Apps, body: Body) -> dict[str, Any]:
     """`{"apps": [ids]}` or `{"where": [{"field", "operator", "values"}]}`, and what to do with them: `tag` (sanctioned,
     unsanctioned, monitored, none) with `profile` and `why`; `add` and `remove` for custom tags. All of them or none.
     """
@@ -157,7 +157,7 @@ def _rows(value: object) -> list[Condition]:
 
 @api.post("/tags/{name}", summary="Make a custom tag")
 async def post_tag(
-    request: Request, services: Here, catalog: Apps, who: AdminCall, body: Body, name: str
+    request: Request, services: Here, who: AdminCall, catalog: Apps, body: Body, name: str
 ) -> dict[str, Any]:
     """`{"about"}`: what it is for."""
     actor, about = actor_of(request, services, who), text(body, "about")
@@ -166,7 +166,7 @@ async def post_tag(
 
 @api.delete("/tags/{name}", summary="Delete a custom tag")
 async def delete_tag(
-    request: Request, services: Here, catalog: Apps, who: AdminCall, name: str, everywhere: bool = False
+    request: Request, services: Here, who: AdminCall, catalog: Apps, name: str, everywhere: bool = False
 ) -> dict[str, Any]:
     """`everywhere` takes it off the apps that have it."""
     actor = actor_of(request, services, who)
@@ -176,7 +176,7 @@ async def delete_tag(
 
 @api.post("/profiles/{name}", summary="Make or change a scoped profile")
 async def post_profile(
-    request: Request, services: Here, catalog: Apps, who: AdminCall, body: Body, name: str
+    request: Request, services: Here, who: AdminCall, catalog: Apps, body: Body, name: str
 ) -> dict[str, Any]:
     """`{"include": [groups], "exclude": [groups]}`: whom the tags bound to it concern."""
     profile = Profile(name=name, include=frozenset(words(body, "include")), exclude=frozenset(words(body, "exclude")))
@@ -186,7 +186,7 @@ async def post_profile(
 
 
 @api.delete("/profiles/{name}", summary="Delete a scoped profile")
-async def delete_profile(request: Request, services: Here, catalog: Apps, who: AdminCall, name: str) -> dict[str, Any]:
+async def delete_profile(request: Request, services: Here, who: AdminCall, catalog: Apps, name: str) -> dict[str, Any]:
     """Refused while a tag is bound to it."""
     actor = actor_of(request, services, who)
     await asked(lambda: catalog.delete_profile(name, actor))
@@ -194,7 +194,7 @@ async def delete_profile(request: Request, services: Here, catalog: Apps, who: A
 
 
 @api.post("/protected", summary="Change the protected list")
-async def post_protected(request: Request, services: Here, catalog: Apps, who: AdminCall, body: Body) -> dict[str, Any]:
+async def post_protected(request: Request, services: Here, who: AdminCall, catalog: Apps, body: Body) -> dict[str, Any]:
     """`{"host", "on": true|false}`: a host or wildcard that is never blocked, wherever its app is tagged."""
     actor, host, on = actor_of(request, services, who), text(body, "host"), body.get("on", True)
     if not isinstance(on, bool):
@@ -240,8 +240,8 @@ Feeder = Annotated[Who, Depends(feeder)]
 async def get_script(
     request: Request,
     services: Here,
-    catalog: Apps,
     who: Feeder,
+    catalog: Apps,
     name: str = "",
     format: str = "",
     type: Annotated[str, Query(pattern="^banned$")] = "banned",
@@ -255,7 +255,7 @@ async def get_script(
 
 
 @lists.get("/v1/block-lists", summary="Formats, and what each cannot say")
-async def get_lists(catalog: Apps, who: Reader) -> dict[str, Any]:
+async def get_lists(who: Reader, catalog: Apps) -> dict[str, Any]:
     """What is left out of a list stands here with the reason."""
 
     def found() -> dict[str, Any]:
@@ -287,12 +287,12 @@ def _partner(each: Format) -> dict[str, Any]:
 @lists.get("/v1/feeds/{partner}", summary="The list of a gateway", response_model=None)
 async def get_feed(
     request: Request,
-    catalog: Apps,
     who: Feeder,
+    catalog: Apps,
     partner: str,
     format: Annotated[str, Query(pattern="^(text|json)$")] = "text",
 ) -> Response | dict[str, Any]:
-    """One domain a line in the gateway's spelling; `format=json` adds the apps with their scores. ETag saves the rest."""
+    """One domain a line in the gateway's spelling; `format=json` adds the apps with their scores."""
     chosen = next((each for each in blocklists.FEEDS if each.name == partner.casefold().replace("_", "-")), None)
     if chosen is None:
         raise HTTPException(404, f"there is no feed {partner[:60]!r}")

@@ -41,12 +41,16 @@ def pac_file(settings: Settings, apps: Iterable[App], *, host: str, tags: TagLis
     return f"""// Which hosts go through casb. Made from the configuration and the tags; changes with them.
 var exact = {_lookup(exact)};
 var below = {_lookup(below)};
+function way(through) {{
+  if (!through) return "DIRECT";
+  return {json.dumps(proxy)};
+}}
 function FindProxyForURL(url, host) {{
   host = host.toLowerCase().replace(/\\.$/, "");
-  if (exact.hasOwnProperty(host)) return exact[host] ? {json.dumps(proxy)} : "DIRECT";
+  if (exact.hasOwnProperty(host)) return way(exact[host]);
   for (var dot = host.indexOf("."); dot >= 0; dot = host.indexOf(".", dot + 1)) {{
     var parent = host.substring(dot + 1);
-    if (below.hasOwnProperty(parent)) return below[parent] ? {json.dumps(proxy)} : "DIRECT";
+    if (below.hasOwnProperty(parent)) return way(below[parent]);
   }}
   return "DIRECT";
 }}
