@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from casb.discovery import PARSERS, LogParser, Reading, read
+from casb.discovery.entry import Entry
+from casb.discovery.times import Clock
 from casb.model.discovery import Skipped, TrafficEvent
 
 NOW = datetime(2024, 5, 20, tzinfo=UTC)
@@ -61,7 +64,9 @@ def test_the_sample_parses(parser: LogParser) -> None:
 @each
 def test_a_sample_holds_no_more_than_its_parser_says_that_it_gives(parser: LogParser) -> None:
     told = ("user", "client_ip", "host", "url", "dest_ip", "bytes_up", "bytes_down", "allowed")
-    given = {name for event in events(reading(parser.sample, parser)) for name in told if getattr(event, name) is not None}
+    given = {
+        name for event in events(reading(parser.sample, parser)) for name in told if getattr(event, name) is not None
+    }
     assert given <= parser.gives
     assert given & {"host", "dest_ip"}
 
@@ -92,7 +97,21 @@ def test_each_alias_finds_its_parser(parser: LogParser) -> None:
 
 @each
 def test_garbage_is_skipped(parser: LogParser) -> None:
-    garbage = ["garbage", "%", "a=b", "CEF:0|", "{", '"', ",,,,,,,,,,", "\t" * 40, "|" * 40, "<134>", "[" * 200, "=" * 300, "\\" * 50]
+    garbage = [
+        "garbage",
+        "%",
+        "a=b",
+        "CEF:0|",
+        "{",
+        '"',
+        ",,,,,,,,,,",
+        "\t" * 40,
+        "|" * 40,
+        "<134>",
+        "[" * 200,
+        "=" * 300,
+        "\\" * 50,
+    ]
     for outcome in reading("\n".join(garbage), parser):
         assert isinstance(outcome, Skipped)
 
@@ -169,7 +188,9 @@ def test_a_wrapped_line_is_read_as_the_bare_one(parser: LogParser, wrapper: str)
 def test_a_line_in_a_json_envelope_is_read_as_the_bare_one(parser: LogParser, key: str) -> None:
     lines = parser.sample.split("\n")
     text = "\n".join(json.dumps({"@timestamp": "2024-05-06T07:08:12Z", "host": "relay", key: line}) for line in lines)
-    bare = [(event.line, event.client_ip, event.host, event.url, event.dest_ip) for event in events(reading(parser.sample))]
+    bare = [
+        (event.line, event.client_ip, event.host, event.url, event.dest_ip) for event in events(reading(parser.sample))
+    ]
     found = events(reading(text))
     assert [(event.line, event.client_ip, event.host, event.url, event.dest_ip) for event in found] == bare
 
@@ -209,7 +230,11 @@ def test_a_missing_user_is_none(parser: LogParser) -> None:
     text = parser.sample.replace("CORP\\alice@AD", "-").replace("CORP\\\\alice", "-").replace("CORP\\alice", "-")
     text = text.replace("corp\\alice", "").replace("alice@corp.example", "-").replace("alice@Firebox-DB", "-")
     text = text.replace("WinNT://-", "-").replace("Alice (-)", "-").replace("Alice (alice)", "-")
-    text = text.replace("suser=LDAP://192.0.2.2 OU\\=Users,DC\\=corp/Alice", "suser=-").replace("ldap0:alice", "-").replace("alice", "-")
+    text = (
+        text.replace("suser=LDAP://192.0.2.2 OU\\=Users,DC\\=corp/Alice", "suser=-")
+        .replace("ldap0:alice", "-")
+        .replace("alice", "-")
+    )
     found = events(reading(text, parser))
     assert found
     assert {event.user for event in found} <= {None, "Networks"}
@@ -221,3 +246,18 @@ def test_a_time_in_the_future_is_kept_and_counted() -> None:
     outcome = reading(line)
     assert [event.time for event in events(outcome)] == [ahead]
     assert outcome.counts.future == 1
+
+
+SLOW = (
+    "a", '"', "=", "k=v ", "|", "a|", ",", "()", "[", "1.", "1:", 'a="', '{"a":', "CEF:0|", "May  6 07:08:09 h ", "x: ", 'x:"a" ', "%ASA-6-302013: a:",
+    "RT_FLOW_SESSION_CLOSE: session closed 1.1", "[06/May/2024:07:08:09] ", "1714979289.123 h urls a='b' ", "FWD|x|",
+)  # fmt: skip
+
+
+@each
+def test_no_long_line_takes_long(parser: LogParser) -> None:
+    begin = time.process_time()
+    for pattern in SLOW:
+        reader = parser.start(Clock(UTC, NOW))
+        reader(Entry(1, pattern * (60_000 // len(pattern)), "May  6 07:08:09"))
+    assert time.process_time() - begin < 5

@@ -300,8 +300,6 @@ class DiscoveryShape:
     """PostgreSQL connection string, `env:NAME` or `file:PATH`. Default: files in the data folder."""
     proxy_stream: bool = True
     """Count the proxy's own tunnelled and controlled traffic."""
-    daily_cap: int = 0
-    """Events a day from which a system alert is raised; 0: none."""
     sources: tuple[LogSourceShape, ...] = ()
     """Sources of logs."""
     collector: CollectorShape | None = None
@@ -334,12 +332,12 @@ class CasbFile:
     """Ceilings."""
     sidecar: SidecarShape | None = None
     """The sidecar."""
+    discovery: DiscoveryShape | None = None
+    """Shadow IT."""
     alerts: AlertsShape | None = None
     """Whom alerts are told, besides the portal."""
     enforcement: EnforcementShape | None = None
     """What unsanctioned and monitored apps meet with."""
-    discovery: DiscoveryShape | None = None
-    """Shadow IT."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses and ranges whose `X-Forwarded-For` is believed."""
     on_failure: FailureWord = "block"

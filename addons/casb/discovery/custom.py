@@ -93,7 +93,9 @@ def _check(shape: ParserShape, marks: yamlfile.Marks, report: yamlfile.Report) -
     if not _NAME.match(shape.name):
         wrong(("name",), f"{shape.name!r} is no name", "small letters, digits and hyphens")
     if shape.format == "csv" and shape.delimiter not in _DELIMITERS and len(shape.delimiter) != 1:
-        wrong(("delimiter",), f"{shape.delimiter!r} is no delimiter", f"known: {', '.join(_DELIMITERS)}, or one character")
+        wrong(
+            ("delimiter",), f"{shape.delimiter!r} is no delimiter", f"known: {', '.join(_DELIMITERS)}, or one character"
+        )
     if not shape.time.column and not (shape.time.date and shape.time.time):
         wrong(("time",), "no column with the time", "write time: {column: NAME}, or both date and time")
     if shape.time.zone and zone_of(shape.time.zone) is None:
@@ -241,7 +243,10 @@ def learn(lines: Sequence[str], *, name: str = "custom", header: str | None = No
     if not kept:
         raise ValueError("there is no line to learn from")
     records = [formats.pairs(line) for line in kept]
-    if all(len(record) >= 4 and kept[index].count("=") >= len(record) for index, record in enumerate(records)) and not header:
+    if (
+        all(len(record) >= 4 and kept[index].count("=") >= len(record) for index, record in enumerate(records))
+        and not header
+    ):
         keys = [key for key in records[0] if all(key in record for record in records)]
         return _proposal(name, "pairs", "", (), _infer(keys, [[record[key] for record in records] for key in keys]))
     delimiter = _delimiter([*kept, header] if header else kept)
@@ -294,12 +299,15 @@ def _unique(names: Sequence[str]) -> list[str]:
     return unique
 
 
-_DATE = re.compile(r"(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}|\d{1,2}[ -]?[A-Za-z]{3}[ -]?\d{2,4})\Z")
+_DATE = re.compile(
+    r"(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}|\d{1,2}[ -]?[A-Za-z]{3}[ -]?\d{2,4})\Z"
+)
 _TIME = re.compile(r"\d{1,2}:\d\d(?::\d\d)?(?:[.,]\d+)?(?: ?[AaPp][Mm])?\Z")
 _HOST = re.compile(r"(?:[a-z0-9_-]+\.)+[a-z]{2,24}(?::\d+)?(?:/.*)?\Z", re.IGNORECASE)
 _BY_NAME: tuple[tuple[Attribute, tuple[str, ...]], ...] = (
-    ("user", GENERIC.user), ("client_ip", GENERIC.client), ("device", GENERIC.device), ("url", GENERIC.url), ("dest_ip", GENERIC.dest),
-    ("host", GENERIC.host), ("bytes_up", GENERIC.up), ("bytes_down", GENERIC.down), ("bytes_total", GENERIC.total), ("action", GENERIC.action),
+    ("user", GENERIC.user), ("client_ip", GENERIC.client), ("device", GENERIC.device), ("url", GENERIC.url),
+    ("dest_ip", GENERIC.dest), ("host", GENERIC.host), ("bytes_up", GENERIC.up), ("bytes_down", GENERIC.down),
+    ("bytes_total", GENERIC.total), ("action", GENERIC.action),
 )  # fmt: skip
 
 
@@ -334,7 +342,10 @@ def _infer(columns: Sequence[str], values: Sequence[Sequence[str]], *, known: bo
     if known:
         for attribute, names in _BY_NAME:
             fits = [column for column in columns if column not in taken and _fits(attribute, kinds[column])]
-            column = next((each for name in names for each in fits if each.lower().replace(" ", "_") == name.replace(" ", "_")), None)
+            column = next(
+                (each for name in names for each in fits if each.lower().replace(" ", "_") == name.replace(" ", "_")),
+                None,
+            )
             if column:
                 facts[attribute] = column
                 taken.add(column)
@@ -370,8 +381,9 @@ def _day_first(values: Sequence[str]) -> str:
 
 
 _KINDS_OF = {
-    "client_ip": ("address",), "dest_ip": ("address",), "url": ("url", "host", "text"), "host": ("host", "address"), "bytes_up": ("number",),
-    "bytes_down": ("number",), "bytes_total": ("number",), "action": ("action", "text"), "user": ("text", "host", ""), "device": ("text", "host", ""),
+    "client_ip": ("address",), "dest_ip": ("address",), "url": ("url", "host", "text"), "host": ("host", "address"),
+    "bytes_up": ("number",), "bytes_down": ("number",), "bytes_total": ("number",), "action": ("action", "text"),
+    "user": ("text", "host", ""), "device": ("text", "host", ""),
 }  # fmt: skip
 
 
@@ -413,10 +425,14 @@ def _is_size(values: Sequence[str]) -> bool:
 
 
 def _is_person(value: str) -> bool:
-    return named(value) is None or (len(value) < 80 and value.upper() not in _METHODS and " " not in value and "/" not in value)
+    return named(value) is None or (
+        len(value) < 80 and value.upper() not in _METHODS and " " not in value and "/" not in value
+    )
 
 
-_METHODS = frozenset("GET POST PUT HEAD DELETE OPTIONS CONNECT PATCH TRACE TCP UDP ICMP HTTP HTTPS TLS SSL FTP DNS".split())
+_METHODS = frozenset(
+    "GET POST PUT HEAD DELETE OPTIONS CONNECT PATCH TRACE TCP UDP ICMP HTTP HTTPS TLS SSL FTP DNS".split()
+)
 
 
 def _proposal(name: str, form: str, delimiter: str, columns: Sequence[str], facts: dict[str, str]) -> str:

@@ -18,7 +18,20 @@ from casb.model.discovery import Skipped
 MAX_LINES = 5_000  # of one record
 BRACKET = "a bracket of a JSON list"
 FURTHER = "a further line of a JSON record"
-_LISTS = ("records", "value", "values", "events", "data", "logs", "results", "result", "items", "entries", "hits", "flow_logs")
+_LISTS = (
+    "records",
+    "value",
+    "values",
+    "events",
+    "data",
+    "logs",
+    "results",
+    "result",
+    "items",
+    "entries",
+    "hits",
+    "flow_logs",
+)
 _WRAPPED = re.compile(r'\{\s*"\w+"\s*:\s*(?:\[|\{\s*"\w+"\s*:\s*\[|"[^"]{0,80}"\s*,\s*"\w+"\s*:\s*\[|\d+\s*,)')
 
 type Numbered = tuple[int, str] | Skipped

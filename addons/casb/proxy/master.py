@@ -72,9 +72,9 @@ def build(runtime: Runtime) -> Master:
     levers.pull()
     levers.share_port()
     stream.install()
+    count_tunnels()
     messages.install()
     heads.install(lambda: runtime.snapshot.settings.limits.head)
-    count_tunnels()
     listeners = runtime.snapshot.settings.listeners
     modes = [f"reverse:http://casb.invalid:1@{_listen(listeners.reverse)}"]
     if listeners.forward:

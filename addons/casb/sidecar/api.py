@@ -33,8 +33,7 @@ async def post_records(request: Request, services: Here) -> dict[str, Any]:
     """
     try:
         traffic = services.discovery.proxy.take if services.discovery is not None else None
-        body = await request.body()
-        receipt = await run_in_threadpool(take, body, services.records, services.alerts, traffic)
+        receipt = await run_in_threadpool(take, await request.body(), services.records, services.alerts, traffic)
     except TooMany as error:
         raise HTTPException(413, f"more than {MOST_RECORDS} records in one batch") from error
     services.counters.accepted += receipt.accepted

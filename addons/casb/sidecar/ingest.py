@@ -70,9 +70,10 @@ def take(
             counted.append(record)
         except StoreError as error:
             rejected.append(Rejected(index=index, error=str(error)))
-    # First what can be taken twice: a batch that comes again is known by its ids in each place.
+    # First: an alert is idempotent by its activity, so a batch that is sent again after a failure raises nothing twice.
     if alerts is not None:
         alerts.raise_all(raised)
+    # Likewise what discovery counts: its lines are known by their ids.
     if traffic is not None and counted:
         traffic(counted)
     accepted = records.append_rows(rows)

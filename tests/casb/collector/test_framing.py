@@ -50,7 +50,9 @@ def test_any_bytes_give_messages_within_bounds(data: bytes, size: int) -> None:
 
 
 @settings(max_examples=60)
-@given(st.lists(st.binary(min_size=1, max_size=40).filter(lambda each: each.rstrip(b"\0\r\n") == each)), st.integers(1, 9))
+@given(
+    st.lists(st.binary(min_size=1, max_size=40).filter(lambda each: each.rstrip(b"\0\r\n") == each)), st.integers(1, 9)
+)
 def test_counted_messages_come_back(sent: list[bytes], size: int) -> None:
     data = b"".join(b"%d %b" % (len(each), each) for each in sent)
     assert messages(data, size) == sent

@@ -20,16 +20,28 @@ SCALES = Scales(
 
 
 def app(ident: str = "box", **facts: Any) -> AppUsage:
-    known = {"name": ident.title(), "category": "cloud_storage", "score": 8, "risk": "low", "domains": (f"{ident}.com",)}
+    known = {
+        "name": ident.title(),
+        "category": "cloud_storage",
+        "score": 8,
+        "risk": "low",
+        "domains": (f"{ident}.com",),
+    }
     sums = {"events": 10, "blocked": 0, "up": 5, "down": 6, "total": 11, "users": 3, "ips": 2, "devices": 0}
     own = {name: facts.pop(name) for name in list(facts) if name in sums}
-    times = {"first": datetime(2026, 3, 1, 8, tzinfo=UTC), "last": datetime(2026, 3, 9, 8, tzinfo=UTC)}
+    times: dict[str, Any] = {"first": datetime(2026, 3, 1, 8, tzinfo=UTC), "last": datetime(2026, 3, 9, 8, tzinfo=UTC)}
     return AppUsage(facts=AppFacts(**{"id": ident, **known, **facts}), **{**sums, **own}, **times)
 
 
 BOX = app(tag="sanctioned", tags=frozenset({"Finance"}), factors={"soc_2": True, "encryption_protocol": "tls1_3"})
 MEGA = app("mega", score=2, risk="high", users=90, factors={"soc_2": False, "encryption_protocol": "tls1_0"})
-NEW = app("new", score=None, risk="unscored", total=10**10, factors={"password_policy": (("length_limit", True), ("x", False))})
+NEW = app(
+    "new",
+    score=None,
+    risk="unscored",
+    total=10**10,
+    factors={"password_policy": (("length_limit", True), ("x", False))},
+)
 ALL = [BOX, MEGA, NEW]
 
 
@@ -69,7 +81,9 @@ def test_filters(field: str, op: str, values: list[Any], expected: str) -> None:
 
 
 def test_rows_are_joined_by_and() -> None:
-    rows = conditions([{"field": "score", "op": "le", "values": [8]}, {"field": "users", "op": "lt", "values": [50]}], SCALES)
+    rows = conditions(
+        [{"field": "score", "op": "le", "values": [8]}, {"field": "users", "op": "lt", "values": [50]}], SCALES
+    )
     assert [each.facts.id for each in select(ALL, rows, SCALES)] == ["box"]
 
 
@@ -95,7 +109,13 @@ def test_what_cannot_be_asked_is_told(plain: Any) -> None:
         condition(plain, SCALES)
 
 
-@given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(max_size=9), lambda each: st.lists(each) | st.dictionaries(st.sampled_from(["field", "op", "values"]), each), max_leaves=9))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(max_size=9),
+        lambda each: st.lists(each) | st.dictionaries(st.sampled_from(["field", "op", "values"]), each),
+        max_leaves=9,
+    )
+)
 def test_any_data_is_a_question_or_a_sentence(plain: Any) -> None:
     try:
         select(ALL, conditions(plain, SCALES), SCALES)

@@ -93,7 +93,10 @@ def test_a_log_becomes_a_report(made: Discovery) -> None:
     assert {each.facts.id: each.events for each in reports.apps(span)} == {"dropbox": 100, "mega": 20}
     counters = reports.counters(span)
     assert (counters["apps"]["value"], counters["users"]["value"], counters["ips"]["value"]) == (2, 7, 5)
-    assert [(row["name"], row["events"]) for row in reports.standings(span)] == [("sanctioned", 100), ("unsanctioned", 20)]
+    assert [(row["name"], row["events"]) for row in reports.standings(span)] == [
+        ("sanctioned", 100),
+        ("unsanctioned", 20),
+    ]
     assert [(row["name"], row["apps"]) for row in reports.risks(span)] == [("high", 1), ("low", 1)]
     assert reports.unmatched(span) == [{"host": "nobody.example", "transactions": 3}]
     assert len(reports.trend(span)) == 7 and sum(row["events"] for row in reports.trend(span)) == 120
@@ -220,7 +223,7 @@ def test_names_need_two_people_and_a_reason(made: Discovery, clock: Clock) -> No
     span = made.reports.span(stream.id, 7)
     pseudonyms = [row["name"] for row in made.reports.entities(span, "user").rows]
     desk = made.desk
-    for bad in ([], ["ada"], pseudonyms[:1] + ["x"]):
+    for bad in ([], ["ada"], [*pseudonyms[:1], "x"]):
         with pytest.raises(StoreError):
             desk.ask(bad, "a good long reason", "grace", note)
     with pytest.raises(StoreError):
@@ -302,7 +305,8 @@ def test_the_proxy_is_a_source(made: Discovery, clock: Clock) -> None:
         "bytes_down": 9,
     }  # fmt: skip
     record = {
-        "id": "01R", "time": when, "source": "session control", "action": "block", "user": {"name": "ada@contoso.example"},
+        "id": "01R", "time": when, "source": "session control", "action": "block",
+        "user": {"name": "ada@contoso.example"},
         "client": {"ip": "10.0.0.2"}, "request": {"url": "https://mega.example/x?secret=1", "content_length": 7},
         "response": None,
     }  # fmt: skip
@@ -323,10 +327,14 @@ def test_the_proxy_is_a_source(made: Discovery, clock: Clock) -> None:
 
 def test_siem_rows_have_the_columns_of_the_table(made: Discovery) -> None:
     take(made, squid(7))
-    rows = {row["EnrichedUserName"] or row["UserName"]: row for row in made.reports.siem(made.reports.span("global", 7))}
+    rows = {
+        row["EnrichedUserName"] or row["UserName"]: row for row in made.reports.siem(made.reports.span("global", 7))
+    }
     ada = rows["ada@contoso.example"]
     assert (ada["UserName"], ada["AppName"], ada["AppScore"], ada["AppTags"]) == ("user1", "Dropbox", 8, ["sanctioned"])
-    assert {"StreamName", "TotalEvents", "BlockedEvents", "UploadedBytes", "IpAddress", "MachineName", "Type"} <= set(ada)
+    assert {"StreamName", "TotalEvents", "BlockedEvents", "UploadedBytes", "IpAddress", "MachineName", "Type"} <= set(
+        ada
+    )
 
 
 @pytest.mark.parametrize(("stream", "days", "code"), [("nowhere", 7, "D031"), ("global", 60, "D032")])
@@ -334,3 +342,17 @@ def test_unknown_streams_and_windows(made: Discovery, stream: str, days: int, co
     with pytest.raises(StoreError) as caught:
         made.reports.span(stream, days)
     assert caught.value.code == code
+
+
+def test_a_source_whose_logs_fail_again_and_again_is_told(made: Discovery, clock: Clock) -> None:
+    made.book.put_collector("branch", {"name": "branch", "sources": [{"name": "fw", "alerts": []}]}, clock())
+    for number in range(3):
+        (before,) = made.collectors()
+        assert before["sources"][0]["alerts"] == [] and not before["silent"]
+        take(made, f"garbage {number}\n")
+        clock.now += timedelta(seconds=1)
+    assert made.collectors()[0]["sources"][0]["alerts"] == ["LOG_COLLECTOR_CONSTANTLY_FAILED_PARSING"]
+    take(made, squid(3))
+    assert made.collectors()[0]["sources"][0]["alerts"] == []
+    clock.now += timedelta(minutes=6)
+    assert made.collectors()[0]["silent"]
