@@ -11,7 +11,19 @@ from starlette.staticfiles import StaticFiles
 
 from casb import __version__
 from casb.errors import StoreError
-from casb.sidecar import access, alerts, api, discovery_api, enforcement_api, errors, operate, policies, portal, signin
+from casb.sidecar import (
+    access,
+    alerts,
+    api,
+    discovery_api,
+    enforcement_api,
+    errors,
+    learned,
+    operate,
+    policies,
+    portal,
+    signin,
+)
 from casb.sidecar.auth import SignInFirst, is_https
 from casb.sidecar.guards import Application, BodyGuard, HeaderGuard, HostGuard, allowed_hosts
 from casb.sidecar.services import Services
@@ -38,6 +50,7 @@ def build_app(services: Services, provider: signin.AdminProvider | None = None) 
     | `/policies[/ID]` `/policies/try` | a session; putting back in force: an admin's | policies.py |
     | `/alerts[/ID]` `/v1/alerts[/ID]` | a session or a read token; closing: an admin's | alerts.py |
     | `/access…` | a session; changes: an admin's | access.py |
+    | `/learned[/export.csv]` `/learned/attach` | a session; changes: an admin's | learned.py |
     | `/static/…` | anybody | style, script, icon |
     """
     app = FastAPI(
@@ -62,6 +75,7 @@ def build_app(services: Services, provider: signin.AdminProvider | None = None) 
         access.router,
         enforcement_api.api,
         enforcement_api.lists,
+        learned.router,
         discovery_api.reading,
         discovery_api.changing,
         discovery_api.uploading,
