@@ -217,6 +217,13 @@ class Discovery:
     anonymize_devices: bool = False
     directory: str | None = None  # CSV or YAML: log name to UPN and groups
     database: Secret | None = None  # libpq connection string; None: files in the data folder
+    detections: tuple[str, ...] = (
+        "exfiltration-to-unsanctioned-app",
+        "breached-app",
+        "new-popular-app",
+        "generative-ai-app",
+        "unblocked-cloud-app",
+    )  # built-in ones that are on
     proxy_stream: bool = True  # the proxy's own tunnelled and controlled traffic counts
     sources: tuple[LogSource, ...] = ()
     collector: Collector = field(default_factory=Collector)

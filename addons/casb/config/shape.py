@@ -19,6 +19,9 @@ type FailureWord = Literal["block", "allow"]
 type UnknownHostsWord = Literal["pass", "learn", "deny"]
 type ReceiverWord = Literal["syslog-udp", "syslog-tcp", "syslog-tls", "directory", "ftp", "ftps", "upload"]
 type ViewWord = Literal["suffix", "origin"]
+type DetectionWord = Literal[
+    "exfiltration-to-unsanctioned-app", "breached-app", "new-popular-app", "generative-ai-app", "unblocked-cloud-app"
+]
 type DeviceTagWord = Literal["compliant", "hybrid-joined", "client-certificate"]
 type ActivityWord = Literal[
     "logon", "logoff", "view", "download", "upload", "copy", "cut", "paste", "print", "send_item", "share", "unshare",
@@ -299,6 +302,14 @@ class DiscoveryShape:
     """CSV (`name,upn,groups,display`) or YAML: names in logs to people and groups."""
     database: str | None = None
     """PostgreSQL connection string, `env:NAME` or `file:PATH`. Default: files in the data folder."""
+    detections: tuple[DetectionWord, ...] = (
+        "exfiltration-to-unsanctioned-app",
+        "breached-app",
+        "new-popular-app",
+        "generative-ai-app",
+        "unblocked-cloud-app",
+    )
+    """Built-in detections that are on. Default: all."""
     proxy_stream: bool = True
     """Count the proxy's own tunnelled and controlled traffic."""
     sources: tuple[LogSourceShape, ...] = ()

@@ -43,7 +43,7 @@ def build_app(services: Services, provider: signin.AdminProvider | None = None) 
     | `/v1/discovery/…` | a session or a read token; changes: an admin's session | discovery_api.py |
     | `/api/discovery/…` `/api/v1/discovery/…` | an upload token, the collector, an admin's session | discovery_api.py |
     | `/v1/catalog/tags…` `/v1/catalog/profiles…` `/v1/catalog/protected` | as above | enforcement_api.py |
-    | `/v1/block-lists…` `/v1/feeds…` `/api/discovery_block_scripts/` | a feed or read token, a session | enforcement_api.py |
+    | `/v1/block-lists…` `/v1/feeds…` `/api/discovery_block_scripts/` | or a feed token | enforcement_api.py |
     | `/v1/openapi.json` | anybody | generated |
     | `/sign-in` `/set-up` `/sign-out` `/auth/start` `/auth/callback` | people | signin.py |
     | `/` `/activities[/ID]` `/apps` `/audit` | a session | portal.py |

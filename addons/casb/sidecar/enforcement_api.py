@@ -246,7 +246,7 @@ async def get_script(
     format: str = "",
     type: Annotated[str, Query(pattern="^banned$")] = "banned",
 ) -> Response:
-    """`format` (or the path) is a number (102, 104, 108, 112, 120, 129, 135) or a name; the text of all that is banned."""
+    """`format` (or the path): a number (102, 104, 108, 112, 120, 129, 135) or a name. All that is banned."""
     chosen = await asked(lambda: blocklists.find(name or format))
     script = await asked(lambda: blocklists.write(chosen, blocklists.blocked(catalog.inventory())))
     file = blocklists.file_name(chosen, services.clock().date())

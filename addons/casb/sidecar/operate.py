@@ -54,7 +54,7 @@ def get_metrics(services: Here) -> Response:
 
 
 def _tags(request: Request, services: Services) -> TagList | None:
-    """The tags in force, kept while the catalog stays as it is: anybody may ask for the PAC file, as often as may be."""
+    """The tags in force, kept while the catalog stays: anybody may ask for the PAC file, again and again."""
     if services.catalog is None:
         return None
     inventory = services.catalog.inventory()
