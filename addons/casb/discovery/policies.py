@@ -157,6 +157,8 @@ def load(files: Mapping[str, bytes], words: Words, *, limit: int = MAX_BYTES) ->
                     hint = f"the first one is at {found[policy.id].where}; ids are unique in the folder"
                     report.add("030", f"policy id '{policy.id}' is used twice", policy.where, hint)
                 found.setdefault(policy.id, policy)
+        elif marks is not None:
+            _check_conditions(_Context(marks, report, words))
         errors += report.sorted()
     if errors:
         raise Problems(errors)
@@ -195,6 +197,15 @@ class _Context:
 
     def wrong(self, number: str, message: str, path: Path, hint: str = "", *, key: bool = False) -> None:
         self.report.add(number, message, self.marks.where(path, key=key), hint)
+
+
+def _check_conditions(context: _Context) -> None:
+    """In a file whose shape is wrong elsewhere, tell the errors under `when` all the same."""
+    data = context.marks.data()
+    policies = data.get("policies") if isinstance(data, dict) else None
+    for index, each in enumerate(policies if isinstance(policies, list) else []):
+        if isinstance(each, dict):
+            list(_conditions(each.get("when"), ("policies", index, "when"), context))
 
 
 def _policy(document: DiscoveryDocument, path: Path, context: _Context) -> DiscoveryPolicy:

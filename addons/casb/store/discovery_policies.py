@@ -13,12 +13,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from casb.catalog.factors import CATEGORIES, FACTORS
-from casb.catalog.factors import Kind as FactorKind
 from casb.discovery import detections as built_in
 from casb.discovery.detections import Finding, Upload
-from casb.discovery.policies import BUILT_IN_TAGS, DiscoveryPolicy, Match, Words, load, matches
-from casb.discovery.query import AppUsage, Scales
+from casb.discovery.policies import BUILT_IN_TAGS, DiscoveryPolicy, Match, load, matches
+from casb.discovery.query import AppUsage
 from casb.discovery.streams import GLOBAL, Kind, Stream
 from casb.errors import CasbError, Problems
 from casb.model.app import AppTag
@@ -30,21 +28,13 @@ from casb.store.catalog_sqlite import Actor
 from casb.store.discovery_book import Book, millis, moment
 from casb.store.discovery_reports import Reports, Span
 from casb.store.discovery_usage import UsageStore
+from casb.store.discovery_words import words
 from casb.store.folder import load_draft
 
 logger = logging.getLogger(__name__)
 
 ONCE = timedelta(days=90)
 """A policy tells of an app in a report once in this time."""
-
-WORDS = Words(
-    categories=CATEGORIES,
-    scales=Scales(
-        factors=frozenset(FACTORS),
-        enums={name: factor.values for name, factor in FACTORS.items() if factor.kind is FactorKind.ENUM},
-    ),
-)
-"""What policies may name."""
 
 type Days = list[tuple[date, AppUsage]]
 
@@ -87,7 +77,7 @@ class Evaluator:
         """Those of the configuration folder; while it has errors in them, the last good ones."""
         if self._settings.folder:
             try:
-                self._policies = load(load_draft(self._settings.folder).policy_texts, WORDS)
+                self._policies = load(load_draft(self._settings.folder).policy_texts, words())
             except (Problems, CasbError) as problem:
                 logger.error("discovery policies stay as they were: %s", problem)
         return self._policies
@@ -116,7 +106,7 @@ class Evaluator:
             begin = until - timedelta(days=89) if whole else since
             for stream in self._streams(policy):
                 days = self._days(stream, begin, until)
-                fresh += [(each, stream) for each in matches(policy, days, WORDS.scales)]
+                fresh += [(each, stream) for each in matches(policy, days, words().scales)]
         fresh = self._unseen(fresh)
         found = self._findings(since, until)
         raised = self._alerts.raise_all(
