@@ -15,6 +15,7 @@ from casb.policy import conditions, rollout
 from casb.policy.document import Kind, PolicyDocument, PolicyFile, Protect, SimpleAction, StepUp, Unscannable
 from casb.policy.matchers import Malformed
 from casb.policy.message import PLACEHOLDERS, wrong_placeholder
+from casb.policykinds import without_discovery
 from casb.yamlfile import MAX_BYTES, Marks, Path, Report, did_you_mean, examine
 
 _ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
@@ -98,7 +99,7 @@ def _duplicates(loaded: list[LoadedPolicy]) -> list[CasbError]:
 def _load_file(
     file: str, text: bytes, known_apps: Collection[str] | None, ip_tags: Collection[str] | None, limit: int
 ) -> tuple[list[LoadedPolicy], list[CasbError]]:
-    document, marks, errors = examine(PolicyFile, text, file, limit=limit)
+    document, marks, errors = examine(PolicyFile, text, file, limit=limit, narrow=without_discovery)
     if marks is None:
         raise Problems(errors.sorted())
     warnings = Report(file, "P")

@@ -97,6 +97,17 @@ def by_app_and_day(rows: Table) -> Table:
     return rows.group_by("day", "app").agg(**_sums(rows), **_distinct(rows)).order_by("day", "app")
 
 
+def uploads(
+    rows: Table, entity: str, *, more_than: int = 0, names: Sequence[str] | None = None, limit: int = 100_000
+) -> Table:
+    """What each user or address uploaded to each app on each day, the largest first."""
+    rows = _named(rows, entity, "")
+    if names is not None:
+        rows = rows.filter(rows[entity].isin(list(names)))
+    found = rows.group_by("day", "app", name=rows[entity]).agg(up=rows.up.sum().cast("int64"))
+    return found.filter(found.up > more_than).order_by(ibis.desc("up"), "day", "app", "name").limit(limit)
+
+
 def by_entity(rows: Table, entity: str, *, search: str = "") -> Table:
     """One row per user, address, device or resource. `search` is part of its name, any case."""
     rows = _named(rows, entity, search)

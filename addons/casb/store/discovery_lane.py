@@ -276,7 +276,12 @@ class SquidLane:
         counts.matched += int((inside & owned).sum())
         self._unmatched(days, rows["host"], inside & ~owned)
         matched = inside & owned
-        columns = {"day": days, **{name: rows[name] for name in _KEYS[1:]}, "blocked": rows["blocked"], "size": rows["size"]}
+        columns = {
+            "day": days,
+            **{name: rows[name] for name in _KEYS[1:]},
+            "blocked": rows["blocked"],
+            "size": rows["size"],
+        }
         table = pa.table({name: pa.array(values[matched]) for name, values in columns.items()})
         summed = table.append_column("first", pa.array(times[matched])).append_column("last", pa.array(times[matched]))
         self._sums.append(_grouped([summed.append_column("events", pa.array(np.ones(len(summed), np.int64)))]))
