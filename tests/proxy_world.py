@@ -353,7 +353,11 @@ class World:
         )
 
     def records(self) -> list[dict[str, Any]]:
-        """What the worker wrote into its spool, oldest first."""
+        """The activities that the worker wrote into its spool, oldest first."""
+        return [each for each in self.spooled() if each.get("kind") != "traffic"]
+
+    def spooled(self) -> list[dict[str, Any]]:
+        """All that the worker wrote into its spool, oldest first."""
         found = []
         for path in spool.segments(self.data / "spool"):
             for line in path.read_bytes().splitlines(keepends=True):

@@ -158,6 +158,62 @@ class Alerts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LogSource:
+    """One appliance or system whose logs the collector receives; its stream has the same name."""
+
+    name: str
+    type: str | None = None  # log parser by name, alias or number; None: found by itself
+    receiver: str = "upload"  # syslog-udp | syslog-tcp | syslog-tls | directory | ftp | ftps | upload
+    listen: str | None = None  # syslog receivers: address:port
+    path: str | None = None  # directory receivers: the folder that files are put into
+    user: str | None = None  # FTP receivers: the account that belongs to this source
+    password: Secret | None = None
+    certificate: str | None = None  # syslog-tls: PEM of our certificate, its key and whom senders must be signed by
+    key: str | None = None
+    client_ca: str | None = None
+    zone: str = "UTC"
+    anonymize_users: bool = False
+    anonymize_devices: bool = False
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collector:
+    """The log collector. Sizes in bytes, times in seconds."""
+
+    name: str = "collector"
+    url: str | None = None  # the sidecar's; None: this deployment's own
+    token: Secret | None = None  # an upload token; None: this deployment's own
+    ca: str | None = None  # PEM that alone is trusted for an https sidecar
+    spool: str | None = None  # folder; None: `collector` in the data folder
+    spool_limit: int = 10 * 1024**3  # what waits at most; beyond it new data is dropped and counted
+    free_space: int = 512 * 1024**2  # what is left free on the disk
+    hourly_limit: int = 50 * 1024**3  # bytes received in an hour; beyond it data is dropped and counted
+    flush_bytes: int = 40 * 1024  # a syslog file is sent from this size on
+    flush_seconds: int = 30  # or from this age on
+    keep: int = 20  # sent files kept of each source that does not pseudonymise
+    ftp: str | None = None  # address:port of the FTP listener
+    ftp_passive: tuple[int, int] = (20000, 20099)
+    ftp_certificate: str | None = None  # PEM with certificate and key: FTPS
+    health: str | None = None  # address:port of /healthz and /metrics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Discovery:
+    """Shadow IT: retention, privacy, and where logs come from."""
+
+    retention_days: int = 90
+    anonymize_users: bool = False  # default of new sources and uploads
+    anonymize_devices: bool = False
+    directory: str | None = None  # CSV or YAML: log name to UPN and groups
+    database: Secret | None = None  # libpq connection string; None: files in the data folder
+    proxy_stream: bool = True  # the proxy's own tunnelled and controlled traffic counts
+    daily_cap: int = 0  # events a day from which a system alert is raised; 0: none
+    sources: tuple[LogSource, ...] = ()
+    collector: Collector = field(default_factory=Collector)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """One deployment."""
 
@@ -173,6 +229,7 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     sidecar: Sidecar = field(default_factory=Sidecar)
     alerts: Alerts = field(default_factory=Alerts)
+    discovery: Discovery = field(default_factory=Discovery)
     trusted_proxies: tuple[str, ...] = ()
     on_failure: Literal["block", "allow"] = "block"  # the default behaviour (S22)
     geo_database: str | None = None  # operator's .mmdb (extra `casb[geo]`)

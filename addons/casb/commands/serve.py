@@ -10,12 +10,18 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import importlib
 import logging
+import os
 import signal
+import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 from casb.connectors.oidc import OidcProvider
 from casb.errors import StoreError
@@ -33,6 +39,9 @@ from casb.store.records_sqlite import Database, SqliteRecords, database_path
 from casb.store.token import data_folder, sidecar_token
 
 logger = logging.getLogger(__name__)
+
+TIDY = 3600.0
+"""Seconds after which retention and merging run although nothing was queued."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,6 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         deployment=FolderDeployment(arguments.config, configuration, _now),
         ingest_token=sidecar_token(settings),
         clock=_now,
+        discovery=open_discovery(settings),
     )
     provider = admin_provider(settings)
     listener = bind(settings.listeners.sidecar)
@@ -64,6 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
         threading.Thread(target=keep_tidy, args=(services, over), name="retention", daemon=True),
         threading.Thread(target=budgets.watch, args=(services, over), name="budgets", daemon=True),
         threading.Thread(target=notify.watch, args=(services, over), name="notify", daemon=True),
+        threading.Thread(target=keep_working, args=(services, arguments.config, over), name="tasks", daemon=True),
     ]
     try:
         _greet(services)
@@ -73,7 +84,9 @@ def run(arguments: argparse.Namespace) -> int:
     finally:
         over.set()
         for worker in workers:
-            worker.join(10)
+            worker.join(15)
+        if services.discovery is not None:
+            services.discovery.close()
         if provider is not None:
             asyncio.run(provider.close())
         listener.close()
@@ -94,6 +107,49 @@ def admin_provider(settings: Settings) -> OidcProvider | None:
     )
     base = (settings.sidecar.public_url or settings.sidecar_url).rstrip("/")
     return OidcProvider(own, redirect_uri=f"{base}/auth/callback", clock=_now)
+
+
+def open_discovery(settings: Settings) -> Any:
+    """Discovery, where its extra is installed; None where it is not."""
+    try:
+        module = importlib.import_module("casb.store.discovery_service")
+    except ModuleNotFoundError as error:
+        if error.name is not None and error.name.startswith("casb"):
+            raise
+        logger.info("discovery is not installed missing=%s", error.name)
+        return None
+    discovery = module.Discovery(settings, _now)
+    discovery.sync_sources()
+    return discovery
+
+
+def keep_working(services: Services, folder: str, over: threading.Event) -> None:
+    """Have queued tasks of discovery done, in a process of its own: reading hostile logs is no work for this one."""
+    discovery = services.discovery
+    tidied = 0.0
+    while discovery is not None and not over.wait(0.5):
+        try:
+            waiting = discovery.waiting()
+        except StoreError as error:
+            logger.error("tasks cannot be read error=%r", str(error))
+            waiting = False
+        if not waiting and time.monotonic() - tidied < TIDY and tidied:
+            continue
+        tidied = time.monotonic()
+        command = [sys.executable, "-m", "casb.cli", "discovery", "work", "--linger", "20", "--config", folder]
+        environment = dict(os.environ, PYTHONPATH=str(Path(__file__).resolve().parents[2]))
+        worker = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment)  # noqa: S603 - our own module
+        while worker.poll() is None:
+            if over.wait(0.5):
+                worker.terminate()
+                try:
+                    worker.wait(8)
+                except subprocess.TimeoutExpired:
+                    worker.kill()
+                    worker.wait()
+        if worker.returncode not in (0, -signal.SIGTERM) and not over.is_set():
+            logger.error("the worker of discovery ended status=%s", worker.returncode)
+            over.wait(5)
 
 
 def keep_tidy(services: Services, over: threading.Event, every: timedelta = timedelta(hours=1)) -> None:

@@ -8,12 +8,14 @@ from dataclasses import replace
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from casb.config.discovery import read_discovery
 from casb.config.notes import Notes
 from casb.config.shape import (
     AdminsShape,
     AlertsShape,
     CasbFile,
     DeviceShape,
+    DiscoveryShape,
     ListenersShape,
     ProviderShape,
     SidecarShape,
@@ -64,6 +66,7 @@ def read_settings(shape: CasbFile, notes: Notes) -> Settings:
         limits=_limits(shape, notes),
         sidecar=_sidecar(shape.sidecar or SidecarShape(), providers, notes),
         alerts=_alerts(shape.alerts or AlertsShape(), notes),
+        discovery=read_discovery(shape.discovery or DiscoveryShape(), notes, address=_address, url=check_url),
         trusted_proxies=shape.trusted_proxies,
         on_failure=shape.on_failure,
         geo_database=notes.file(shape.geo_database, ("geo_database",)),

@@ -16,6 +16,7 @@ import pydantic
 type TagWord = Literal["sanctioned", "unsanctioned", "monitored", "none"]
 type CategoryWord = Literal["administrative", "cloud-provider", "corporate", "risky", "vpn", "other"]
 type FailureWord = Literal["block", "allow"]
+type ReceiverWord = Literal["syslog-udp", "syslog-tcp", "syslog-tls", "directory", "ftp", "ftps", "upload"]
 type DeviceTagWord = Literal["compliant", "hybrid-joined", "client-certificate"]
 type ActivityWord = Literal[
     "logon", "logoff", "view", "download", "upload", "copy", "cut", "paste", "print", "send_item", "share", "unshare",
@@ -199,6 +200,100 @@ class AlertsShape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LogSourceShape:
+    """A source of egress logs that the collector receives or that is uploaded."""
+
+    name: str
+    """Name of the source and of its stream."""
+    type: str | None = None
+    """Log format, e.g. `squid` or `FORTIGATE_SYSLOG`. Default: found by itself."""
+    receiver: ReceiverWord = "upload"
+    """How its logs come in; `upload`: by API only."""
+    listen: str | None = None
+    """`address:port` of a syslog receiver; each source has a port of its own."""
+    path: str | None = None
+    """Folder of a `directory` receiver; finished files are taken from it."""
+    user: str | None = None
+    """FTP account that belongs to this source."""
+    password: str | None = None
+    """`env:NAME` or `file:PATH`."""
+    certificate: str | None = None
+    """`syslog-tls`: our certificate, PEM."""
+    key: str | None = None
+    """`syslog-tls`: its private key, PEM."""
+    client_ca: str | None = None
+    """`syslog-tls`: senders need a certificate of this authority."""
+    zone: str = "UTC"
+    """Time zone of times that name none."""
+    anonymize_users: bool | None = None
+    """Users become pseudonyms before anything is kept. Default: that of `discovery`."""
+    anonymize_devices: bool | None = None
+    """Devices become pseudonyms. Default: that of `discovery`."""
+    comment: str = ""
+    """For people."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectorShape:
+    """The log collector, `casb collect`."""
+
+    name: str = "collector"
+    """Name shown in the portal."""
+    url: str | None = None
+    """Address of the sidecar. Default: that of this deployment."""
+    token: str | None = None
+    """Upload token, `env:NAME` or `file:PATH`. Default: this deployment's own."""
+    ca: str | None = None
+    """PEM file that alone is trusted for the sidecar."""
+    spool: str | None = None
+    """Folder for what waits to be sent. Default: `collector` in the data folder."""
+    spool_limit: str | None = None
+    """What waits at most; beyond it new data is dropped and counted. Default `10GB`."""
+    free_space: str | None = None
+    """What is left free on the disk. Default `512MB`."""
+    hourly_limit: str | None = None
+    """Received in an hour at most; beyond it data is dropped and counted. Default `50GB`."""
+    flush_bytes: str | None = None
+    """A syslog file is sent from this size on. Default `40KB`."""
+    flush_after: str | None = None
+    """Or from this age on. Default `30s`."""
+    keep: int = 20
+    """Sent files kept of each source that does not pseudonymise."""
+    ftp: str | None = None
+    """`address:port` of the FTP listener."""
+    ftp_passive: tuple[int, int] = (20000, 20099)
+    """First and last port of passive FTP."""
+    ftp_certificate: str | None = None
+    """PEM file with certificate and key for FTPS."""
+    health: str | None = None
+    """`address:port` of the collector's `/healthz` and `/metrics`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiscoveryShape:
+    """Shadow IT: what is kept of egress logs, and where they come from."""
+
+    retention_days: int = 90
+    """Days that usage is kept; older lines are counted and not used."""
+    anonymize_users: bool = False
+    """Default of sources and uploads."""
+    anonymize_devices: bool = False
+    """Default of sources and uploads."""
+    directory: str | None = None
+    """CSV (`name,upn,groups,display`) or YAML: names in logs to people and groups."""
+    database: str | None = None
+    """PostgreSQL connection string, `env:NAME` or `file:PATH`. Default: files in the data folder."""
+    proxy_stream: bool = True
+    """Count the proxy's own tunnelled and controlled traffic."""
+    daily_cap: int = 0
+    """Events a day from which a system alert is raised; 0: none."""
+    sources: tuple[LogSourceShape, ...] = ()
+    """Sources of logs."""
+    collector: CollectorShape | None = None
+    """The log collector."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CasbFile:
     """`casb.yaml`: the deployment."""
 
@@ -226,6 +321,8 @@ class CasbFile:
     """The sidecar."""
     alerts: AlertsShape | None = None
     """Whom alerts are told, besides the portal."""
+    discovery: DiscoveryShape | None = None
+    """Shadow IT."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses and ranges whose `X-Forwarded-For` is believed."""
     on_failure: FailureWord = "block"

@@ -14,6 +14,7 @@ from mitmproxy.proxy.layers.http import HTTPMode
 
 from casb.control.routes import Kind
 from casb.proxy.runtime import Runtime
+from casb.proxy.tunnels import CountedTunnel, begin
 
 logger = logging.getLogger(__name__)
 
@@ -41,5 +42,6 @@ class NextLayer(next_layer.NextLayer):
         host, port = (context.server.address or ("", 0))[:2]
         if self.runtime.route(host.lower().rstrip("."), port, forward=True).kind is Kind.TUNNEL:
             self.runtime.counters["tunnels"] += 1
-            return layers.TCPLayer(context, ignore=True)
+            begin(context.client, host.lower().rstrip("."))
+            return CountedTunnel(context, ignore=True)
         return layers.HttpLayer(context, HTTPMode.transparent)

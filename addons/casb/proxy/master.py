@@ -25,6 +25,7 @@ from casb.proxy.rewriting import Inward, Outward
 from casb.proxy.runtime import Runtime
 from casb.proxy.sessions import Sessions
 from casb.proxy.tls import TlsConfig
+from casb.proxy.tunnels import Tunnels, count_tunnels
 from casb.settings import RECORD_FLOWS
 
 logger = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ def addons(runtime: Runtime) -> list[Any]:
         control,
         Outward(runtime),
         Recorder(runtime, control),
+        Tunnels(runtime),
     ]
     flows = os.environ.get(RECORD_FLOWS) or runtime.snapshot.settings.record_flows
     if flows:
@@ -70,6 +72,7 @@ def build(runtime: Runtime) -> Master:
     levers.share_port()
     stream.install()
     heads.install(lambda: runtime.snapshot.settings.limits.head)
+    count_tunnels()
     listeners = runtime.snapshot.settings.listeners
     modes = [f"reverse:http://casb.invalid:1@{_listen(listeners.reverse)}"]
     if listeners.forward:

@@ -25,9 +25,17 @@ type Log = Callable[[Record], None]
 """Where records go: durable once it returns. Raises `StoreError` when it cannot be."""
 
 
+type Tunnelled = Callable[[str, str, datetime, int, int], None]
+"""Where tunnels are told of: host, client address, begin, bytes up and down. Raises `StoreError`."""
+
+
 def now() -> datetime:
     """The clock of the rim."""
     return datetime.now(UTC)
+
+
+def untold(host: str, ip: str, began: datetime, up: int, down: int) -> None:
+    """Tunnels that nobody counts."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,6 +59,7 @@ class Runtime:
     protector: AgeProtector
     scanner: Scanner
     log: Log
+    tunnelled: Tunnelled = untold
     close: Callable[[], None] = lambda: None
     problems: list[str] = field(default_factory=list)  # why the newest configuration is not in force
     counters: Counter[str] = field(default_factory=Counter)

@@ -22,6 +22,7 @@ from OpenSSL import SSL
 from casb.control.routes import Kind, Route
 from casb.proxy.faults import log_fault
 from casb.proxy.runtime import Runtime
+from casb.proxy.tunnels import begin
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ class TlsConfig(tlsconfig.TlsConfig):
         data.context.client.casb_route = found  # type: ignore[attr-defined]
         if found is not None and found.kind is Kind.TUNNEL:
             data.ignore_connection = True
+            begin(data.context.client, found.host)
             self.runtime.counters["tunnels"] += 1
 
     def _route(self, data: tls.ClientHelloData, forward: bool) -> Route:

@@ -28,8 +28,9 @@ from casb.proxy import master as mitm
 from casb.proxy.certificates import Authority
 from casb.proxy.record import spool_log
 from casb.proxy.reload import Folder, Published, Reload, Source, snapshot_of
-from casb.proxy.runtime import Runtime, now
+from casb.proxy.runtime import Runtime, now, untold
 from casb.proxy.scanning import Scanner
+from casb.proxy.tunnels import spool_tunnels
 from casb.settings import Settings
 from casb.store.keyring import Keyring
 from casb.store.sessions_sqlite import SqliteSessions
@@ -90,6 +91,7 @@ def build_runtime(snapshot: Snapshot, data: Path) -> tuple[Runtime, Spool]:
         protector=AgeProtector(keyring.wrap, os.urandom, settings.recovery_recipient),
         scanner=Scanner(),
         log=spool_log(spool),
+        tunnelled=spool_tunnels(spool) if settings.discovery.proxy_stream else untold,
     )
     follow_providers(runtime)
     return runtime, spool

@@ -15,7 +15,7 @@ from casb.sidecar.pages import page
 from casb.sidecar.passwords import hash_password, problem_with, verify_password
 from casb.sidecar.services import Services
 from casb.sidecar.signin import account_problem
-from casb.store.portal_sqlite import ROLES
+from casb.store.portal_sqlite import READ, ROLES, SCOPES
 
 router = APIRouter(prefix="/access", include_in_schema=False)
 
@@ -27,12 +27,14 @@ async def access(request: Request, services: Here, who: Person) -> Response:
 
 @router.post("/tokens")
 async def add_token(request: Request, services: Here, who: Admin, form: AdminForm) -> Response:
-    label = form.get("label", "").strip()[:64]
-    if not label:
+    label, scope = form.get("label", "").strip()[:64], form.get("scope", READ)
+    if not label or scope not in SCOPES:
         return await _page(request, services, 422, problem="A token needs a label that says who uses it.")
     token, token_id = f"casb_{secrets.token_urlsafe(32)}", secrets.token_hex(4)
-    await run_in_threadpool(services.portal.add_token, token_id, digest(token), label, who.name, services.clock())
-    await note(request, services, who.name, "read token made", token=token_id, label=label)
+    await run_in_threadpool(
+        services.portal.add_token, token_id, digest(token), label, who.name, services.clock(), scope=scope
+    )
+    await note(request, services, who.name, f"{scope} token made", token=token_id, label=label)
     return await _page(request, services, token=token)
 
 
@@ -40,7 +42,7 @@ async def add_token(request: Request, services: Here, who: Admin, form: AdminFor
 async def remove_token(request: Request, services: Here, who: Admin, form: AdminForm) -> Response:
     removed = await run_in_threadpool(services.portal.remove_token, form.get("id", ""))
     if removed:
-        await note(request, services, who.name, "read token revoked", token=removed.id, label=removed.label)
+        await note(request, services, who.name, f"{removed.scope} token revoked", token=removed.id, label=removed.label)
     return RedirectResponse("/access", 303)
 
 

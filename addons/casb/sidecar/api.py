@@ -32,7 +32,8 @@ async def post_records(request: Request, services: Here) -> dict[str, Any]:
     On a 200 each line was kept, was there already, or is named under `rejected`; what was kept is on the disk.
     """
     try:
-        receipt = await run_in_threadpool(take, await request.body(), services.records, services.alerts)
+        traffic = services.discovery.proxy.take if services.discovery is not None else None
+        receipt = await run_in_threadpool(take, await request.body(), services.records, services.alerts, traffic)
     except TooMany as error:
         raise HTTPException(413, f"more than {MOST_RECORDS} records in one batch") from error
     services.counters.accepted += receipt.accepted

@@ -11,7 +11,7 @@ from starlette.staticfiles import StaticFiles
 
 from casb import __version__
 from casb.errors import StoreError
-from casb.sidecar import access, alerts, api, errors, operate, policies, portal, signin
+from casb.sidecar import access, alerts, api, discovery_api, errors, operate, policies, portal, signin
 from casb.sidecar.auth import SignInFirst, is_https
 from casb.sidecar.guards import Application, BodyGuard, HeaderGuard, HostGuard, allowed_hosts
 from casb.sidecar.services import Services
@@ -28,6 +28,8 @@ def build_app(services: Services, provider: signin.AdminProvider | None = None) 
     | `/healthz` `/readyz` `/metrics` `/proxy.pac` | anybody | operate.py |
     | `/v1/records` `/v1/proxy-status` (POST) | the proxy's token | api.py |
     | `/v1/activities[/export][/ID]` `/v1/apps` `/v1/policies` | a session or a read token | api.py |
+    | `/v1/discovery/…` | a session or a read token; changes: an admin's session | discovery_api.py |
+    | `/api/discovery/…` `/api/v1/discovery/…` | an upload token, the collector, an admin's session | discovery_api.py |
     | `/v1/openapi.json` | anybody | generated |
     | `/sign-in` `/set-up` `/sign-out` `/auth/start` `/auth/callback` | people | signin.py |
     | `/` `/activities[/ID]` `/apps` `/audit` | a session | portal.py |
@@ -56,6 +58,9 @@ def build_app(services: Services, provider: signin.AdminProvider | None = None) 
         alerts.router,
         alerts.api,
         access.router,
+        discovery_api.reading,
+        discovery_api.changing,
+        discovery_api.uploading,
     ):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=str(files("casb.sidecar") / "static")))
@@ -65,5 +70,5 @@ def build_app(services: Services, provider: signin.AdminProvider | None = None) 
     app.add_exception_handler(StoreError, errors.on_store)
     app.add_exception_handler(Exception, errors.on_bug)
 
-    bodies = BodyGuard(app, most=FORM, exceptions={"/v1/records": BATCH})
+    bodies = BodyGuard(app, most=FORM, exceptions={"/v1/records": BATCH}, streamed=discovery_api.STREAMED)
     return HeaderGuard(HostGuard(bodies, allowed_hosts(services.settings)), https=is_https(services.settings))

@@ -21,9 +21,9 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from casb.settings import Settings
-from casb.sidecar.bearer import UNAUTHORISED, Here, bearer
+from casb.sidecar.bearer import UNAUTHORISED, Here, bearer, same
 from casb.sidecar.services import Services
-from casb.store.portal_sqlite import ADMIN, VIEWER, AdminSession
+from casb.store.portal_sqlite import ADMIN, READ, UPLOAD, VIEWER, AdminSession
 
 IDLE = timedelta(hours=1)
 ABSOLUTE = timedelta(hours=10)
@@ -144,12 +144,45 @@ def reader(request: Request, services: Here) -> Who:
     token = bearer(request)
     if token is not None:
         found = services.portal.use_token(digest(token), services.clock())
-        if found is not None:
+        if found is not None and found.scope == READ:
             return Who(name=f"token {found.label}", role=VIEWER, provider="token")
     elif who := session_of(request, services):
         return who
     services.counters.refused += 1
     raise HTTPException(401, "sign in, or send a read token", UNAUTHORISED)
+
+
+def uploader(request: Request, services: Here) -> Who:
+    """Who may hand over logs: an upload token, this deployment's own collector, an admin's session; 401 for others.
+
+    The reference product's clients write `Authorization: Token …`, so that spelling counts, too.
+    """
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    token = token.strip() if scheme.lower() in ("bearer", "token") else ""
+    if token:
+        if same(token, services.ingest_token):
+            return Who(name="collector", role=VIEWER, provider="token")
+        found = services.portal.use_token(digest(token), services.clock())
+        if found is not None and found.scope == UPLOAD:
+            return Who(name=f"token {found.label}", role=VIEWER, provider="token")
+    elif (who := session_of(request, services)) and who.is_admin:
+        if request.method not in ("GET", "HEAD"):
+            check_csrf({"csrf": request.headers.get("x-csrf", "")}, who.csrf)
+        return who
+    services.counters.refused += 1
+    raise HTTPException(401, "send an upload token", UNAUTHORISED)
+
+
+def admin_call(request: Request, services: Here) -> Who:
+    """An admin's session, on a call of a script: `X-CSRF` carries what forms carry in a field. Raises 401 or 403."""
+    who = session_of(request, services)
+    if who is None:
+        services.counters.refused += 1
+        raise HTTPException(401, "sign in", UNAUTHORISED)
+    if not who.is_admin:
+        raise HTTPException(403, "only admins may do this")
+    check_csrf({"csrf": request.headers.get("x-csrf", "")}, who.csrf)
+    return who
 
 
 class SignInFirst(Exception):
@@ -217,5 +250,7 @@ async def note(request: Request, services: Services, who: str, what: str, **deta
 Reader = Annotated[Who, Depends(reader)]
 Person = Annotated[Who, Depends(person)]
 Admin = Annotated[Who, Depends(admin)]
+Uploader = Annotated[Who, Depends(uploader)]
+AdminCall = Annotated[Who, Depends(admin_call)]
 PersonForm = Annotated[dict[str, str], Depends(person_form)]
 AdminForm = Annotated[dict[str, str], Depends(admin_form)]

@@ -17,7 +17,7 @@ from casb.sidecar.pages import page
 
 logger = logging.getLogger(__name__)
 
-CALLER = frozenset({"S030", "S031", "S032", "S033"})
+CALLER = frozenset({"S030", "S031", "S032", "S033", "D002", "D030", "D031", "D032", "D040", "D050"})
 """Codes of `StoreError` that are the caller's to mend; all others mean that the store is away."""
 
 
@@ -28,7 +28,7 @@ def error_body(status: int, error: str, errors: Sequence[str] = ()) -> dict[str,
 
 def wants_page(request: Request) -> bool:
     """People get pages; `/v1` and whoever does not ask for HTML get JSON."""
-    return not request.url.path.startswith("/v1") and "text/html" in request.headers.get("accept", "")
+    return not request.url.path.startswith(("/v1", "/api")) and "text/html" in request.headers.get("accept", "")
 
 
 def answer(request: Request, status: int, error: str, errors: Sequence[str] = ()) -> Response:

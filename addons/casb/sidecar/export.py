@@ -9,6 +9,8 @@ from typing import Any
 
 import orjson
 
+from casb.spreadsheet import cell
+
 COLUMNS: Mapping[str, Sequence[str]] = {
     "id": ("id",),
     "time": ("time",),
@@ -43,24 +45,6 @@ COLUMNS: Mapping[str, Sequence[str]] = {
 """The columns of the CSV and where each comes from in a record."""
 
 CHUNK = 64 * 1024  # bytes, about
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001 - full width counts too
-
-
-def cell(value: object) -> str:
-    """A value as a cell that no spreadsheet takes for a formula (OWASP: CSV injection).
-
-    File names and user agents are chosen by strangers; a leading quote makes a spreadsheet show them as text.
-    """
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return str(value)
-    text = ", ".join(str(each) for each in value) if isinstance(value, list | tuple) else str(value)
-    text = text.replace("\0", "")
-    return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text
 
 
 def as_csv(records: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:

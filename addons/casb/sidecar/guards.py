@@ -98,13 +98,18 @@ class HeaderGuard:
 class BodyGuard:
     """Answers 413 as soon as a body is longer than its path allows; nothing longer is ever kept in memory."""
 
-    def __init__(self, app: Application, *, most: int, exceptions: MutableMapping[str, int]) -> None:
+    def __init__(
+        self, app: Application, *, most: int, exceptions: MutableMapping[str, int], streamed: str | None = None
+    ) -> None:
+        """Paths that begin with `streamed` bound and read their bodies themselves, piece by piece."""
         self._app = app
         self._most = most
         self._exceptions = exceptions
+        self._streamed = streamed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
+        streamed = self._streamed is not None and scope.get("path", "").startswith(self._streamed)
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD") or streamed:
             await self._app(scope, receive, send)
             return
         most = self._exceptions.get(scope["path"], self._most)

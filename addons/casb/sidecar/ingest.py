@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from casb.errors import StoreError
 from casb.store.alerts_sqlite import AlertStore, NewAlert, of_record
@@ -34,8 +36,16 @@ class TooMany(Exception):
     """More records than a batch may have."""
 
 
-def take(body: bytes, records: SqliteRecords, alerts: AlertStore | None = None) -> Receipt:
+type Traffic = Callable[[Sequence[Mapping[str, Any]]], int]
+"""Takes what discovery counts: lines of tunnels, and records; tells how many it had not seen."""
+
+
+def take(
+    body: bytes, records: SqliteRecords, alerts: AlertStore | None = None, traffic: Traffic | None = None
+) -> Receipt:
     """Keep every line that is a record, in one transaction; on return they are on the disk.
+
+    Lines of `kind` traffic are no activities: they go to `traffic`, and so does a copy of each record.
 
     Raises `StoreError` when the database refuses (nothing of the batch is kept then) and `TooMany`.
     """
@@ -43,17 +53,28 @@ def take(body: bytes, records: SqliteRecords, alerts: AlertStore | None = None) 
     if len(lines) > MOST_RECORDS:
         raise TooMany
     rows, rejected, raised = [], [], list[NewAlert]()
+    counted: list[Mapping[str, Any]] = []
+    tunnels = 0
     for index, line in enumerate(lines):
         try:
             if len(line) > LONGEST_RECORD:
                 raise StoreError("S031", f"longer than {LONGEST_RECORD} bytes")
             record = parse(line)
-            rows.append(prepared(record))
-            raised += of_record(record)
+            if record.get("kind") == "traffic":
+                if not isinstance(record.get("id"), str):
+                    raise StoreError("S031", "the field 'id' is missing")
+                tunnels += 1
+            else:
+                rows.append(prepared(record))
+                raised += of_record(record)
+            counted.append(record)
         except StoreError as error:
             rejected.append(Rejected(index=index, error=str(error)))
     # First: an alert is idempotent by its activity, so a batch that is sent again after a failure raises nothing twice.
     if alerts is not None:
         alerts.raise_all(raised)
+    # First what can be taken twice: a batch that comes again is known by its ids in both places.
+    if traffic is not None and counted:
+        traffic(counted)
     accepted = records.append_rows(rows)
-    return Receipt(accepted=accepted, duplicates=len(rows) - accepted, rejected=tuple(rejected))
+    return Receipt(accepted=accepted + tunnels, duplicates=len(rows) - accepted, rejected=tuple(rejected))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from casb.ports import Clock
 from casb.settings import Secret, Settings
@@ -10,6 +11,9 @@ from casb.sidecar.deployment import Deployment
 from casb.store.alerts_sqlite import AlertStore
 from casb.store.portal_sqlite import PortalStore
 from casb.store.records_sqlite import SqliteRecords
+
+if TYPE_CHECKING:  # its engines come with the extra `discovery`, which a sidecar need not have
+    from casb.store.discovery_service import Discovery
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,4 +37,5 @@ class Services:
     deployment: Deployment
     ingest_token: Secret
     clock: Clock
+    discovery: Discovery | None = None
     counters: Counters = field(default_factory=Counters)

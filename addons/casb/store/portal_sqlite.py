@@ -30,6 +30,11 @@ class Account:
     created: datetime
 
 
+READ, UPLOAD = "read", "upload"
+SCOPES = (READ, UPLOAD)
+"""What tokens of programs are good for."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdminSession:
     """Somebody signed in to the portal. `provider` is `local` or the identity provider's id."""
@@ -44,13 +49,17 @@ class AdminSession:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadToken:
-    """A token for programs that read `/v1`. The token itself is shown once and kept as a digest."""
+    """A token for programs. The token itself is shown once and kept as a digest.
+
+    `scope` is what it is good for: `READ` lets read `/v1`, `UPLOAD` lets hand over logs, and neither lets the other.
+    """
 
     id: str
     label: str
     made_by: str
     created: datetime
     used: datetime | None
+    scope: str = READ
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,34 +211,42 @@ class PortalStore:
         """All read tokens, the newest first."""
         with self._database.reading() as reader:
             rows = reader.execute(
-                "SELECT id, label, made_by, created, used FROM tokens ORDER BY created DESC, id"
+                "SELECT id, label, made_by, created, used, scope FROM tokens ORDER BY created DESC, id"
             ).fetchall()
         return [
             ReadToken(
-                id=row[0], label=row[1], made_by=row[2], created=_time(row[3]), used=_time(row[4]) if row[4] else None
+                id=row[0],
+                label=row[1],
+                made_by=row[2],
+                created=_time(row[3]),
+                used=_time(row[4]) if row[4] else None,
+                scope=row[5],
             )
             for row in rows
         ]
 
-    def add_token(self, token_id: str, key: bytes, label: str, made_by: str, now: datetime) -> None:
-        """Keep the digest of a new token."""
+    def add_token(
+        self, token_id: str, key: bytes, label: str, made_by: str, now: datetime, *, scope: str = READ
+    ) -> None:
+        """Keep the digest of a new token, good for `READ` or for `UPLOAD`."""
         with self._database.writing() as writer:
             writer.execute(
-                "INSERT INTO tokens VALUES (?, ?, ?, ?, ?, NULL)", (token_id, key, label, made_by, _millis(now))
+                "INSERT INTO tokens VALUES (?, ?, ?, ?, ?, NULL, ?)",
+                (token_id, key, label, made_by, _millis(now), scope),
             )
 
     def use_token(self, key: bytes, now: datetime) -> ReadToken | None:
         """The token with this digest. Its last use is noted once a minute."""
         with self._database.reading() as reader:
             row = reader.execute(
-                "SELECT id, label, made_by, created, used FROM tokens WHERE key = ?", (key,)
+                "SELECT id, label, made_by, created, used, scope FROM tokens WHERE key = ?", (key,)
             ).fetchone()
         if row is None:
             return None
         if not row[4] or _millis(now) - row[4] >= 60_000:
             with self._database.writing() as writer:
                 writer.execute("UPDATE tokens SET used = ? WHERE key = ?", (_millis(now), key))
-        return ReadToken(id=row[0], label=row[1], made_by=row[2], created=_time(row[3]), used=now)
+        return ReadToken(id=row[0], label=row[1], made_by=row[2], created=_time(row[3]), used=now, scope=row[5])
 
     def remove_token(self, token_id: str) -> ReadToken | None:
         """Revoke; the token that was there."""

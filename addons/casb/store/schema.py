@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 
 from casb.errors import StoreError
@@ -95,7 +96,11 @@ CREATE TABLE notifications (seq INTEGER PRIMARY KEY, alert TEXT NOT NULL, channe
 CREATE INDEX notifications_due ON notifications (channel, due);
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _ALERTS, CATALOG)
+_SCOPES = """
+ALTER TABLE tokens ADD COLUMN scope TEXT NOT NULL DEFAULT 'read';
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _ALERTS, CATALOG, _SCOPES)
 
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
@@ -129,28 +134,28 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     return connection
 
 
-def migrate(connection: sqlite3.Connection) -> None:
+def migrate(connection: sqlite3.Connection, migrations: Sequence[str] = MIGRATIONS) -> None:
     """Bring the database to the present version, all or nothing. Raises `StoreError`: S021 newer, S022 failed."""
     try:
         connection.execute("BEGIN IMMEDIATE")
         try:
             version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-            if version > len(MIGRATIONS):
+            if version > len(migrations):
                 raise StoreError(
                     "S021",
-                    f"the database has version {version}, this casb knows {len(MIGRATIONS)}",
+                    f"the database has version {version}, this casb knows {len(migrations)}",
                     hint="start the newer casb that made it",
                 )
-            for script in MIGRATIONS[version:]:
+            for script in migrations[version:]:
                 for statement in _statements(script):
                     connection.execute(statement)
-            connection.execute(f"PRAGMA user_version={len(MIGRATIONS)}")
+            connection.execute(f"PRAGMA user_version={len(migrations)}")
             connection.execute("COMMIT")
         except BaseException:
             connection.execute("ROLLBACK")
             raise
     except sqlite3.Error as error:
-        raise StoreError("S022", f"the database cannot be brought to version {len(MIGRATIONS)} ({error})") from error
+        raise StoreError("S022", f"the database cannot be brought to version {len(migrations)} ({error})") from error
 
 
 def _statements(script: str) -> list[str]:

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from casb.sidecar.export import COLUMNS, FORMATS, as_csv, as_json, as_ndjson, cell
+from casb.sidecar.export import COLUMNS, FORMATS, as_csv, as_json, as_ndjson
+from casb.spreadsheet import cell
 from sample_records import record, records
 
 

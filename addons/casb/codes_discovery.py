@@ -1,0 +1,163 @@
+"""The pages of the error book that are about Shadow IT, as plain rows for `casb.codes`.
+
+Each row is code, meaning, cause, cure, example.
+"""
+
+from __future__ import annotations
+
+ROWS: tuple[tuple[str, str, str, str, str], ...] = (
+    (
+        "C130",
+        "a source of logs is not complete",
+        "A receiver needs to know where it listens, or which folder, account or certificate belongs to it.",
+        "Add the key that the message names; policies/README.md shows a source of each kind.",
+        "discovery: {sources: [{name: branch, receiver: syslog-udp}]}",
+    ),
+    (
+        "C131",
+        "not a time zone",
+        "Times in logs that name no zone are read in the zone of their source, which is one of the IANA database.",
+        "Write Europe/Berlin, America/New_York or UTC.",
+        "discovery: {sources: [{name: branch, zone: CEST}]}",
+    ),
+    (
+        "D001",
+        "there is nothing to write",
+        "None of the lines was about an app of the catalog.",
+        "Look at the hosts of no known app in the report; add a custom app for those that matter.",
+        "",
+    ),
+    (
+        "D002",
+        "no such log format",
+        "--source, or `type` of a source, names a format that no log parser has.",
+        "Leave it out: formats are found by themselves. Or use a name that the message lists.",
+        "",
+    ),
+    (
+        "D003",
+        "the directory of people cannot be read",
+        "The file of `discovery.directory` is neither a CSV with the columns name and upn nor YAML of that shape.",
+        "Follow the message; policies/README.md shows both shapes.",
+        "",
+    ),
+    (
+        "D010",
+        "unsupported file type",
+        "The upload is neither plain text nor compressed text.",
+        "Upload the log as text, .gz, .zip or .zst.",
+        "",
+    ),
+    (
+        "D011",
+        "the log format does not match",
+        "No line fits the source that was chosen, or, where none was, any source.",
+        "Choose the right source or the appliance's right format, or teach casb a custom parser.",
+        "",
+    ),
+    (
+        "D012",
+        "transactions are too old",
+        "Every event is older than the retention time, so none of them counts.",
+        "Upload newer logs; discovery.retention_days says how far back usage is kept.",
+        "",
+    ),
+    (
+        "D013",
+        "no transactions to cataloged cloud apps",
+        "The log was read, and none of its destinations is an app of the catalog.",
+        "Check that it holds outbound traffic; add custom apps for hosts of your own.",
+        "",
+    ),
+    (
+        "D014",
+        "unsupported log type",
+        "The source is 'Other': such logs are not parsed.",
+        "Choose a source, or teach casb a custom parser from three lines.",
+        "",
+    ),
+    (
+        "D015",
+        "the file is damaged",
+        "It is cut off, is not what its compression claims, or unpacks to far more than it can hold.",
+        "Make the file again and repeat the upload; what could be read before the damage was not counted.",
+        "",
+    ),
+    (
+        "D016",
+        "all events lie in the future",
+        "The clock of the source is wrong: events may not lie more than a day ahead.",
+        "Set the source's clock or its `zone`.",
+        "",
+    ),
+    (
+        "D020",
+        "usage cannot be written",
+        "The disk is full or refuses; or PostgreSQL does. Nothing of the input counted, so it can come again.",
+        "Make room, then retry the task.",
+        "",
+    ),
+    (
+        "D021",
+        "usage cannot be read",
+        "A file of the data folder is damaged or gone, or PostgreSQL refuses.",
+        "The message names the reason. Restore the folder `discovery` of the data folder from your backup.",
+        "",
+    ),
+    (
+        "D022",
+        "the usage database cannot be reached",
+        "discovery.database names a PostgreSQL that does not answer or does not let us in.",
+        "Check the connection string, the server and the rights to make tables.",
+        "",
+    ),
+    (
+        "D030",
+        "a stream of this name exists",
+        "Streams are known by their names.",
+        "Choose another name.",
+        "",
+    ),
+    (
+        "D031",
+        "there is no such stream",
+        "The id or name belongs to no stream; it may have been deleted.",
+        "`casb discovery streams` lists them.",
+        "",
+    ),
+    (
+        "D032",
+        "a question that cannot be asked",
+        "A filter, a column to sort by or a window of days is not known.",
+        "Follow the message.",
+        "",
+    ),
+    (
+        "D040",
+        "a pseudonym cannot be resolved so",
+        "Names are resolved on request of one admin with a reason and approval of another, within a day.",
+        "Follow the message.",
+        "",
+    ),
+    (
+        "D041",
+        "the key of the pseudonyms cannot be used",
+        "The file discovery.key in the data folder is damaged or can be read by others.",
+        "Restore it from your backup with mode 0600. With another key, new pseudonyms do not match old ones.",
+        "",
+    ),
+    (
+        "D050",
+        "an upload cannot be taken",
+        "It is too large, the disk is full, or its address has expired or was never given.",
+        "Follow the message; ask for a new upload address.",
+        "",
+    ),
+    (
+        "D060",
+        "the collector cannot start",
+        "A port or folder of a source cannot be used, or there are no sources.",
+        "Follow the message; see discovery.sources in casb.yaml.",
+        "",
+    ),
+)

@@ -1,0 +1,1 @@
+"""One module per family of products; `table.py` lists them all."""
