@@ -60,7 +60,7 @@ class Match[T]:
 class Layer[T]:
     """Patterns and networks of equal rank. Immutable once built; a look-up costs a few dictionary probes a label."""
 
-    __slots__ = ("_below", "_exact", "_networks", "_paths", "_paths_below")
+    __slots__ = ("_below", "_deepest", "_exact", "_networks", "_paths", "_paths_below")
 
     def __init__(
         self, patterns: Iterable[tuple[str, T]] = (), networks: Iterable[tuple[Network | str, T]] = ()
@@ -70,6 +70,7 @@ class Layer[T]:
         self._below: dict[str, Match[T]] = {}
         self._paths: dict[str, _Paths[T]] = {}
         self._paths_below: dict[str, _Paths[T]] = {}
+        self._deepest = 0  # dots in the longest name that a wildcard stands before
         self._networks = _Networks[T]()
         for pattern, owner in patterns:
             self._add(pattern, owner)
@@ -80,6 +81,8 @@ class Layer[T]:
         host, slash, path = pattern.partition("/")
         wildcard = host.startswith("*.")
         name = host[2:] if wildcard else host
+        if wildcard:
+            self._deepest = max(self._deepest, name.count("."))
         if slash:
             index = self._paths_below if wildcard else self._paths
             paths = index.setdefault(name, _Paths())
@@ -101,11 +104,17 @@ class Layer[T]:
         if match is not None or not self._below:
             return match
         below = self._below
-        for parent in parents(name):
+        for parent in parents(self._near(name)):
             match = below.get(parent)
             if match is not None:
                 return match
         return None
+
+    def _near(self, name: str) -> str:
+        """The end of a name that is long enough for every wildcard here: a long name costs no more than a short one."""
+        if name.count(".") <= self._deepest + 1:
+            return name
+        return ".".join(name.rsplit(".", self._deepest + 2)[1:])
 
     def exactly(self, host: str) -> Match[T] | None:
         """The owner of a host that stands here just as it is spelt, which the common case is; else None."""
@@ -115,7 +124,7 @@ class Layer[T]:
         paths = self._paths.get(name)
         found = paths.find(path) if paths else None
         if found is None and self._paths_below:
-            for parent in parents(name):
+            for parent in parents(self._near(name)):
                 paths = self._paths_below.get(parent)
                 found = paths.find(path) if paths else None
                 if found is not None:

@@ -152,11 +152,13 @@ def build(
     configured: Iterable[App] = (),
     own: Iterable[str] = (),
     progress: Callable[[int, int], None] | None = None,
+    before: Inventory | None = None,
 ) -> Inventory:
     """Put it together as of the day `on`.
 
     `configured` are the apps of apps/*.yaml; `own` the deployment's own hosts (`own_hosts`). `progress` is told how
-    many apps of how many are scored, now and then.
+    many apps of how many are scored, now and then. `before` is an earlier one: scores of apps that are the very same
+    are taken from it, when day and settings are.
     """
     apps = {
         ident: apply(app, overlay) if (overlay := local.overlays.get(ident)) else app
@@ -168,10 +170,12 @@ def build(
     for each in configured:
         if aliases[each.id] not in apps:
             apps[aliases[each.id]] = _from_configuration(each)
-    index = _index(apps, known, local, [(each, aliases[each.id]) for each in configured])
+    if configured:
+        index = _index(apps, known, local, [(each, aliases[each.id]) for each in configured])
     protected = protected_patterns(own, local.protected, local.unprotected)
     untouchable = protected_apps(protected, index)
     scorer = Scorer(local.metrics, on)
+    scored = before.entries if before and before.on == on and before.metrics == local.metrics else {}
     of_app: dict[str, list[App]] = {}
     for each in configured:
         of_app.setdefault(aliases[each.id], []).append(each)
@@ -182,7 +186,7 @@ def build(
         risk = next((each.risk_score for each in here if each.risk_score is not None), None)
         entries[ident] = Entry(
             app=app,
-            computed=scorer.score(app),
+            computed=same.computed if (same := scored.get(ident)) and same.app is app else scorer.score(app),
             override=local.overrides.get(ident),
             declared=risk if risk is not None else app.fixed_score,
             state=state,

@@ -294,8 +294,8 @@ class PlainReader:
     def __init__(self) -> None:
         self._facts: dict[Any, Fact] = {}
 
-    def app(self, plain: Mapping[str, Any]) -> KnownApp:
-        """The app; `KeyError`, `TypeError` or `ValueError` when the data is of another form."""
+    def app(self, plain: Mapping[str, Any], facts: Mapping[str, Fact] | None = None) -> KnownApp:
+        """The app, with `facts` when they are read already; `KeyError`, `TypeError` or `ValueError` for other data."""
         extra: dict[str, Any] = {
             name: tuple(plain[name]) if name in _TUPLES else plain[name] for name in _PLAIN_FIELDS if name in plain
         }
@@ -304,7 +304,9 @@ class PlainReader:
             name=plain["name"],
             category=plain["category"],
             origin=Origin(plain.get("origin", Origin.SHIPPED)),
-            facts={factor: self.fact(row) for factor, row in plain.get("facts", {}).items()},
+            facts=facts
+            if facts is not None
+            else {name: self.fact(row) for name, row in plain.get("facts", {}).items()},
             **extra,
         )
 
@@ -325,6 +327,35 @@ class PlainReader:
             fact = Fact(value=value, source=_SOURCES[source], as_of=as_of, by=by, evidence=evidence)
             self._facts[key] = fact
         return fact
+
+
+def pack(apps: Iterable[KnownApp]) -> dict[str, Any]:
+    """Many apps as JSON data, each fact that several of them have only once: `unpack` is fast because of it."""
+    numbers: dict[tuple[Fact, type], int] = {}
+    rows: list[Any] = []
+    packed = []
+    for app in apps:
+        plain = app_to_plain(app)
+        facts = {}
+        for name, fact in app.facts.items():
+            key = (fact, type(fact.value))
+            number = numbers.setdefault(key, len(rows))
+            if number == len(rows):
+                rows.append(plain["facts"][name])
+            facts[name] = number
+        packed.append({**plain, "facts": facts})
+    return {"facts": rows, "apps": packed}
+
+
+def unpack(packed: Mapping[str, Any]) -> dict[str, KnownApp]:
+    """What `pack` wrote, by id; `KeyError`, `TypeError`, `ValueError` or `IndexError` when it is something else."""
+    reader = PlainReader()
+    facts = [reader.fact(row) for row in packed["facts"]]
+    apps = {}
+    for plain in packed["apps"]:
+        own = {name: facts[number] for name, number in plain["facts"].items()}
+        apps[plain["id"]] = reader.app(plain, own)
+    return apps
 
 
 def apps_from_plain(rows: Iterable[Mapping[str, Any]]) -> dict[str, KnownApp]:

@@ -58,6 +58,7 @@ _ALIASES: Mapping[str, str] = {
     "encryption_at_rest": "data_at_rest_encryption",
     "domain_registration": "domain_registered",
 }
+_ANCHOR = re.compile(rb"(?:^|[\s\[{,:-])&\S")
 _LISTS = frozenset({"domains", "addresses", "also"})
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DATE = re.compile(r"([A-Za-z]{3})-([0-9]{1,2})-([0-9]{4})\Z")
@@ -170,6 +171,9 @@ def _from_json(text: bytes, file: str) -> Iterator[Row]:
 
 def _from_yaml(text: bytes, file: str) -> Iterator[Row]:
     loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # texts only: the columns know what they must be
+    # A few aliases can stand for more rows than any memory holds.
+    if _ANCHOR.search(text) and any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=loader)):
+        raise ValueError("aliases are not allowed")
     yield from _from_data(yaml.load(text, Loader=loader), file)  # noqa: S506 - the base loader makes no objects
 
 

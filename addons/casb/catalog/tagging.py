@@ -11,10 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from casb.catalog.domains import DomainIndex, Layer, parse_pattern
+from casb.catalog.domains import DomainIndex, Layer, bare_host, parse_pattern
 from casb.catalog.known import CUSTOM_TAG
 from casb.errors import CatalogError
-from casb.hostname import normal_host
 from casb.model.app import AppTag
 
 RESERVED_TAGS = frozenset({*(tag.value for tag in AppTag), CUSTOM_TAG, "unscored", "all"})
@@ -127,7 +126,7 @@ class TagIndex:
 
     def match(self, host: str, path: str = "", address: str | None = None) -> TaggedApp | None:
         """The unsanctioned or monitored app that a destination belongs to; None: nothing to do with it."""
-        name = normal_host(host)
+        name = bare_host(host)
         if name is not None and self._protected.host(name) is not None:
             return None
         found = self._apps.match(host, path, address)

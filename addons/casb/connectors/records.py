@@ -32,7 +32,11 @@ class Records:
     """Asks DNS. `resolver` is the machine's unless a test has its own."""
 
     def __init__(self, resolver: dns.resolver.Resolver | None = None) -> None:
-        self._resolver = resolver or dns.resolver.Resolver()
+        self._resolver: dns.resolver.Resolver | None
+        try:
+            self._resolver = resolver or dns.resolver.Resolver()
+        except dns.exception.DNSException:  # This machine has none: everything stays unknown.
+            self._resolver = None
 
     def add_to(self, seen: Observation) -> Observation:
         """The observation with what DNS says of its host; what DNS does not answer stays unknown."""
@@ -70,6 +74,8 @@ class Records:
 
     def _ask(self, name: str, kind: str) -> list[Any] | None:
         """The records; none of them is [], and no answer is None."""
+        if self._resolver is None:
+            return None
         try:
             return list(self._resolver.resolve(name, kind, lifetime=LIFETIME))
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):

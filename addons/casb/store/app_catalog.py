@@ -82,7 +82,8 @@ class AppCatalog:
             key = (self.store.version(), self._clock().date(), apps)
             if self._made is None or self._made[0] != key:
                 local = self.store.local()
-                made = build(self.known, local, key[1], configured=apps, own=self._own)
+                before = self._made[1] if self._made else None
+                made = build(self.known, local, key[1], configured=apps, own=self._own, before=before)
                 self._made = ((local.version, key[1], apps), made)
             return self._made[1]
 

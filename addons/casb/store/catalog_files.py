@@ -13,14 +13,14 @@ from pathlib import Path
 import orjson
 
 from casb.catalog.entries import compile_apps, version_of
-from casb.catalog.known import KnownApps, app_to_plain, apps_from_plain
+from casb.catalog.known import KnownApps, pack, unpack
 from casb.errors import ConfigError, StoreError, Where
 from casb.store.atomic import replace_private
 
 SHIPPED = Path(__file__).resolve().parents[1] / "catalog" / "apps"
 """Where the shipped files are."""
 
-_FORMAT = 1  # of the compiled file; raise it when `app_to_plain` changes
+_FORMAT = 2  # of the compiled file; raise it when `pack` changes
 _KEPT = 3  # compiled files of this many versions stay
 _MOST_BYTES = 256 * 1024 * 1024
 
@@ -72,10 +72,10 @@ def _read(path: Path, version: str) -> KnownApps | None:
             if facts.st_uid != os.getuid() or facts.st_mode & 0o022 or facts.st_size > _MOST_BYTES:
                 return None
             content = orjson.loads(file.read())
-        return KnownApps(version=version, by_id=apps_from_plain(content))
+        return KnownApps(version=version, by_id=unpack(content))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         logger.warning("the compiled catalog is made anew reason=%s", type(error).__name__)
         return None
 
@@ -83,7 +83,7 @@ def _read(path: Path, version: str) -> KnownApps | None:
 def _write(path: Path, known: KnownApps) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        replace_private(path, orjson.dumps([app_to_plain(app) for app in known.by_id.values()]))
+        replace_private(path, orjson.dumps(pack(known.by_id.values())))
         compiled = sorted(path.parent.glob("catalog-*.json"), key=lambda each: each.stat().st_mtime, reverse=True)
         for old in compiled[_KEPT:]:
             old.unlink(missing_ok=True)

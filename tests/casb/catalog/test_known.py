@@ -13,8 +13,10 @@ from casb.catalog.known import (
     Source,
     app_to_plain,
     apps_from_plain,
+    pack,
     parse_value,
     to_plain,
+    unpack,
 )
 from catalog_support import app
 
@@ -106,6 +108,7 @@ def test_round_trip() -> None:
     ]  # fmt: skip
     found = apps_from_plain([app_to_plain(each) for each in given_])
     assert list(found.values()) == given_
+    assert list(unpack(pack(given_)).values()) == given_
     assert found["own"].custom
     assert found["box"].value("saml") is True
     assert found["box"].value("dmca") is None

@@ -116,12 +116,18 @@ def test_json_and_yaml_in_every_form_that_we_write() -> None:
         ("3", "json"),
         ("- [", "yaml"),
         ("x: 1", "yaml"),
+        ("- &a {id: a}\n- *a", "yaml"),
         ("id\0", "csv"),
     ],
 )
 def test_what_is_no_table(text: str, form: str) -> None:
     with pytest.raises(CatalogError, match="C232"):
         rows(text, form)
+
+
+def test_an_ampersand_is_no_alias() -> None:
+    ((fields, _, problems),) = rows("- {id: a, vendor: 'R &D'}\n", "yaml")
+    assert (fields["vendor"], problems) == ("R &D", ())
 
 
 def test_forms_by_name() -> None:

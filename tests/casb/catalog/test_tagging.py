@@ -43,6 +43,8 @@ LIST = TagList(
         ("docs.drive.example", "/", None, "another app's name below it"),
         ("x.docs.drive.example", "/", "drive", "below that name it is its own again"),
         ("login.drive.example", "/", None, "protected"),
+        ("login.drive.example:443", "/", None, "protected with a port"),
+        ("LOGIN.drive.example.", "/", None, "protected in any spelling"),
         ("a.casb.example", "/", None, "protected by a wildcard"),
         ("chat.example", "/", "chat", "monitored"),
         ("shared.example", "/drive/1", "drive", "by path"),

@@ -1,9 +1,16 @@
+import argparse
 import json
+import re
+import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from casb.catalog.metrics import read_metrics
 from casb.cli import main
+from casb.commands import _catalog_change, _catalog_open, catalog
+from casb.store import app_catalog, catalog_files, tag_file
 
 POLICIES = str(Path(__file__).parents[3] / "policies")
 
@@ -44,3 +51,229 @@ def test_a_broken_folder_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "casb.yaml:1:1: C013 unknown key 'sufix'; did you mean 'suffix'?" in capsys.readouterr().err
     assert main(["catalog", "list", "--config", str(tmp_path / "nowhere")]) == 1
     assert "C121" in capsys.readouterr().err
+
+
+APPS = """
+as_of: 2025-06
+apps:
+- id: box
+  name: Box
+  vendor: Box, Inc.
+  about: Files
+  mdca_id: 10489
+  domains: [box.com, "*.box.com"]
+  facts: {vendor-documentation: {saml: true, soc_2: true, founded: 2005}}
+- id: dropbox
+  name: Dropbox
+  vendor: Dropbox, Inc.
+  about: Files
+  domains: [dropbox.com, "*.dropbox.com"]
+  facts: {vendor-documentation: {saml: false, hipaa: n/a}}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A deployment whose shipped catalog has two apps."""
+    shipped = tmp_path / "shipped"
+    shipped.mkdir()
+    (shipped / "cloud_storage.yaml").write_text(APPS)
+    loaded = catalog_files.load_shipped(tmp_path / "cache", shipped)
+    for module in (app_catalog, _catalog_open):
+        monkeypatch.setattr(module, "load_shipped", lambda cache=None: loaded)
+    config = tmp_path / "policies"
+    (config / "apps").mkdir(parents=True)
+    (config / "casb.yaml").write_text("version: 1\nsuffix: casb.example\ndata: ../var\n")
+    (config / "apps/files.yaml").write_text("id: files\nname: Files\ndomains: [files.contoso.example]\n")
+    return str(config)
+
+
+class Run:
+    def __init__(self, folder: str, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder = folder
+        self.capsys = capsys
+        self.errors = ""
+
+    def __call__(self, *words: str, status: int = 0) -> str:
+        assert main(["catalog", *words, "--config", self.folder]) == status
+        shown = self.capsys.readouterr()
+        self.errors = shown.err
+        return shown.out
+
+    def json(self, *words: str, status: int = 0) -> Any:
+        return json.loads(self(*words, "--format", "json", status=status))
+
+
+@pytest.fixture
+def run(folder: str, capsys: pytest.CaptureFixture[str]) -> Run:
+    return Run(folder, capsys)
+
+
+def test_search(run: Run, folder: str) -> None:
+    lines = run("search", "box", "--sort", "risk").splitlines()
+    assert [line.split()[0] for line in lines] == ["ID", "dropbox", "box"]
+    found = run.json("search", "--where", "factor:saml=true", "--where", "score>=8")
+    assert [app["id"] for app in found["apps"]] == ["box"]
+    assert found["total"] == 1
+    assert [app["id"] for app in run.json("search", "--alternatives", "dropbox")["apps"]] == ["box"]
+    run("search", "nothing-like-it", status=1)
+    run("search", "--where", "catgory=crm", status=1)
+    assert "C230 there is no filter 'catgory'; did you mean 'category'?" in run.errors
+    run("search", "--where", "nonsense", status=1)
+    assert "C230" in run.errors
+    assert not (Path(folder).parent / "var").exists(), "looking makes nothing"
+
+
+def test_match_and_show_fall_back_to_the_catalog(run: Run) -> None:
+    assert run("match", "www.box.com:443") == "box  Box  (cloud_storage, catalog)\n"
+    found = run.json("match", "www.box.com")
+    assert (found["app"], found["known"]["id"]) == (None, "box")
+    assert "known" not in run.json("match", "files.contoso.example")
+    assert run.json("show", "box")["facts"]["saml"]["source"] == "vendor-documentation"
+    assert "  saml: yes  (vendor-documentation 2025-06)" in run("show", "box")
+
+
+def test_score(run: Run) -> None:
+    assert run("score", "box").startswith("Box: 10 (low risk)\n")
+    explained = run("score", "dropbox", "--explain")
+    assert "hipaa" in explained
+    assert "n/a, excluded" in explained
+    found = run.json("score", "box", "--explain")
+    assert [family["family"] for family in found["families"]] == ["general", "security", "compliance", "legal"]
+    run("edit", "box", "--score", "3", "--note", "breached")
+    assert "3 (high risk)" in run("score", "box")
+    assert run.json("score", "box")["computed"]["total"] == 10.0
+    run("edit", "box", "--score", "computed")
+    assert run.json("score", "box")["score"] == 10
+    run("edit", "box", "--score", "many", status=1)
+    assert "C229" in run.errors
+    run("score", "bx", status=1)
+    assert "C221 there is no app 'bx'; did you mean 'box'?" in run.errors
+
+
+def test_tag(run: Run, folder: str) -> None:
+    assert run("tag", "unsanctioned", "dropbox", "--profile", "sales", "--include", "s") == "dropbox  unsanctioned\n"
+    run("tag", "Finance apps", "box", "--create")
+    assert run.json("tag", "finance apps", "box")[0]["tags"] == ["Finance apps"]
+    assert run.json("tag") == {"sanctioned": 1, "unsanctioned": 1, "monitored": 0, "Finance apps": 1}
+    run("tag", "sanctioned", "box")
+    run("tag", "Finance apps", "box", "--remove")
+    run("tag", "Finance apps", "--delete")
+    assert run.json("tag") == {"sanctioned": 2, "unsanctioned": 1, "monitored": 0}
+    tags = tag_file.read(Path(folder).parent / "var" / tag_file.FILE)
+    assert [(app.id, app.profile and app.profile.name) for app in tags.apps] == [("dropbox", "sales")]
+    run("tag", "custom app", "box", status=1)
+    assert "C222" in run.errors
+    run("tag", "--publish")
+    run("protect", "login.dropbox.com")
+    run("tag", "unsanctioned", "dropbox", status=1)
+    assert "C223" in run.errors
+    assert "login.dropbox.com" in run.json("protect")
+    run("protect", "login.dropbox.com", "--remove")
+
+
+def test_edit(run: Run) -> None:
+    run("edit", "box", "--business-unit", "Sales", "--add-domain", "box.contoso.example", "--fact", "soc_3=yes")
+    assert run("match", "box.contoso.example").startswith("box ")
+    found = run.json("edit", "box", "--forget", "soc_3", "--note", "hello")
+    assert ("soc_3" in found["facts"], found["business_unit"], found["notes"]) == (False, "Sales", 1)
+    run("edit", "box", "--fact", "soc_3", status=1)
+    assert "C224" in run.errors
+    run("edit", "box", "--delete", status=1)
+
+
+def test_import_and_export(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "apps.csv"
+    path.write_text(run("export", "--format", "csv", "--where", "app=box"))
+    run("import", str(path))
+    assert "1 rows: 0 added, 0 changed, 1 the same" in run.errors
+    path.write_text("id,name,category,domains,saml\nnew,New,crm,new.example,yes\nbox,,,,no\n")
+    assert run("import", str(path), "--dry-run") == "+ new: New\n~ box: saml yes becomes no\n"
+    assert "1 would be added, 1 would be changed" in run.errors
+    assert run.json("import", str(path))["added"] == ["new"]
+    assert run("match", "new.example").startswith("new ")
+    path.write_text("id,saml\nbox,maybe\n")
+    run("import", str(path), status=1)
+    assert "apps.csv:2:1: C226 'maybe' is neither yes nor no" in run.errors
+    run("import", str(tmp_path / "no.csv"), status=1)
+    assert "C232" in run.errors
+
+
+def test_suggest(run: Run) -> None:
+    assert run("suggest", "they have SOC 3", "--app", "box", "--kind", "score_update") == "suggestion 1\n"
+    assert run.json("suggest", "--kind", "new_app", "--name", "A", "--domain", "a.example") == {"number": 2}
+    assert [each["seq"] for each in run.json("suggest", "--list")] == [2, 1]
+    run("suggest", "thanks", "--decide", "1", "--state", "accepted")
+    assert "accepted" in run("suggest", "--list")
+
+
+def test_recalculate(run: Run, tmp_path: Path) -> None:
+    assert run.json("recalculate")["state"] == "done"
+    path = tmp_path / "weights.yaml"
+    path.write_text("factors: {hipaa: {exclude_na: false}}\n")
+    assert run.json("recalculate", "--weights", str(path))["changed"] == 0, "0 of compliance where nothing counted"
+    path.write_text("factors: {hippa: {exclude_na: false}}\n")
+    run("recalculate", "--weights", str(path), status=1)
+    assert "weights.yaml:1:11: C220 'hippa' is no factor; did you mean 'hipaa'?" in run.errors
+    assert run.json("recalculate", "--print")["factors"] == {"hipaa": {"importance": "medium", "exclude_na": False}}
+    assert "done" in run("recalculate", "--defaults")
+    assert run.json("recalculate", "--print")["factors"] == {}
+
+
+def test_lists(run: Run) -> None:
+    assert {each["id"]: each["total"] for each in run.json("categories")}["cloud_storage"] == 2
+    assert main(["catalog", "factors"]) == 0
+    assert "multi_factor_authentication" in run.capsys.readouterr().out
+
+
+def test_a_probe_needs_leave(run: Run) -> None:
+    run("probe", "box", status=1)
+    assert "C231 probing asks hosts outside; say --allow-network" in run.errors
+
+
+def test_hosts_of_patterns() -> None:
+    assert _catalog_change.hosts_of(("*.a.example", "b.example", "c.example/x", "a.example")) == [
+        "b.example",
+        "a.example",
+    ]
+
+
+def test_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "crm.yaml"
+    path.write_text(APPS)
+    assert main(["catalog", "check", str(path)]) == 0
+    assert "1 files, 2 apps, 5 values: all sound" in capsys.readouterr().err
+    path.write_text(APPS.replace("saml: true", "samml: true"))
+    assert main(["catalog", "check", str(tmp_path)]) == 1
+    assert f"{tmp_path}/crm.yaml:10:34: C209 'samml' is no factor; did you mean 'saml'?" in capsys.readouterr().out
+
+
+def _documented() -> list[str]:
+    """The commands that the help and the admin's manual show."""
+    manual = (Path(POLICIES) / "README.md").read_text()
+    lines = [*(catalog.__doc__ or "").splitlines(), *manual.splitlines()]
+    return sorted({re.split(r"\s{3,}| > ", line)[0].strip() for line in lines if line.startswith("casb catalog")})
+
+
+@pytest.mark.parametrize("line", _documented())
+def test_what_is_documented_can_be_typed(line: str) -> None:
+    parser = argparse.ArgumentParser()
+    catalog.add_arguments(parser)
+    words = shlex.split(line)
+    assert words[:2] == ["casb", "catalog"]
+    arguments = parser.parse_args(words[2:])
+    if getattr(arguments, "where", None):
+        assert _catalog_open.conditions(arguments)
+
+
+def test_enough_is_documented() -> None:
+    assert len(_documented()) > 20
+
+
+def test_the_manuals_weights_can_be_read() -> None:
+    manual = (Path(POLICIES) / "README.md").read_text()
+    found = re.search(r"```\n(categories:.*?)```", manual, re.DOTALL)
+    assert found is not None
+    assert not read_metrics(found[1].encode(), "manual").multiplier(
+        read_metrics(found[1].encode(), "m").factor("hipaa")
+    )
