@@ -18,6 +18,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,14 +26,16 @@ from typing import Any
 
 from casb.connectors.oidc import OidcProvider
 from casb.errors import StoreError
+from casb.model.app import App
 from casb.settings import Settings
-from casb.sidecar import budgets, notify
+from casb.sidecar import budgets, notify, shadow_dashboard
 from casb.sidecar.app import build_app
 from casb.sidecar.deployment import FolderDeployment
 from casb.sidecar.server import bind, server
 from casb.sidecar.services import Services
 from casb.sidecar.signin import CODE_FILE, first_run_code
 from casb.store.alerts_sqlite import AlertStore
+from casb.store.app_catalog import AppCatalog
 from casb.store.folder import load
 from casb.store.portal_sqlite import PortalStore
 from casb.store.records_sqlite import Database, SqliteRecords, database_path
@@ -55,15 +58,18 @@ def run(arguments: argparse.Namespace) -> int:
     settings = configuration.settings
     data_folder(settings)
     database = Database(database_path(settings))
+    deployment = FolderDeployment(arguments.config, configuration, _now)
+    catalog = AppCatalog.open(database, settings, _now, lambda: deployment.view().apps)
     services = Services(
         settings=settings,
         records=SqliteRecords(database),
         portal=PortalStore(database),
         alerts=AlertStore(database),
-        deployment=FolderDeployment(arguments.config, configuration, _now),
+        deployment=deployment,
         ingest_token=sidecar_token(settings),
         clock=_now,
-        discovery=open_discovery(settings),
+        catalog=catalog,
+        discovery=open_discovery(settings, catalog, lambda: deployment.view().apps),
     )
     provider = admin_provider(settings)
     listener = bind(settings.listeners.sidecar)
@@ -75,6 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
         threading.Thread(target=budgets.watch, args=(services, over), name="budgets", daemon=True),
         threading.Thread(target=notify.watch, args=(services, over), name="notify", daemon=True),
         threading.Thread(target=keep_working, args=(services, arguments.config, over), name="tasks", daemon=True),
+        threading.Thread(target=shadow_dashboard.keep_ready, args=(services, over), name="boards", daemon=True),
     ]
     try:
         _greet(services)
@@ -109,16 +116,17 @@ def admin_provider(settings: Settings) -> OidcProvider | None:
     return OidcProvider(own, redirect_uri=f"{base}/auth/callback", clock=_now)
 
 
-def open_discovery(settings: Settings) -> Any:
-    """Discovery, where its extra is installed; None where it is not."""
+def open_discovery(settings: Settings, catalog: AppCatalog, configured: Callable[[], Sequence[App]]) -> Any:
+    """Discovery, where its extra is installed; None where it is not. Pages and reports share one catalog."""
     try:
         module = importlib.import_module("casb.store.discovery_service")
+        known = importlib.import_module("casb.store.discovery_catalog").Following(catalog.inventory, configured)
     except ModuleNotFoundError as error:
         if error.name is not None and error.name.startswith("casb"):
             raise
         logger.info("discovery is not installed missing=%s", error.name)
         return None
-    discovery = module.Discovery(settings, _now)
+    discovery = module.Discovery(settings, _now, known=known)
     discovery.sync_sources()
     return discovery
 

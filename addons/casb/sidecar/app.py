@@ -10,8 +10,20 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
 from casb import __version__
-from casb.errors import StoreError
-from casb.sidecar import access, alerts, api, discovery_api, errors, operate, policies, portal, signin
+from casb.errors import CatalogError, Problems, StoreError
+from casb.sidecar import (
+    access,
+    alerts,
+    api,
+    discovery_api,
+    errors,
+    operate,
+    policies,
+    portal,
+    shadow_apps,
+    shadow_dashboard,
+    signin,
+)
 from casb.sidecar.auth import SignInFirst, is_https
 from casb.sidecar.guards import Application, BodyGuard, HeaderGuard, HostGuard, allowed_hosts
 from casb.sidecar.services import Services
@@ -58,6 +70,8 @@ def build_app(services: Services, provider: signin.AdminProvider | None = None) 
         alerts.router,
         alerts.api,
         access.router,
+        shadow_dashboard.router,
+        shadow_apps.router,
         discovery_api.reading,
         discovery_api.changing,
         discovery_api.uploading,
@@ -68,6 +82,8 @@ def build_app(services: Services, provider: signin.AdminProvider | None = None) 
     app.add_exception_handler(HTTPException, errors.on_http)
     app.add_exception_handler(RequestValidationError, errors.on_validation)
     app.add_exception_handler(StoreError, errors.on_store)
+    app.add_exception_handler(CatalogError, errors.on_catalog)
+    app.add_exception_handler(Problems, errors.on_catalog)
     app.add_exception_handler(Exception, errors.on_bug)
 
     bodies = BodyGuard(app, most=FORM, exceptions={"/v1/records": BATCH}, streamed=discovery_api.STREAMED)

@@ -133,7 +133,7 @@ async def get_apps(
     apps = await run_in_threadpool(found)
     if format == "csv":
         await auth.note(request, services, who.name, "exported discovered apps", stream=span.stream, rows=len(apps))
-        return _csv([plain_app(each) for each in apps], APP_COLUMNS, "discovered-apps")
+        return csv_answer([plain_app(each) for each in apps], APP_COLUMNS, "discovered-apps")
     return {"ok": True, "total": len(apps), "apps": [plain_app(each) for each in apps[skip : skip + limit]]}
 
 
@@ -179,7 +179,7 @@ async def get_entities(
 
     listed = await run_in_threadpool(every)
     await auth.note(request, services, who.name, f"exported discovered {entity}s", stream=span.stream, rows=len(listed))
-    return _csv(listed, ENTITY_COLUMNS, f"discovered-{entity}s")
+    return csv_answer(listed, ENTITY_COLUMNS, f"discovered-{entity}s")
 
 
 @reading.get("/lists/{entity}/{name:path}", summary="The page of one of them")
@@ -602,6 +602,7 @@ def asdict_facts(facts: Any) -> dict[str, Any]:
     return {**plain, "tags": sorted(facts.tags), "domains": list(facts.domains), "factors": dict(facts.factors)}
 
 
-def _csv(rows: Sequence[dict[str, Any]], columns: Sequence[str], name: str) -> Response:
+def csv_answer(rows: Sequence[dict[str, Any]], columns: Sequence[str], name: str) -> Response:
+    """A table as a file for spreadsheets; no cell is a formula."""
     headers = {"Content-Disposition": f'attachment; filename="{name}.csv"'}
-    return StreamingResponse(as_csv(rows, columns), media_type="text/csv; charset=utf-8", headers=headers)
+    return StreamingResponse(ascsv_answer(rows, columns), media_type="text/csv; charset=utf-8", headers=headers)
