@@ -55,7 +55,7 @@ SELECT '{stream}' AS stream, {in_global} AS in_global, day, a.app AS app,
   CASE WHEN a.resource THEN printf('%s:corp-%s-%d', CASE WHEN a.app = 'azure-storage' THEN 'storage-account' ELSE
     'bucket' END, (['backup', 'web', 'reports', 'exports', 'builds'])[1 + (h % 5)::INT], h % 9) END AS resource,
   (1 + h % 48)::BIGINT AS events, CASE WHEN h % 23 = 0 THEN (h % 3)::BIGINT ELSE 0 END AS blocked,
-  (1500 + (h % 90000) * (1 + (h // 7) % 20) * a.up)::BIGINT AS up,
+  (1500 + (h % 90000) * (1 + (h // 7) % 20) * a.pushes)::BIGINT AS up,
   (9000 + (h % 400000) * (1 + (h // 13) % 30))::BIGINT AS down, up + down AS total,
   (day::TIMESTAMP + INTERVAL 7 HOUR + to_minutes((h % 240)::INT)) AT TIME ZONE 'UTC' AS first,
   (day::TIMESTAMP + INTERVAL 12 HOUR + to_minutes((h % 360)::INT)) AT TIME ZONE 'UTC' AS last
@@ -118,7 +118,7 @@ def _add(
         {
             "rank": pa.array(range(len(apps)), pa.int32()),
             "app": apps,
-            "up": pa.array([6 if each in ("dropbox", "wetransfer", "mega", "onedrive") else 1 for each in apps]),
+            "pushes": pa.array([6 if each in ("dropbox", "wetransfer", "mega", "onedrive") else 1 for each in apps]),
             "resource": pa.array([each in RESOURCES for each in apps]),
             "first": [_FIRST] * len(apps),
             "last": [_LAST] * len(apps),

@@ -605,4 +605,4 @@ def asdict_facts(facts: Any) -> dict[str, Any]:
 def csv_answer(rows: Sequence[dict[str, Any]], columns: Sequence[str], name: str) -> Response:
     """A table as a file for spreadsheets; no cell is a formula."""
     headers = {"Content-Disposition": f'attachment; filename="{name}.csv"'}
-    return StreamingResponse(ascsv_answer(rows, columns), media_type="text/csv; charset=utf-8", headers=headers)
+    return StreamingResponse(as_csv(rows, columns), media_type="text/csv; charset=utf-8", headers=headers)

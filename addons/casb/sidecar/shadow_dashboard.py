@@ -19,7 +19,7 @@ from casb.sidecar.bearer import Here
 from casb.sidecar.pages import size
 from casb.sidecar.plots import bars, donut, line
 from casb.sidecar.services import Services
-from casb.sidecar.shadow import Chosen, Engine, discovery_page
+from casb.sidecar.shadow import PAGE, Chosen, Engine, discovery_page
 
 router = APIRouter(prefix="/discovery", include_in_schema=False)
 
@@ -56,7 +56,7 @@ def board(services: Services, engine: Any, span: Any) -> Board:
             categories=reports.categories(span),
             apps=reports.apps(span),
             tops={
-                (who, by): reports.entities(span, who, by=by, limit=TOP).rows
+                (who, by): reports.entities(span, who, by=by, limit=PAGE).rows
                 for who in WHO
                 for by in ("total", "events")
             },
@@ -108,7 +108,7 @@ def dashboard(
         risk_total=len(listed),
         apps=sorted(listed, key=lambda each: -getattr(each, column))[:15],
         column=column,
-        entities=found.tops[(top, column if column != "users" else "total")],
+        entities=found.tops[(top, column if column != "users" else "total")][:TOP],
         entity_column=column if column != "users" else "total",
         countries=bars([(place, {"other": count}) for place, count in countries.most_common(9) if place]),
         unplaced=countries[""],
