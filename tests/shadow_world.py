@@ -1,4 +1,4 @@
-"""Ninety days of an organisation's cloud use over the shipped catalog, straight into the usage store; the same each time.
+"""Ninety days of an organisation's cloud use over the shipped catalog, put into the usage store; the same each time.
 
 A few thousand people, two egress points and managed devices. Some apps are everybody's, most are a few people's; use
 grows, weekends are quiet, some apps are new. As a program: `python tests/shadow_world.py CONFIG-FOLDER [PEOPLE]`.
@@ -62,10 +62,10 @@ SELECT '{stream}' AS stream, {in_global} AS in_global, day, a.app AS app,
 FROM used JOIN apps a USING (rank) WHERE hash(person, 5) % 100 BETWEEN {low} AND {high}
 """
 
-_FIRST = ("anna ben cara david elif finn greta hugo ines jan kaya lena marc nora omar paul quinn rosa sam tara uwe vera "
-          "will yara").split()  # fmt: skip
-_LAST = ("adler berg costa dahl ernst frank gruber haas ito jones keller lopez maier novak olsen pohl quast roth silva "
-         "tanaka ulrich vogel weber zhang").split()  # fmt: skip
+_FIRST = """anna ben cara david elif finn greta hugo ines jan kaya lena
+marc nora omar paul quinn rosa sam tara uwe vera will yara""".split()
+_LAST = """adler berg costa dahl ernst frank gruber haas ito jones keller lopez
+maier novak olsen pohl quast roth silva tanaka ulrich vogel weber zhang""".split()
 
 
 def fill(discovery: Discovery, *, people: int = 5000, days: int = 90, until: date | None = None) -> list[Stream]:
@@ -150,8 +150,7 @@ def main() -> None:
     settings = load(sys.argv[1]).settings
     data_folder(settings)
     discovery = Discovery(settings, lambda: datetime.now(UTC))
-    for stream in fill(discovery, people=int(sys.argv[2]) if len(sys.argv) > 2 else 5000):
-        print(stream.name, stream.last_data)
+    fill(discovery, people=int(sys.argv[2]) if len(sys.argv) > 2 else 5000)
     discovery.close()
 
 

@@ -93,7 +93,9 @@ def recommendations(apps: Sequence[AppUsage], new: Sequence[AppUsage]) -> tuple[
             f"{_apps(len(untagged))} of high risk {_was(untagged)} used without anybody having decided on them: "
             f"{_names(sorted(untagged, key=lambda app: -app.users))}. Sanction, monitor or unsanction each."
         )
-    storage = [app for app in apps if app.facts.category == "cloud_storage" and app.facts.tag != "sanctioned" and app.up]
+    storage = [
+        app for app in apps if app.facts.category == "cloud_storage" and app.facts.tag != "sanctioned" and app.up
+    ]
     if len(storage) > 1:
         most = sorted(storage, key=lambda app: -app.up)
         said.append(

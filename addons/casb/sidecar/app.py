@@ -22,7 +22,10 @@ from casb.sidecar import (
     portal,
     shadow_app,
     shadow_apps,
+    shadow_catalog,
     shadow_dashboard,
+    shadow_executive,
+    shadow_manage,
     signin,
 )
 from casb.sidecar.auth import SignInFirst, is_https
@@ -48,6 +51,8 @@ def build_app(services: Services, provider: signin.AdminProvider | None = None) 
     | `/` `/activities[/ID]` `/apps` `/audit` | a session | portal.py |
     | `/policies[/ID]` `/policies/try` | a session; putting back in force: an admin's | policies.py |
     | `/alerts[/ID]` `/v1/alerts[/ID]` | a session or a read token; closing: an admin's | alerts.py |
+    | `/discovery…` | a session; changes: an admin's | shadow_*.py |
+    | `/catalog…` | a session; changes: an admin's; wishes: anybody's | shadow_app.py, shadow_catalog.py |
     | `/access…` | a session; changes: an admin's | access.py |
     | `/static/…` | anybody | style, script, icon |
     """
@@ -72,8 +77,12 @@ def build_app(services: Services, provider: signin.AdminProvider | None = None) 
         alerts.api,
         access.router,
         shadow_dashboard.router,
+        shadow_manage.router,
+        shadow_executive.router,
+        shadow_executive.api,
         shadow_apps.router,
         shadow_app.router,
+        shadow_catalog.router,
         discovery_api.reading,
         discovery_api.changing,
         discovery_api.uploading,
@@ -88,5 +97,10 @@ def build_app(services: Services, provider: signin.AdminProvider | None = None) 
     app.add_exception_handler(Problems, errors.on_catalog)
     app.add_exception_handler(Exception, errors.on_bug)
 
-    bodies = BodyGuard(app, most=FORM, exceptions={"/v1/records": BATCH}, streamed=discovery_api.STREAMED)
+    bodies = BodyGuard(
+        app,
+        most=FORM,
+        exceptions={"/v1/records": BATCH, shadow_catalog.IMPORT: shadow_catalog.IMPORT_BYTES},
+        streamed=discovery_api.STREAMED,
+    )
     return HeaderGuard(HostGuard(bodies, allowed_hosts(services.settings)), https=is_https(services.settings))

@@ -94,7 +94,9 @@ def _cover(report: Executive) -> list[Any]:
         _text(report.report, _HEAD),
         _text(period, _BASE),
         Spacer(1, 4 * mm),
-        _text(f"Made {report.made:%Y-%m-%d %H:%M} UTC. Names of people are personal data: keep this to yourself.", _SOFT),
+        _text(
+            f"Made {report.made:%Y-%m-%d %H:%M} UTC. Names of people are personal data: keep this to yourself.", _SOFT
+        ),
     ]
 
 

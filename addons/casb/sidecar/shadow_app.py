@@ -82,9 +82,7 @@ def _usage(services: Services, ident: str, stream: str, days: int, *, whole: boo
         "report": chosen,
         "usage": next((each for each in engine.reports.apps(span) if each.facts.id == ident), None),
     }
-    trend = services.kept.get(
-        ("app trend", span, ident), 0, may, lambda: engine.reports.trend(span, apps=[ident])
-    )
+    trend = services.kept.get(("app trend", span, ident), 0, may, lambda: engine.reports.trend(span, apps=[ident]))
     found["plots"] = {
         "Traffic by day": (line([(row["day"], row["total"]) for row in trend]), "size"),
         "Users by day": (line([(row["day"], row["users"]) for row in trend]), "count"),
@@ -149,7 +147,9 @@ async def tag(request: Request, services: Here, known: Catalog, who: Admin, form
 
 
 @router.post("/apps/{ident}/override")
-async def override(request: Request, services: Here, known: Catalog, who: Admin, form: AdminForm, ident: str) -> Response:
+async def override(
+    request: Request, services: Here, known: Catalog, who: Admin, form: AdminForm, ident: str
+) -> Response:
     text = form.get("score", "").strip()
     if text and not (text.isascii() and text.isdigit() and len(text) < 3):
         raise HTTPException(400, "A score is a whole number from 0 to 10.")
@@ -160,13 +160,17 @@ async def override(request: Request, services: Here, known: Catalog, who: Admin,
 
 
 @router.post("/apps/{ident}/notes")
-async def add_note(request: Request, services: Here, known: Catalog, who: Admin, form: AdminForm, ident: str) -> Response:
+async def add_note(
+    request: Request, services: Here, known: Catalog, who: Admin, form: AdminForm, ident: str
+) -> Response:
     await run_in_threadpool(known.add_note, ident, form.get("text", ""), actor(request, services, who))
     return _to(ident, "overview")
 
 
 @router.post("/apps/{ident}/notes/delete")
-async def drop_note(request: Request, services: Here, known: Catalog, who: Admin, form: AdminForm, ident: str) -> Response:
+async def drop_note(
+    request: Request, services: Here, known: Catalog, who: Admin, form: AdminForm, ident: str
+) -> Response:
     number = form.get("seq", "")
     if number.isascii() and number.isdigit():
         await run_in_threadpool(known.delete_note, int(number[:18]), actor(request, services, who))
@@ -249,5 +253,3 @@ async def suggest(
 
 def _to(ident: str, view: str) -> Response:
     return RedirectResponse(f"/catalog/apps/{quote(ident)}?{urlencode({'view': view})}", 303)
-
-

@@ -145,7 +145,7 @@ class ParquetUsage:
         raise AssertionError
 
     def _part(self, segments: tuple[str, ...], narrow: tuple[str, str]) -> pa.Table | None:
-        """The rows of one app, user, address or device in memory, for the many questions of its page; None: too many."""
+        """The rows of one app, user, address or device in memory, for the questions of its page; None: too many."""
         key = (segments, narrow)
         with self._lock:
             if key in self._parts:

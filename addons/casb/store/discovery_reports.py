@@ -124,7 +124,10 @@ class Reports:
 
     def trend(self, span: Span, *, apps: Sequence[str] | None = None, **entity: str) -> list[dict[str, Any]]:
         """One row for every day of the span; days without traffic have zeros."""
-        found = {row["day"]: row for row in self._ask(span, ask.trend(self._scope(span, apps=apps, **entity)), narrow=_narrow(apps, entity))}
+        found = {
+            row["day"]: row
+            for row in self._ask(span, ask.trend(self._scope(span, apps=apps, **entity)), narrow=_narrow(apps, entity))
+        }
         every = [span.since + timedelta(days=each) for each in range(span.days)]
         nothing = dict.fromkeys((*ask.SUMS, "apps", "users", "ips", "devices"), 0)
         return [found.get(day, {"day": day, **nothing}) for day in every]

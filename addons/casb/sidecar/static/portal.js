@@ -59,3 +59,6 @@ for (const every of document.querySelectorAll("input[data-all]")) {
     for (const box of every.closest("table").querySelectorAll("tbody input[type=checkbox]")) box.checked = every.checked;
   });
 }
+
+// While something is under way, the page looks again.
+if (document.querySelector("[data-refresh]")) setTimeout(() => location.reload(), 4000);
