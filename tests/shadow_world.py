@@ -100,7 +100,7 @@ def _fame(value: object) -> float:
 
 def hash_of(text: str) -> int:
     """The same in every process, unlike `hash`."""
-    return sum(ord(char) * 31**place for place, char in enumerate(text)) % 1_000_003
+    return sum(ord(char) * 31 ** int(place) for place, char in enumerate(text)) % 1_000_003
 
 
 def _add(

@@ -208,7 +208,6 @@ class Discovery:
     directory: str | None = None  # CSV or YAML: log name to UPN and groups
     database: Secret | None = None  # libpq connection string; None: files in the data folder
     proxy_stream: bool = True  # the proxy's own tunnelled and controlled traffic counts
-    daily_cap: int = 0  # events a day from which a system alert is raised; 0: none
     sources: tuple[LogSource, ...] = ()
     collector: Collector = field(default_factory=Collector)
 
@@ -228,8 +227,8 @@ class Settings:
     session: SessionLimits = field(default_factory=SessionLimits)
     limits: Limits = field(default_factory=Limits)
     sidecar: Sidecar = field(default_factory=Sidecar)
-    alerts: Alerts = field(default_factory=Alerts)
     discovery: Discovery = field(default_factory=Discovery)
+    alerts: Alerts = field(default_factory=Alerts)
     trusted_proxies: tuple[str, ...] = ()
     on_failure: Literal["block", "allow"] = "block"  # the default behaviour (S22)
     geo_database: str | None = None  # operator's .mmdb (extra `casb[geo]`)

@@ -13,10 +13,12 @@ from pathlib import Path
 from demo_lib.pki import DemoAuthority
 from demo_lib.processes import StartError, free_port
 
+from bench_lib import bodies, report, upstream, waits
 from bench_lib import contestants as proxies
-from bench_lib import report, upstream
 from bench_lib.cases import cases, measure
 from bench_lib.load import LoadFailed
+
+_EXTRAS = ("waits", "bodies")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -40,8 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     seconds = chosen.seconds or (0.7 if chosen.quick else 3.0)
     megabytes = chosen.megabytes or (10 if chosen.quick else 100)
     wanted = [each for each in cases(megabytes) if not chosen.case or each.id in chosen.case]
-    if chosen.case and len(wanted) != len(set(chosen.case)):
-        known = ", ".join(each.id for each in cases(megabytes))
+    extras = [each for each in _EXTRAS if not chosen.case or each in chosen.case]
+    if chosen.case and len(wanted) + len(extras) != len(set(chosen.case)):
+        known = ", ".join([*(each.id for each in cases(megabytes)), *_EXTRAS])
         print(f"scripts/bench: the cases are {known}", file=sys.stderr)
         return 2
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # Leaves every `with` in order.
@@ -53,6 +56,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             results = measure(running, wanted, rounds=rounds, seconds=seconds, tell=_progress)
             run = {"rounds": rounds, "seconds": seconds, "policies": chosen.policies, "quick": chosen.quick}
             found = report.document(results, running, run, before)
+            if "waits" in extras:
+                found["waits"] = waits.waits(running, times=20 if chosen.quick else 200)
+        if "bodies" in extras:
+            _progress("rewriting alone")
+            size = 200_000 if chosen.quick else 2_000_000
+            found["bodies"] = bodies.speeds(size=size, rounds=1 if chosen.quick else 3)
     except (StartError, LoadFailed) as error:
         _progress("")
         print(f"scripts/bench: {error}", file=sys.stderr)
@@ -60,7 +69,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     _progress("")
-    print(report.as_json(found) if chosen.format == "json" else report.table(found))
+    if chosen.format == "json":
+        print(report.as_json(found))
+        return 0
+    parts = [report.table(found), *waits.table(found.get("waits", [])), *bodies.table(found.get("bodies", []))]
+    print("\n".join(parts))
     return 0
 
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from casb.discovery import PARSERS, LogParser, Reading, read
+from casb.discovery.entry import Entry
+from casb.discovery.times import Clock
 from casb.model.discovery import Skipped, TrafficEvent
 
 NOW = datetime(2024, 5, 20, tzinfo=UTC)
@@ -243,3 +246,18 @@ def test_a_time_in_the_future_is_kept_and_counted() -> None:
     outcome = reading(line)
     assert [event.time for event in events(outcome)] == [ahead]
     assert outcome.counts.future == 1
+
+
+SLOW = (
+    "a", '"', "=", "k=v ", "|", "a|", ",", "()", "[", "1.", "1:", 'a="', '{"a":', "CEF:0|", "May  6 07:08:09 h ", "x: ", 'x:"a" ', "%ASA-6-302013: a:",
+    "RT_FLOW_SESSION_CLOSE: session closed 1.1", "[06/May/2024:07:08:09] ", "1714979289.123 h urls a='b' ", "FWD|x|",
+)  # fmt: skip
+
+
+@each
+def test_no_long_line_takes_long(parser: LogParser) -> None:
+    begin = time.process_time()
+    for pattern in SLOW:
+        reader = parser.start(Clock(UTC, NOW))
+        reader(Entry(1, pattern * (60_000 // len(pattern)), "May  6 07:08:09"))
+    assert time.process_time() - begin < 5

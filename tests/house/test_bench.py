@@ -41,6 +41,8 @@ def test_quick_measures_every_contestant_in_every_case() -> None:
     everyone = {"mitmdump", "casb", "nginx"}
     compared = ("json", "html", "json-h2", "connect", "download")
     assert seen == {**{case: everyone for case in compared}, "protect": {"casb"}}
+    assert {row["name"] for row in found["waits"]} == everyone
+    assert len(found["bodies"]) == 8 and all(row["10000"] > 0 for row in found["bodies"])
     assert {"mitmproxy", "nginx", "python"} <= set(found["versions"])
     assert found["machine"]["cores"]
 

@@ -189,10 +189,13 @@ def _links(page: bytes, change: Callable[[str], str]) -> list[tuple[str, dict[st
     return found
 
 
-# A whole-document parser is the oracle. Foreign content (SVG with a stray <title>) and <plaintext> apart, what our
-# tokenizer takes for a tag is what a browser takes for one.
+# A whole-document parser is the oracle: what our tokenizer takes for a tag is what a browser takes for one. The parser
+# runs no scripts, so that <noscript> is markup to it; <plaintext> ends the page before the page's own end.
 pieces = [word for word in WORDS if word not in (b"\x00", b"\xff", b"<plaintext>")]
 pieces += [b'<p title="', b"<p title='", b"<div>", b"<form action=", b'">', b"'>", b"<b"]
+pieces += [b"<svg>", b"</svg>", b"<math>", b"</math>", b"<foreignObject>", b"</foreignObject>", b"<desc>", b"<title>", b"<g/>",
+    b"<![CDATA[", b"]]>", b"<style/>", b"<mi>", b"</mi>", b"<annotation-xml encoding='text/html'>", b"</annotation-xml>", b"<svg/>", b"</p>",
+    b"<span>", b"</span>", b"</div>", b"<svg class='x'><path d='M0'/></svg>", b"<xmp>", b"</xmp>", b"<iframe>", b"</iframe>", b"<a href=//app.example/>"]  # fmt: skip
 
 
 @settings(max_examples=300, deadline=None)
@@ -218,7 +221,8 @@ def test_a_plain_link_is_mapped_like_any_other(links: list[list[tuple[str, str]]
     page = "".join(tags).encode()
     odd = page.replace(b'="', b' ="')
     mapped = run(HtmlRewriter(CONTEXT, PagePolicy(), guard=False), page, [])
-    assert run(HtmlRewriter(CONTEXT, PagePolicy(), guard=False), odd, []) == mapped.replace(b'="', b' ="')
+    apart = run(HtmlRewriter(CONTEXT, PagePolicy(), guard=False), odd, [])
+    assert apart.replace(b"\n", b"") == mapped.replace(b'="', b' ="').replace(b"\n", b""), "browsers drop the newline"
 
 
 @given(texts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,11 +15,7 @@ LEARNED = 24
 """Whole hours that must be known before a rate can be low."""
 HOURS = 7 * 24
 """Hours remembered."""
-FAILURES = 3
-"""Parsing tasks that fail in a row until somebody should look."""
-
 LOW_RATE = "LOG_COLLECTOR_LOW_RATE"
-FAILED_PARSING = "LOG_COLLECTOR_CONSTANTLY_FAILED_PARSING"
 NO_DATA = "LOG_COLLECTOR_NO_DATA"
 DROPPED = "LOG_COLLECTOR_DROPPED"
 
@@ -79,8 +74,8 @@ def status(state: SourceState, now: datetime) -> str:
     return CONNECTED if now - state.last_data < SILENT else DISCONNECTED
 
 
-def alerts(state: SourceState, now: datetime, outcomes: Sequence[bool] = ()) -> list[str]:
-    """Alert types of the reference product that hold now. `outcomes` tells whether the last parsing tasks were done."""
+def alerts(state: SourceState, now: datetime) -> list[str]:
+    """Alert types of the reference product that hold now. What the sidecar alone knows it adds itself."""
     found = []
     since = state.last_data or state.attached_at
     if since is not None and now - since >= ALERT:
@@ -92,8 +87,6 @@ def alerts(state: SourceState, now: datetime, outcomes: Sequence[bool] = ()) -> 
             found.append(LOW_RATE)
     if state.dropped_messages:
         found.append(DROPPED)
-    if len(outcomes) >= FAILURES and not any(outcomes[-FAILURES:]):
-        found.append(FAILED_PARSING)
     return found
 
 

@@ -393,7 +393,7 @@ def _exclusions(discovery: Discovery, arguments: argparse.Namespace, folder: Pat
 
 
 def _collectors(discovery: Discovery, arguments: argparse.Namespace, folder: Path) -> int:
-    rows = [{**facts, "name": name, "time": time.isoformat()} for name, time, facts in discovery.book.collectors()]
+    rows = discovery.collectors()
     if arguments.format != "text":
         _json(rows, lines=arguments.format == "ndjson")
         return 0

@@ -9,7 +9,7 @@ from casb.config.deployment import check_id, check_provider, endpoint
 from casb.config.notes import Notes
 from casb.config.shape import AppShape, SignatureShape
 from casb.hostname import authority_pattern
-from casb.model.app import App, AppTag, Rewrite, Signature, Upstream
+from casb.model.app import App, AppTag, Rewrite, Signature, Upstream, View
 from casb.settings import Settings
 from casb.spelling import fits, reserved
 from casb.yamlfile import Path
@@ -36,7 +36,10 @@ def read_app(shape: AppShape, path: Path, settings: Settings | None, notes: Note
     rewrite = Rewrite()
     if shape.rewrite is not None:
         _globs(shape.rewrite.exclude, (*path, "rewrite", "exclude"), notes)
-        rewrite = Rewrite(exclude=shape.rewrite.exclude, inject_guard=shape.rewrite.inject_guard)
+        given = shape.rewrite
+        rewrite = Rewrite(
+            exclude=given.exclude, inject_guard=given.inject_guard, view=View(given.view), messages=given.messages
+        )
     if settings is not None:
         check_provider(shape.provider, settings.providers, (*path, "provider"), notes)
     listed = [_domain(text, (*path, "domains", at), settings, notes) for at, text in enumerate(shape.domains)]

@@ -22,8 +22,6 @@ def read_discovery(shape: DiscoveryShape, notes: Notes, *, address: Address, url
     """The section. `address` reads a listener's address, `url` checks the sidecar's; both are the deployment's."""
     if not 1 <= shape.retention_days <= 3650:
         notes.wrong("C120", "usage is kept for 1 to 3650 days", (*_AT, "retention_days"))
-    if shape.daily_cap < 0:
-        notes.wrong("C120", "the daily cap is a number of events, or 0 for none", (*_AT, "daily_cap"))
     collector = _collector(shape.collector or CollectorShape(), notes, address, url)
     sources = tuple(
         _source(each, (*_AT, "sources", at), shape, notes, address) for at, each in enumerate(shape.sources)
@@ -43,7 +41,6 @@ def read_discovery(shape: DiscoveryShape, notes: Notes, *, address: Address, url
         directory=notes.file(shape.directory, (*_AT, "directory")),
         database=notes.secret(shape.database, (*_AT, "database")),
         proxy_stream=shape.proxy_stream,
-        daily_cap=shape.daily_cap,
         sources=sources,
         collector=collector,
     )

@@ -17,6 +17,7 @@ type TagWord = Literal["sanctioned", "unsanctioned", "monitored", "none"]
 type CategoryWord = Literal["administrative", "cloud-provider", "corporate", "risky", "vpn", "other"]
 type FailureWord = Literal["block", "allow"]
 type ReceiverWord = Literal["syslog-udp", "syslog-tcp", "syslog-tls", "directory", "ftp", "ftps", "upload"]
+type ViewWord = Literal["suffix", "origin"]
 type DeviceTagWord = Literal["compliant", "hybrid-joined", "client-certificate"]
 type ActivityWord = Literal[
     "logon", "logoff", "view", "download", "upload", "copy", "cut", "paste", "print", "send_item", "share", "unshare",
@@ -285,8 +286,6 @@ class DiscoveryShape:
     """PostgreSQL connection string, `env:NAME` or `file:PATH`. Default: files in the data folder."""
     proxy_stream: bool = True
     """Count the proxy's own tunnelled and controlled traffic."""
-    daily_cap: int = 0
-    """Events a day from which a system alert is raised; 0: none."""
     sources: tuple[LogSourceShape, ...] = ()
     """Sources of logs."""
     collector: CollectorShape | None = None
@@ -319,10 +318,10 @@ class CasbFile:
     """Ceilings."""
     sidecar: SidecarShape | None = None
     """The sidecar."""
-    alerts: AlertsShape | None = None
-    """Whom alerts are told, besides the portal."""
     discovery: DiscoveryShape | None = None
     """Shadow IT."""
+    alerts: AlertsShape | None = None
+    """Whom alerts are told, besides the portal."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses and ranges whose `X-Forwarded-For` is believed."""
     on_failure: FailureWord = "block"
@@ -377,6 +376,11 @@ class RewriteShape:
     """Patterns of paths whose bodies stay byte-exact."""
     inject_guard: bool = True
     """Put the guard script into pages."""
+    view: ViewWord = "suffix"
+    """Under which names scripts see their own hosts. `origin` for apps that compute their own name, compare it with
+    `location` or store it where it cannot be mapped back: scripts are parsed and see the real names."""
+    messages: bool = True
+    """Map host names in WebSocket text messages."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -305,8 +305,9 @@ _DATE = re.compile(
 _TIME = re.compile(r"\d{1,2}:\d\d(?::\d\d)?(?:[.,]\d+)?(?: ?[AaPp][Mm])?\Z")
 _HOST = re.compile(r"(?:[a-z0-9_-]+\.)+[a-z]{2,24}(?::\d+)?(?:/.*)?\Z", re.IGNORECASE)
 _BY_NAME: tuple[tuple[Attribute, tuple[str, ...]], ...] = (
-    ("user", GENERIC.user), ("client_ip", GENERIC.client), ("device", GENERIC.device), ("url", GENERIC.url), ("dest_ip", GENERIC.dest),
-    ("host", GENERIC.host), ("bytes_up", GENERIC.up), ("bytes_down", GENERIC.down), ("bytes_total", GENERIC.total), ("action", GENERIC.action),
+    ("user", GENERIC.user), ("client_ip", GENERIC.client), ("device", GENERIC.device), ("url", GENERIC.url),
+    ("dest_ip", GENERIC.dest), ("host", GENERIC.host), ("bytes_up", GENERIC.up), ("bytes_down", GENERIC.down),
+    ("bytes_total", GENERIC.total), ("action", GENERIC.action),
 )  # fmt: skip
 
 
@@ -380,8 +381,9 @@ def _day_first(values: Sequence[str]) -> str:
 
 
 _KINDS_OF = {
-    "client_ip": ("address",), "dest_ip": ("address",), "url": ("url", "host", "text"), "host": ("host", "address"), "bytes_up": ("number",),
-    "bytes_down": ("number",), "bytes_total": ("number",), "action": ("action", "text"), "user": ("text", "host", ""), "device": ("text", "host", ""),
+    "client_ip": ("address",), "dest_ip": ("address",), "url": ("url", "host", "text"), "host": ("host", "address"),
+    "bytes_up": ("number",), "bytes_down": ("number",), "bytes_total": ("number",), "action": ("action", "text"),
+    "user": ("text", "host", ""), "device": ("text", "host", ""),
 }  # fmt: skip
 
 

@@ -17,7 +17,24 @@ from casb.discovery.times import Clock
 from casb.hostname import is_address, normal_host
 from casb.model.discovery import Skipped, TrafficEvent
 
-BLANK = frozenset({"", "-", "--", "N/A", "n/a", "NA", "(null)", "null", "NULL", "None", "none", "(empty)", "undefined"})
+BLANK = frozenset(
+    {
+        "",
+        "-",
+        "--",
+        "N/A",
+        "n/a",
+        "NA",
+        "(null)",
+        "null",
+        "NULL",
+        "None",
+        "none",
+        "(empty)",
+        "undefined",
+        "Not available",
+    }
+)
 NOBODY = BLANK | {
     "anonymous",
     "Anonymous",
@@ -29,6 +46,7 @@ NOBODY = BLANK | {
     "unauthenticated",
     "No Authentication Required",
     "Not Found",
+    "Unknown (SSO failed)",
 }
 
 
@@ -195,7 +213,7 @@ def address(text: str | None) -> str | None:
         text = text[1:].partition("]")[0]
     elif ":" in text and text.partition(":")[0].count(".") == 3:
         text = text.partition(":")[0]
-    text = text.partition("(")[0].partition("/")[0].partition("%")[0]
+    text = text.partition(",")[0].partition("(")[0].partition("/")[0].partition("%")[0]
     try:
         parsed = ip_address(text)
     except ValueError:
@@ -299,7 +317,7 @@ _ALLOWED = frozenset(
     "success-allowed conn-opened conn-closed connection-allowed".split()
 )
 _DENIED = frozenset(
-    "deny denied block blocked drop dropped reject rejected reset reset-both reset-client reset-server resetboth refuse "
+    "deny denied block blocked drop dropped reject rejected reset reset-both reset-client reset-server refuse "
     "refused prevent prevented quarantine quarantined forbid forbidden terminate terminated block-url blockurl "
     "block-continue block-override blocked-override drop-all-packets drop-icmp sinkhole sinkholed discard discarded "
     "failed failure unauthorized intercepted ask asked rst kill killed virus infected violation".split()

@@ -5,8 +5,9 @@ A `FieldMap` names, for each attribute of an event, the fields to look into, the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from dataclasses import fields as attributes
 from datetime import datetime
 
 from casb.discovery.entry import (
@@ -52,8 +53,21 @@ class FieldMap:
     total: Names = ()
     action: Names = ()
     status: Names = ()  # An HTTP status, where no action is told
-    verdicts: Mapping[str, bool | None] = field(default_factory=dict)  # words (lower case) that mean otherwise here
+    verdicts: Mapping[str, bool | None] = field(
+        default_factory=dict
+    )  # words (lower case) that mean otherwise, or nothing
     otherwise: bool | None = None  # where neither action nor status says anything
+
+    def narrowed(self, known: Collection[str]) -> FieldMap:
+        """This map for records that have these fields and no others: nothing is looked for in vain."""
+        names: dict[str, object] = {}
+        for attribute in attributes(self):
+            value = getattr(self, attribute.name)
+            if attribute.name == "moments":
+                names["moments"] = tuple(pair for pair in value if pair[0] in known and pair[1] in known)
+            elif isinstance(value, tuple):
+                names[attribute.name] = tuple(name for name in value if name in known)
+        return replace(self, **names)  # type: ignore[arg-type]
 
     def event(self, fields: Fields, entry: Entry, source: str, clock: Clock) -> TrafficEvent | Skipped:
         """The event that the fields tell of, or the reason why they tell of none."""
@@ -66,11 +80,12 @@ class FieldMap:
             dest = address(host)
         if host is None and dest is None:
             return entry.skip("no destination")
-        client_text = pick(fields, self.client)
-        client = address(client_text)
+        client = self.address(fields, self.client)
+        client_text = pick(fields, self.client) if client is None else None
         device = named(pick(fields, self.device))
         if client is None and client_text and device is None and host_of(client_text):
             device = client_text
+        up, down = number(pick(fields, self.up)), number(pick(fields, self.down))
         return traffic(
             entry.number,
             moment,
@@ -81,9 +96,9 @@ class FieldMap:
             host,
             url,
             dest,
-            number(pick(fields, self.up)),
-            number(pick(fields, self.down)),
-            number(pick(fields, self.total)),
+            up,
+            down,
+            number(pick(fields, self.total)) if up is None or down is None else None,
             self.allowed(fields),
         )
 
@@ -142,9 +157,7 @@ class FieldMap:
             if not text:
                 continue
             word = text.strip().lower()
-            if word in self.verdicts:
-                return self.verdicts[word]
-            found = verdict(text)
+            found = self.verdicts[word] if word in self.verdicts else verdict(text)
             if found is not None:
                 return found
         decided = by_status(pick(fields, self.status)) if self.status else None

@@ -52,11 +52,12 @@ def pairs(text: str) -> dict[str, str]:
     return {key.lower(): quoted or bare for key, quoted, bare in found}
 
 
+_PARTS = {each: re.compile(rf'(?:[^"{each}]|"[^"]*"|")+') for each in "\t|;,"}
+
+
 def _split_pairs(text: str, separator: str) -> dict[str, str] | None:
     """Pairs by a separator other than space, or None when this is not how the line is built."""
-    parts = delimited(text, separator) if '"' in text else text.split(separator)
-    if parts is None:
-        return None
+    parts = _PARTS[separator].findall(text) if '"' in text else text.split(separator)
     found: dict[str, str] = {}
     built = 0
     for part in parts:
@@ -83,6 +84,8 @@ def spaced(text: str) -> dict[str, str]:
     """key=value pairs whose unquoted values may hold spaces: a value ends where the next ` key=` begins."""
     found: dict[str, str] = {}
     marks = list(_SPACED.finditer(text))[:MAX_PAIRS]
+    if not marks:
+        return found
     for mark, following in zip(marks, [*marks[1:], None], strict=True):
         value = text[mark.end() : following.start() if following else len(text)].strip()
         found.setdefault(mark[1].lower(), value.strip('"'))

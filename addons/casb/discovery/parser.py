@@ -20,9 +20,9 @@ class LogParser:
     event, with a `Skipped` (its own line, but no traffic, or broken), or with None: not a line of this source. It may
     keep state, of bounded size. A reader that holds lines back (`Joining`) says so by the type it returns.
 
-    `certainty`, 0..1, is how sure it is that a line it reads is of this source and no other: near 1 for lines that carry
-    the product's name or an unmistakable shape, near 0.3 for a generic one. `marks` are texts of which each line of the
-    source holds at least one; empty where there is no such text. `gives` are the attributes that the source can tell.
+    `certainty`, 0..1, is how sure it is that a line it reads is of this source and no other: near 1 for lines that
+    carry the product's name or a shape of their own, near 0.3 for a generic one. `marks` are texts of which each line
+    of the source holds at least one; empty where there is no such text. `gives` are the attributes it can tell.
     """
 
     name: str
@@ -61,9 +61,11 @@ class Parsers(Mapping[str, LogParser]):
     """Log parsers by name; `find` knows their aliases, too."""
 
     def __init__(self, *parsers: LogParser) -> None:
-        self._by_name = {parser.name: parser for parser in parsers}
-        if len(self._by_name) != len(parsers):
-            raise ValueError("two log parsers have one name")
+        self._by_name: dict[str, LogParser] = {}
+        for parser in parsers:
+            if parser.name in self._by_name:
+                raise ValueError(f"two log parsers have the name {parser.name!r}")
+            self._by_name[parser.name] = parser
         self._by_alias: dict[str, str] = {}
         for parser in parsers:
             for alias in (parser.name, *parser.aliases):

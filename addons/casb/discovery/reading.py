@@ -11,7 +11,7 @@
 - `stream` is any binary file object; gzip, zip, zstd, bzip2, xz and tar are opened by content, nested ones too.
 - `source` is a name, alias or number out of `PARSERS`, a `LogParser` of one's own (a custom parser), or None: detected.
 - `zone` is for times that name none, `now` (aware) for times without a year.
-- Each line is offered to the chosen parser first, then to the others, so formats may be mixed. A line that cannot be read
+- Each line is offered to the chosen parser first, then to the others: formats may be mixed. A line that cannot be read
   is `Skipped` with the reason. Reasons are few and hold nothing of the line, so they can be counted and shown.
 - `line` is the 1-based physical line (in an archive of several files: in its own file; `reading.member` names it).
   A line that is joined with a later one (connection built, torn down) has its outcome after its successors.
@@ -154,8 +154,8 @@ class _Bench:
             if outcome is None and first is not None and self._path is not None:
                 inner = along(entry, self._path) if self._path else entry
                 outcome = first(inner) if inner is not None else None
-            if outcome is None:
-                outcome = self._searched(entry)
+            if outcome is None or (isinstance(outcome, Skipped) and outcome is not HELD):
+                outcome = self._searched(entry)  # A refusal may be due to a wrapper that other lines do not have.
             if outcome is not HELD:
                 yield outcome
             for reader in self._joining:

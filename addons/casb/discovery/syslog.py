@@ -31,11 +31,12 @@ _ISO_TIME = re.compile(
 )
 _KIWI = re.compile(r"((?:Local\d|User|Daemon|Kernel|Auth|System\d?|Mail|Syslog)\.\w{3,9})[\s]+(\S+)\s+", re.I)
 _HOST = re.compile(r"(?!CEF:|LEEF:)([A-Za-z0-9_][\w.:\-/@]{0,254}|\[[\d.:a-f]+\]|-)(?<!:)\s+")
-_TAG = re.compile(r"([A-Za-z0-9_][\w./\-@]{0,63}(?: \d{1,3})?)(?:\[([^\]\s]{0,32})\])?\s?:\s+")
+_TAG = re.compile(r"\(?([A-Za-z0-9_][\w./\-@]{0,63}(?: \d{1,3})?)\)?(?:\[([^\]\s]{0,32})\])?\s?:\s+")
 _LEAD = re.compile(r"[\s\x00\ufeff]+")
 
 _TEXT_KEYS = ("message", "_raw", "raw", "log", "event.original", "event", "msg", "rawmessage", "raw_message", "rawlog",
-              "syslogmessage", "full_message", "short_message", "raw_log", "line", "body", "rawdata", "payload", "text")  # fmt: skip
+              "syslogmessage", "full_message", "short_message", "raw_log", "line", "body", "rawdata", "payload",
+              "text")  # fmt: skip
 _STAMP_KEYS = ("@timestamp", "timestamp", "_time", "time", "__realtime_timestamp", "date", "timegenerated", "ts")
 _ORIGIN_KEYS = ("host", "hostname", "_hostname", "source", "computer")
 _INNER_KEYS = ("result", "_source", "event", "properties", "record", "fields", "data", "input", "value", "payload")
@@ -138,7 +139,8 @@ def _dated(entry: Entry) -> list[Entry]:
     rest = text[match.end() :]
     stamp = match[1]
     # An inner header's time is the nearer to the device, but only a whole one is the better one.
-    dated = entry.below(rest, stamp=stamp if entry.stamp is None or _whole(stamp) or not _whole(entry.stamp) else None)
+    nearer = entry.stamp is None or _whole(stamp) or not _whole(entry.stamp)
+    dated = Entry(entry.number, rest, stamp if nearer else entry.stamp, data=entry.data)
     kiwi = _KIWI.match(rest)
     if kiwi:
         return [dated, entry.below(rest[kiwi.end() :], stamp=stamp, origin=kiwi[2])]

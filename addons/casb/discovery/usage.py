@@ -16,8 +16,8 @@ from casb.discovery.resources import resource_of
 from casb.discovery.tophosts import TopHosts
 from casb.model.discovery import Skipped, TrafficEvent
 
-FULL = 150_000
-"""Distinct keys after which a tally asks to be emptied: about 100 MB."""
+FULL = 100_000
+"""Distinct keys after which a tally asks to be emptied: about 70 MB."""
 SAMPLES = 1000
 """Skipped lines that are told one by one; the rest is in the counts."""
 KNOWN_HOSTS = 100_000

@@ -43,12 +43,21 @@ class Signature:
     name_field: str = ""  # uploads: top-level field of the JSON request body that holds the file name
 
 
+class View(StrEnum):
+    """Under which names an app's scripts see their own hosts (decision 0011)."""
+
+    SUFFIX = "suffix"  # as the browser does: names in scripts and data are mapped on their way out
+    ORIGIN = "origin"  # as at home: scripts get their real names, and what they ask for is mapped in the page
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rewrite:
     """Per-app quirks of the rewriting engine."""
 
     exclude: tuple[str, ...] = ()  # path globs whose bodies are left byte-exact
     inject_guard: bool = True
+    view: View = View.SUFFIX
+    messages: bool = True  # WebSocket text messages are mapped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -119,7 +119,8 @@ class Control:
                 # HTTP/2 needs no header to say that a body follows.
                 has_body = length is not None or b"transfer-encoding" in state.fields or flow.request.is_http2
                 if has_body and (length is None or length > 65_536) and not state.map_body and state.resumed is None:
-                    flow.request.stream = True
+                    rewriter, state.body_rewriter = state.body_rewriter, None
+                    translate.stream_request(flow, rewriter)
             case Hold(limit=limit):
                 self._hold(flow, state, limit, state.facts.content_length, "requestheaders")
             case Answer():

@@ -29,10 +29,12 @@ from casb.identity.sessions import (
     set_cookie,
 )
 from casb.model.activity import ActivityType
+from casb.model.app import View
 from casb.model.decision import Action
 from casb.model.identity import Session
 from casb.policy.engine import may_concern
 from casb.proxy import rewriting, translate
+from casb.proxy.escapes import Escapes
 from casb.proxy.ids import ulid
 from casb.proxy.incidents import incident
 from casb.proxy.notices import Notices
@@ -41,6 +43,7 @@ from casb.proxy.runtime import Runtime, now
 from casb.proxy.sealed import sealed
 from casb.proxy.sessions import Sessions, with_resume
 from casb.proxy.translate import State
+from casb.rewrite.context import guard_version
 
 logger = logging.getLogger(__name__)
 
@@ -64,8 +67,10 @@ class Endpoints:
         self.runtime = runtime
         self.sessions = sessions
         self.notices = notices
+        self.escapes = Escapes(runtime)
         self.on_app: dict[tuple[str, str], Endpoint] = {
             ("GET", "/.casb/guard.js"): self.guard,
+            ("POST", "/.casb/report"): self.report,
             ("GET", "/.casb/session"): self.session,
             ("GET", "/.casb/sign-in"): self.sign_in,
             ("GET", "/.casb/sign-out"): self.ask_sign_out,
@@ -161,13 +166,28 @@ class Endpoints:
 
     async def guard(self, flow: http.HTTPFlow, state: State) -> Page:
         """The script in the page."""
-        body, _ = rewriting.guard_of(rewriting.hosts_of(state))
+        view = state.route.app.rewrite.view if state.route.app else View.SUFFIX
+        guard = rewriting.guard_of(rewriting.hosts_of(state), view)
+        version = parse_qs(flow.request.path.partition("?")[2]).get("v", [""])[0]
+        current = version == guard_version(guard.digest)
         headers = (
             ("content-type", "text/javascript; charset=utf-8"),
-            ("cache-control", "private, max-age=300"),
+            ("cache-control", "private, max-age=31536000, immutable" if current else "private, no-cache"),
+            ("etag", f'"{guard_version(guard.digest)}"'),
             ("x-content-type-options", "nosniff"),
+            # Sandboxed frames and data: documents have an opaque origin, and may ask for CORP (COEP) and CORS (SRI).
+            ("cross-origin-resource-policy", "cross-origin"),
+            ("access-control-allow-origin", "*"),
         )
-        return Page(status=200, headers=headers, body=body)
+        return Page(status=200, headers=headers, body=guard.script)
+
+    async def report(self, flow: http.HTTPFlow, state: State) -> Page:
+        """The guard saw the app asked for by its real name."""
+        found = await self._session(state)
+        if found is None:
+            return json_page(401, {"casb": "sign-in", "url": f"https://{state.route.authority}/.casb/sign-in"})
+        self.escapes.note(state, found[0], flow.request.raw_content or b"")
+        return Page(status=204, headers=(("cache-control", "no-store"),), body=b"")
 
     async def _session(self, state: State) -> tuple[Session, str] | None:
         value = self.sessions.cookie(state)

@@ -13,7 +13,7 @@ from mitmproxy import options
 from mitmproxy.addons import proxyserver
 from mitmproxy.master import Master
 
-from casb.proxy import heads, levers, stream
+from casb.proxy import heads, levers, messages, stream
 from casb.proxy.control import Control
 from casb.proxy.endpoints import Endpoints
 from casb.proxy.gateway import Gateway
@@ -50,6 +50,7 @@ def addons(runtime: Runtime) -> list[Any]:
         Inward(runtime),
         control,
         Outward(runtime),
+        messages.Messages(runtime),
         Recorder(runtime, control),
         Tunnels(runtime),
     ]
@@ -71,8 +72,9 @@ def build(runtime: Runtime) -> Master:
     levers.pull()
     levers.share_port()
     stream.install()
-    heads.install(lambda: runtime.snapshot.settings.limits.head)
     count_tunnels()
+    messages.install()
+    heads.install(lambda: runtime.snapshot.settings.limits.head)
     listeners = runtime.snapshot.settings.listeners
     modes = [f"reverse:http://casb.invalid:1@{_listen(listeners.reverse)}"]
     if listeners.forward:

@@ -6,21 +6,31 @@ a browser acts on pass byte-exact.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
 from cachetools import LRUCache
 from mitmproxy import http
 
+from casb import __version__
+from casb.control.pages import error_page
 from casb.control.routes import Kind
+from casb.errors import ContentError
+from casb.model.app import View
 from casb.proxy import translate
+from casb.proxy.ids import ulid
 from casb.proxy.notices import cookie as notice_cookie
+from casb.proxy.pins import Pins
 from casb.proxy.runtime import Runtime
 from casb.proxy.sealed import sealed
 from casb.proxy.translate import State
-from casb.rewrite import codings
-from casb.rewrite.body import BodyRewriter, recoded, request_rewriter_for, rewriter_for
+from casb.rewrite import caching, codings
+from casb.rewrite.body import BodyRewriter, kind_of, recoded, request_rewriter_for, rewriter_for
 from casb.rewrite.context import PagePolicy, RewriteContext
-from casb.rewrite.guard import guard_digest, guard_script
+from casb.rewrite.guard import guard_digest, guard_script, worker_prologue
 from casb.rewrite.headers import (
     page_policy_of,
     request_headers,
@@ -29,6 +39,7 @@ from casb.rewrite.headers import (
     without_body_facts,
 )
 from casb.rewrite.hosts import HostMap
+from casb.rewrite.integrity import Unless, Witness
 from casb.rewrite.sites import relation
 
 logger = logging.getLogger(__name__)
@@ -38,16 +49,29 @@ BUFFERED = 262_144
 _NOWHERE = HostMap(suffix="", port=443, names=())
 
 
-_guards: LRUCache[int, tuple[HostMap, bytes, str]] = LRUCache(8)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guard:
+    """The guard script for a host map and a view, made once per snapshot."""
+
+    script: bytes
+    digest: str
+    version: str  # of rewriting: what the validators of a rewritten body carry
+    for_worker: Callable[[bytes], bytes]
 
 
-def guard_of(hosts: HostMap) -> tuple[bytes, str]:
-    """The guard script for a host map, and its digest. Made once per snapshot."""
-    found = _guards.get(id(hosts))
+_guards: LRUCache[tuple[int, View], tuple[HostMap, Guard]] = LRUCache(16)
+
+
+def guard_of(hosts: HostMap, view: View = View.SUFFIX) -> Guard:
+    """The guard script as apps of that view get it."""
+    found = _guards.get((id(hosts), view))
     if found is None or found[0] is not hosts:
-        script = guard_script(hosts)
-        found = _guards[id(hosts)] = (hosts, script, guard_digest(script))
-    return found[1], found[2]
+        script = guard_script(hosts, view=view)
+        digest = guard_digest(script)
+        version = caching.version_of(hosts, view, digest, __version__)
+        guard = Guard(script=script, digest=digest, version=version, for_worker=worker_prologue(script))
+        found = _guards[id(hosts), view] = (hosts, guard)
+    return found[1]
 
 
 def hosts_of(state: State) -> HostMap:
@@ -60,6 +84,8 @@ def context_of(state: State) -> RewriteContext:
     if state.rewriting is not None:
         return state.rewriting
     route, hosts = state.route, hosts_of(state)
+    view = route.app.rewrite.view if route.app else View.SUFFIX
+    guard = guard_of(hosts, view)
     host = route.origin_authority or route.host
     related = relation(state.fields, hosts, host, state.facts.method)
     state.rewriting = RewriteContext(
@@ -73,13 +99,24 @@ def context_of(state: State) -> RewriteContext:
         forwarded=route.app.upstream.forwarded if route.app else "none",
         user=state.session.user.id if state.session else "",
         seal=state.seal,
-        guard_digest=guard_of(hosts)[1],
+        guard_digest=guard.digest,
+        worker_guard=guard.for_worker,
         host=host,
         destination=state.fields.get(b"sec-fetch-dest", b"").decode("latin-1"),
         mode=state.fields.get(b"sec-fetch-mode", b"").decode("latin-1"),
         inject_guard=bool(route.app and route.app.rewrite.inject_guard),
+        view=view,
     )
     return state.rewriting
+
+
+def version_of(state: State) -> str:
+    """The version of rewriting that holds for an exchange."""
+    context = context_of(state)
+    return guard_of(context.hosts, context.view).version
+
+
+_IN_PIECES = frozenset(("worker", "sharedworker", "serviceworker"))  # nothing can pin them, and they get the guard
 
 
 def _is_ours(field: tuple[bytes, bytes], state: State) -> bool:
@@ -107,6 +144,9 @@ class Inward:
             return
         context = context_of(state)
         fields = request_headers(list(flow.request.headers.fields), context)
+        fields = caching.conditions(
+            fields, version_of(state), method=flow.request.method, destination=context.destination
+        )
         translate.set_request_fields(flow, fields)
         if state.route.mode != "suffix":
             return
@@ -115,10 +155,13 @@ class Inward:
         if mapped is not target:
             flow.request.data.path = mapped
         length = state.facts.content_length
-        if b"content-type" in state.fields and b"content-encoding" not in state.fields and length != 0:
+        if b"content-type" in state.fields and length != 0:
             rewriter = request_rewriter_for(state.fields[b"content-type"].decode("latin-1"), context)
-            # Without a known length the body streams, and a changed length harms nothing.
+            # What has no known length, or a great one, is mapped while it streams.
             state.map_body = rewriter is not None and length is not None and length <= BUFFERED * 8
+            if rewriter is not None and not state.map_body and b"content-encoding" in state.fields:
+                coding = state.fields[b"content-encoding"].decode("latin-1")
+                rewriter = _in_coding(rewriter, coding) if length is None or length > BUFFERED * 8 else rewriter
             state.body_rewriter = rewriter
 
     @sealed
@@ -127,12 +170,34 @@ class Inward:
         state = translate.state_of(flow)
         if state is None or state.ours or state.body_rewriter is None or not flow.request.raw_content:
             return
-        body = state.body_rewriter.feed(flow.request.raw_content) + state.body_rewriter.finish()
-        state.body_rewriter = None
+        rewriter, state.body_rewriter = state.body_rewriter, None
+        body = flow.request.raw_content
+        coding = state.fields.get(b"content-encoding", b"").decode("latin-1")
+        if coding and state.map_body:
+            # What does not decode is the application's to refuse: it gets the bytes that were sent.
+            with contextlib.suppress(ContentError):
+                plain = codings.decoded(body, coding, limit=state.snapshot.settings.limits.rewrite)
+                mapped = rewriter.feed(plain) + rewriter.finish()
+                body = body if mapped == plain else _encoded(mapped, coding)
+        else:
+            body = rewriter.feed(body) + rewriter.finish()
         if body != flow.request.raw_content:
             flow.request.raw_content = body
             if "content-length" in flow.request.headers:
                 flow.request.headers["content-length"] = str(len(body))
+
+
+def _encoded(body: bytes, coding: str) -> bytes:
+    encoder = codings.request_encoder_for(coding)
+    return encoder.feed(body) + encoder.finish()
+
+
+def _in_coding(rewriter: BodyRewriter, coding: str) -> BodyRewriter | None:
+    """A streamed body keeps the coding that its head names; one that we cannot make again passes as it is."""
+    try:
+        return codings.between(rewriter, codings.decoder_for(coding), codings.request_encoder_for(coding))
+    except ContentError:
+        return None
 
 
 class Outward:
@@ -140,6 +205,14 @@ class Outward:
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
+        self._pins: Pins | None = None
+
+    @property
+    def pins(self) -> Pins:
+        """What pages pin by digest, in this deployment."""
+        if self._pins is None:
+            self._pins = Pins(Path(self.runtime.snapshot.settings.data) / "pins")
+        return self._pins
 
     @sealed
     def responseheaders(self, flow: http.HTTPFlow) -> None:
@@ -151,38 +224,65 @@ class Outward:
         fields = list(response.headers.fields)
         page = page_policy_of(fields, context)
         ours = [field for field in fields if _is_ours(field, state)] if state.protected else []
-        translate.set_response_fields(flow, [*response_headers(fields, context, page), *ours])
+        mapped = response_headers(fields, context, page)
         if state.protected or response.status_code == 101:
+            translate.set_response_fields(flow, [*mapped, *ours])
             return
-        rewriter = self._rewriter(flow, state, context, page)
+        rewriter, kind = self._rewriter(flow, state, context, page)
+        version = version_of(state)
+        if rewriter is not None:
+            mapped = caching.versioned(mapped, version, purpose=kind == "page")
+        elif response.status_code == 304 and caching.was_rewritten(state.fields.get(b"if-none-match", b""), version):
+            mapped = caching.versioned(mapped, version, purpose=True)
+        elif state.route.mode == "suffix":
+            mapped = caching.private(mapped)
+        translate.set_response_fields(flow, mapped)
         if rewriter is None:
             if not state.held:
                 self._pass(flow, state)
-            return
-        if state.held:
+        elif flow.request.method == "HEAD":
+            self._body_head(flow, None)
+        elif state.held:
             # The decision needs the bytes as they are: they are rewritten once it is made.
             state.rewriter = rewriter
-            return
-        self._rewrite(flow, state, rewriter)
+        else:
+            self._rewrite(flow, state, rewriter, live=kind == "stream")
 
     def _rewriter(
         self, flow: http.HTTPFlow, state: State, context: RewriteContext, page: PagePolicy
-    ) -> BodyRewriter | None:
+    ) -> tuple[BodyRewriter | None, str]:
+        """What rewrites the body, and what kind of body it is."""
         facts, response, app = state.response, flow.response, state.route.app
         if facts is None or response is None or app is None or facts.status in (204, 205, 304):
-            return None
-        if flow.request.method == "HEAD" or facts.content_length == 0:
-            return None
-        if any(translate.glob(each, state.facts.path) for each in app.rewrite.exclude):
-            return None
-        return rewriter_for(
-            response.headers.get("content-type", ""),
+            return None, ""
+        if facts.content_length == 0 or any(translate.glob(each, state.facts.path) for each in app.rewrite.exclude):
+            return None, ""
+        content_type = response.headers.get("content-type", "")
+        nosniff = response.headers.get("x-content-type-options", "").strip().lower() == "nosniff"
+        rewriter = rewriter_for(
+            content_type,
             "",
             context,
             status=facts.status,
             disposition=response.headers.get("content-disposition", ""),
+            nosniff=nosniff,
             page=page,
         )
+        if rewriter is None:
+            return None, ""
+        kind = kind_of(content_type, context, nosniff=nosniff)
+        if kind != "stream" and context.hosts.maps_anything:
+            rewriter = self._pinned(rewriter, kind, context.destination, facts.content_length, state)
+        return rewriter, kind
+
+    def _pinned(
+        self, rewriter: BodyRewriter, kind: str, destination: str, length: int | None, state: State
+    ) -> BodyRewriter:
+        """Let what pages pin pass as it is; learn from what passes what they pin."""
+        small = length is not None and length <= BUFFERED
+        if destination not in _IN_PIECES and (kind in ("code", "style") or (kind == "data" and small)) and self.pins:
+            rewriter = Unless(rewriter, self.pins.has, limit=state.snapshot.settings.limits.rewrite)
+        return Witness(rewriter, self.pins.note)
 
     def _pass(self, flow: http.HTTPFlow, state: State) -> None:
         """Large bodies and those of unknown length stream; small ones are cheaper in one piece."""
@@ -190,7 +290,7 @@ class Outward:
         if length is None or length > BUFFERED:
             translate.stream_through(flow)
 
-    def _rewrite(self, flow: http.HTTPFlow, state: State, rewriter: BodyRewriter) -> None:
+    def _rewrite(self, flow: http.HTTPFlow, state: State, rewriter: BodyRewriter, *, live: bool) -> None:
         facts, response = state.response, flow.response
         if facts is None or response is None:
             raise LookupError("no response")
@@ -200,17 +300,34 @@ class Outward:
             state.limit, state.on_overflow = BUFFERED * 2, lambda: False
             return
         coding = codings.choose(state.fields.get(b"accept-encoding", b"").decode("latin-1"))
-        live = facts.content_type == "text/event-stream"
-        changed = recoded(rewriter, facts.content_encoding, "" if live else coding, flush=True)
+        try:
+            changed = recoded(rewriter, facts.content_encoding, "" if live else coding, flush=True)
+        except ContentError as error:
+            self._unreadable(flow, state, "responseheaders", error)
+            return
         self._body_head(flow, "" if live else coding)
         if not flow.request.is_http2:
             response.headers["transfer-encoding"] = "chunked"
         translate.stream_through(flow, changed)
 
-    def _body_head(self, flow: http.HTTPFlow, coding: str) -> None:
+    def _unreadable(self, flow: http.HTTPFlow, state: State, phase: str, error: ContentError) -> None:
+        """A body that is not what its head says: a browser might make something of it, so it does not go on."""
+        identifier = ulid()
+        logger.warning("answer refused code=%s activity=%s", error.code, identifier)
+        self.runtime.counters["unreadable"] += 1
+        state.failure, state.failure_id = phase, identifier
+        title, text = "The application's answer cannot be read", f"It is not what it says it is ({error.code})."
+        page = error_page(502, title, text, identifier, facts=state.facts, code="upstream")
+        translate.refuse(flow, phase, page)
+
+    def _body_head(self, flow: http.HTTPFlow, coding: str | None) -> None:
+        """Take back what is said of the body as it was. `coding` None: there is no body."""
         if flow.response is None:
             return
         fields = without_body_facts(list(flow.response.headers.fields))
+        if coding is None:
+            translate.set_response_fields(flow, fields)
+            return
         translate.set_response_fields(flow, [pair for pair in fields if pair[0].lower() != b"content-encoding"])
         if coding:
             flow.response.headers["content-encoding"] = coding
@@ -226,8 +343,12 @@ class Outward:
         body = response.raw_content or b""
         if not body:
             return
-        plain = recoded(rewriter, encoding, "", limit=state.snapshot.settings.limits.rewrite)
-        out = plain.feed(body) + plain.finish()
+        try:
+            plain = recoded(rewriter, encoding, "", limit=state.snapshot.settings.limits.rewrite)
+            out = plain.feed(body) + plain.finish()
+        except ContentError as error:
+            self._unreadable(flow, state, "response", error)
+            return
         if out == body and not encoding:
             return  # Nothing of ours was in it: what its head says of it stays true.
         coding = codings.choose(state.fields.get(b"accept-encoding", b"").decode("latin-1")) if len(out) > 1400 else ""

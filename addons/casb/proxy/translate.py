@@ -351,6 +351,23 @@ def stream_through(flow: http.HTTPFlow, transform: Stream | None = None) -> None
     flow.response.stream = step
 
 
+def stream_request(flow: http.HTTPFlow, transform: Stream | None) -> None:
+    """Let the request body pass as it comes, through `transform` when there is one; its length is not known then."""
+    if transform is None:
+        flow.request.stream = True
+        return
+    if "content-length" in flow.request.headers:
+        del flow.request.headers["content-length"]
+        if not flow.request.is_http2:
+            flow.request.headers["transfer-encoding"] = "chunked"
+
+    def step(chunk: bytes) -> list[bytes]:
+        out = transform.feed(chunk) if chunk else transform.finish()
+        return [out] if out else []
+
+    flow.request.stream = step
+
+
 def note(flow: http.HTTPFlow, **facts: str) -> None:
     """Keep plain strings with the flow, for recorded flows."""
     for key, value in facts.items():

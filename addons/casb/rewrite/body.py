@@ -1,19 +1,25 @@
 """Which bodies are changed, and by what. The rest passes untouched: that is the rule, the table below the exception.
 
 Never changed: downloads (`Content-Disposition: attachment`, "save as"), byte ranges, plain text and other framed or
-unknown types (a changed length breaks length-prefixed text), types that only scripts of the application read.
+unknown types (a changed length breaks length-prefixed text), resources that a page pins, documents that are signed.
+What a browser takes a body for, by what it wants it for, counts more than what the body is said to be.
 """
 
 from __future__ import annotations
 
-import codecs
 import re
 
+from casb.model.app import View
+from casb.rewrite.charset import InCharset, is_wide
 from casb.rewrite.codings import Coder, decoder_for, encoder_for
 from casb.rewrite.context import PagePolicy, RewriteContext
 from casb.rewrite.html import HtmlRewriter
+from casb.rewrite.integrity import Unless
 from casb.rewrite.multipart import MultipartRewriter
-from casb.rewrite.scan import BodyRewriter, names_to_origin, names_to_suffix, urls_to_suffix
+from casb.rewrite.scan import BodyRewriter, names_to_origin, urls_to_suffix, values_to_suffix
+from casb.rewrite.script import script_rewriter
+from casb.rewrite.sniff import Sniffed, looks_like_html
+from casb.rewrite.xml import XmlRewriter, is_signed
 
 __all__ = ["BodyRewriter", "recoded", "request_rewriter_for", "rewriter_for"]
 
@@ -21,47 +27,22 @@ _SCRIPT = re.compile(r"(?:text|application)/(?:x-)?(?:java|ecma|j|live)script[0-
 _JSON = re.compile(
     r"(?:text|application)/json\Z|[a-z0-9.-]+/[a-z0-9._-]+\+json\Z|application/(?:x-)?(?:ndjson|jsonl|json-seq)\Z"
 )
-_MARKUP = frozenset({"image/svg+xml", "application/xhtml+xml"})
-_WIDE = re.compile(r"(?:utf-?16(?:-?[lb]e)?|unicode|csunicode|ucs-2|iso-10646-ucs-2|unicodefffe)\Z")
+_RULES = frozenset(("application/speculationrules+json", "application/importmap+json"))
+_XML = re.compile(r"(?:text|application)/xml\Z|[a-z0-9.-]+/[a-z0-9._-]+\+xml\Z|text/xsl\Z")
+_DRAWN = frozenset({"image/svg+xml", "application/xhtml+xml"})
+_PLAYLISTS = frozenset(
+    ("application/vnd.apple.mpegurl", "application/x-mpegurl", "audio/mpegurl", "audio/x-mpegurl", "text/uri-list")
+)
+_EVENTS = frozenset(("text/event-stream",))
+_LINES = re.compile(r"application/(?:x-)?(?:ndjson|jsonl|json-seq)\Z|application/stream\+json\Z")
+_TYPED = frozenset(("application/x-www-form-urlencoded", "application/graphql", "text/ping", "text/uri-list"))
 _BOUNDARY = re.compile(r';\s*boundary=(?:"([^"\r\n]{1,200})"|([^\s";,]{1,200}))', re.IGNORECASE)
 _PAGES = frozenset({"", "document", "iframe", "frame", "embed", "object", "fencedframe"})
+_CODE = frozenset({"script", "worker", "sharedworker", "serviceworker", "audioworklet", "paintworklet"})
+_NEVER_CODE = re.compile(r"(?:image|audio|video)/|text/csv\Z")
+_UNKNOWN = frozenset({"", "unknown/unknown", "application/unknown", "*/*"})
+_SIGNED = 1 << 20  # longer documents are not looked through for a signature
 _NO_POLICY = PagePolicy()
-
-
-class _Wide:
-    """A rewriter for UTF-16: in through its decoder, out through its encoder. A byte order mark outranks the label."""
-
-    __slots__ = ("_big", "_decode", "_encode", "_held", "_inner", "_read")
-
-    def __init__(self, inner: BodyRewriter, big: bool) -> None:
-        self._inner = inner
-        self._big = big
-        self._held = b""
-        self._decode: codecs.IncrementalDecoder | None = None
-        self._encode: codecs.IncrementalEncoder | None = None
-        self._read = codecs.getincrementaldecoder("utf-8")("surrogatepass")
-
-    def feed(self, chunk: bytes) -> bytes:
-        if self._decode is None:
-            chunk = self._held + chunk
-            if len(chunk) < 2:
-                self._held = chunk
-                return b""
-            big = chunk.startswith(codecs.BOM_UTF16_BE) or (self._big and not chunk.startswith(codecs.BOM_UTF16_LE))
-            name = "utf-16-be" if big else "utf-16-le"
-            self._decode = codecs.getincrementaldecoder(name)("surrogatepass")
-            self._encode = codecs.getincrementalencoder(name)("surrogatepass")
-            self._held = b""
-        return self._out(self._inner.feed(self._decode.decode(chunk).encode("utf-8", "surrogatepass")))
-
-    def finish(self) -> bytes:
-        if self._decode is None:
-            return self._held
-        return self._out(self._inner.finish()) + self._decode.getstate()[0]
-
-    def _out(self, data: bytes) -> bytes:
-        assert self._encode is not None  # noqa: S101  # narrows the type
-        return self._encode.encode(self._read.decode(data))
 
 
 def media_type(content_type: str) -> tuple[str, str]:
@@ -83,42 +64,85 @@ def rewriter_for(
     *,
     status: int = 200,
     disposition: str = "",
+    nosniff: bool = False,
     page: PagePolicy = _NO_POLICY,
 ) -> BodyRewriter | None:
     """The rewriter for a decoded response body, or None: pass it untouched.
 
-    `content_type` is the header's value; `charset` overrides its parameter when not "". `page` comes from
-    `headers.page_policy_of`. A rewriter that was chosen may still return every byte as it came.
+    `content_type` is the header's value; `charset` overrides its parameter when not "". `nosniff` is what
+    `X-Content-Type-Options` says, `page` comes from `headers.page_policy_of`. A rewriter that was chosen may still
+    return every byte as it came.
     """
     kind, declared = media_type(content_type)
     saved = context.mode == "navigate" and context.destination == "empty"
     if status == 206 or saved or disposition.split(";")[0].strip().lower() == "attachment":
         return None
+    kind = _taken_for(kind, context, nosniff)
     inner = _by_kind(kind, context, page)
     if inner is None:
         return None
-    return _in_charset(inner, charset.lower() or declared)
+    markup = "html" if kind in ("text/html", "?") else "xml" if _XML.match(kind) else ""
+    return InCharset(inner, charset.lower() or declared, markup)
+
+
+def kind_of(content_type: str, context: RewriteContext, *, nosniff: bool = False) -> str:
+    """`page`, `code`, `style`, `stream` or `data`: what caching and integrity need to know of a body."""
+    kind = _taken_for(media_type(content_type)[0], context, nosniff)
+    if kind in ("text/html", "?") or _XML.match(kind):
+        return "page"
+    if kind == "text/css":
+        return "style"
+    if _SCRIPT.match(kind):
+        return "code"
+    return "stream" if kind in _EVENTS or _LINES.match(kind) else "data"
+
+
+def _taken_for(kind: str, context: RewriteContext, nosniff: bool) -> str:
+    """The type by which a browser acts (Fetch, section 2.2.6 and 3.5; MIME Sniffing, section 7).
+
+    Scripts run whatever they are called, unless that is an image, sound, film or table, or they are protected from it;
+    a page without a type is found out by its first bytes ("?").
+    """
+    if not nosniff:
+        if context.destination in _CODE and not _SCRIPT.match(kind) and not _NEVER_CODE.match(kind):
+            return kind if _JSON.match(kind) else "text/javascript"
+        if context.destination == "style" and kind in ("", "text/plain"):
+            return "text/css"
+        if kind in _UNKNOWN and context.destination in _PAGES:
+            return "?"
+    return kind
 
 
 def _by_kind(kind: str, context: RewriteContext, page: PagePolicy) -> BodyRewriter | None:
     hosts = context.hosts
     maps = hosts.maps_anything
-    if kind == "text/html":
-        guard = context.inject_guard and context.destination in _PAGES
-        return HtmlRewriter(context, page, guard=guard) if maps or guard else None
+    guard = context.inject_guard and context.destination in _PAGES
+    if kind in ("text/html", "?"):
+        if not maps and not guard:
+            return None
+        html = HtmlRewriter(context, page, guard=guard)
+        return html if kind == "text/html" else Sniffed(html, looks_like_html)
+    if _XML.match(kind):
+        return _xml(kind, context, page, guard=guard)
     if not maps:
         return None
-    if kind == "text/css" or kind in _MARKUP:
+    if kind == "text/css" or kind in _PLAYLISTS or kind in _RULES:
         return urls_to_suffix(hosts)
-    if kind == "text/event-stream" or _SCRIPT.match(kind) or _JSON.match(kind):
-        return names_to_suffix(hosts)
+    if _SCRIPT.match(kind):
+        return script_rewriter(context)
+    if context.view is View.SUFFIX and (kind in _EVENTS or _JSON.match(kind)):
+        return values_to_suffix(hosts)
     return None
 
 
-def _in_charset(inner: BodyRewriter, charset: str) -> BodyRewriter | None:
-    if _WIDE.match(charset):
-        return _Wide(inner, charset.endswith(("be", "fffe")))
-    return None if charset.startswith(("iso-2022", "hz-", "utf-7", "utf-32", "utf32")) else inner
+def _xml(kind: str, context: RewriteContext, page: PagePolicy, *, guard: bool) -> BodyRewriter | None:
+    if not context.hosts.maps_anything and not guard:
+        return None
+    if kind in _DRAWN:
+        return XmlRewriter(context, page, guard=guard)
+    if context.destination == "empty" and context.view is not View.SUFFIX:
+        return None
+    return Unless(XmlRewriter(context, page, guard=guard), is_signed, limit=_SIGNED)
 
 
 class _Recoded:
@@ -154,14 +178,16 @@ def recoded(
 def request_rewriter_for(content_type: str, context: RewriteContext) -> BodyRewriter | None:
     """The rewriter for a request body, or None: pass it untouched.
 
-    Suffix hosts in urlencoded, JSON, GraphQL and multipart *fields* become the application's own names again; parts
-    with a file name are never touched, nor is any other type.
+    Suffix hosts in urlencoded, JSON, GraphQL, XML and multipart *fields* become the application's own names again;
+    parts with a file name are never touched, nor is any other type.
     """
     kind, charset = media_type(content_type)
-    if not context.hosts.maps_anything or _WIDE.match(charset):
+    if not context.hosts.maps_anything or is_wide(charset):
         return None
-    if kind in ("application/x-www-form-urlencoded", "application/graphql", "text/ping") or _JSON.match(kind):
+    if kind in _TYPED or _JSON.match(kind):
         return names_to_origin(context.hosts)
+    if _XML.match(kind):
+        return Unless(names_to_origin(context.hosts), is_signed, limit=_SIGNED)
     if kind == "multipart/form-data" and (boundary := _BOUNDARY.search(content_type)):
         return MultipartRewriter(context.hosts, (boundary[1] or boundary[2]).encode("latin-1", "replace"))
     return None

@@ -263,6 +263,66 @@ def encoder_for(coding: str, *, flush: bool = False) -> Coder | None:
     return _GzipOut(flush) if coding == "gzip" else None
 
 
+class _BrotliOut:
+    __slots__ = ("_inner",)
+
+    def __init__(self) -> None:
+        self._inner = brotli.Compressor(quality=1)
+
+    def feed(self, chunk: bytes) -> bytes:
+        return bytes(self._inner.process(chunk))
+
+    def finish(self) -> bytes:
+        return bytes(self._inner.finish())
+
+
+class _DeflateOut(_GzipOut):
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        self._deflate = zlib.compressobj(1)
+        self._flush = False
+
+
+def request_encoder_for(content_encoding: str) -> Coder:
+    """Makes the very coding again that a request names, so that its head stays true. Raises W004 for any other."""
+    names = [name for part in content_encoding.split(",") if (name := part.strip().lower()) not in ("", "identity")]
+    coders: list[Coder] = []
+    for name in names[: _MAX_LAYERS + 1]:
+        if name in ("gzip", "x-gzip"):
+            coders.append(_GzipOut(False))
+        elif name == "deflate":
+            coders.append(_DeflateOut())
+        elif name == "br":
+            coders.append(_BrotliOut())
+        elif name == "zstd":
+            coders.append(_ZstdOut(False))
+        else:
+            raise ContentError("W004", CODES["W004"])
+    return _Chain(coders)
+
+
+class _Between:
+    """A rewriter inside the coding of its body."""
+
+    __slots__ = ("_decoder", "_encoder", "_inner")
+
+    def __init__(self, inner: Coder, decoder: Coder, encoder: Coder) -> None:
+        self._inner, self._decoder, self._encoder = inner, decoder, encoder
+
+    def feed(self, chunk: bytes) -> bytes:
+        return self._encoder.feed(self._inner.feed(self._decoder.feed(chunk)))
+
+    def finish(self) -> bytes:
+        rest = self._inner.feed(self._decoder.finish()) + self._inner.finish()
+        return self._encoder.feed(rest) + self._encoder.finish()
+
+
+def between(inner: Coder, decoder: Coder | None, encoder: Coder) -> Coder:
+    """What rewrites a body without leaving its coding."""
+    return _Between(inner, decoder, encoder) if decoder else inner
+
+
 @functools.lru_cache(512)
 def choose(accept_encoding: str) -> str:
     """`zstd`, `gzip` or `` for what a browser accepts (RFC 9110 section 12.5.3)."""

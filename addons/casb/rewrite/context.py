@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from casb.model.app import View
 from casb.rewrite.hosts import HostMap
 from casb.rewrite.shared import Seal
 
@@ -16,8 +18,10 @@ class RewriteContext:
     """One exchange: the map in force, the origin authority (`app.example[:port]`) and what the browser says it is for.
 
     `destination` and `mode` are `Sec-Fetch-Dest` and `Sec-Fetch-Mode` ("" when absent). `inject_guard` is the app's
-    setting; `guard_digest` the `sha256-…` of the script as served, used only where a page's policy admits nothing else;
-    `trusted_policy` the name of the Trusted Types policy that the guard makes for itself ("": it makes none).
+    setting, and so is `view`; `worker_guard` makes what goes in front of a worker's own script
+    (`guard.worker_prologue`); `guard_digest` the `sha256-…` of the script as served: it makes its version, and is its
+    integrity where a page's policy admits nothing else; `trusted_policy` the name of the Trusted Types policy that the
+    guard makes for itself ("": it makes none).
 
     `method`, `path` (without the query) and `cookies` (the `Cookie` value) are the request's own, `client` is the
     browser's address. `relation` is what `Sec-Fetch-Site` would have said at the origin, `crossing` that the browser
@@ -32,6 +36,8 @@ class RewriteContext:
     mode: str = ""
     inject_guard: bool = True
     guard_digest: str = ""
+    view: View = View.SUFFIX
+    worker_guard: Callable[[bytes], bytes] | None = None
     trusted_policy: str = ""
     method: str = "GET"
     path: str = "/"
@@ -47,6 +53,11 @@ class RewriteContext:
     def page_host(self) -> str:
         """The authority under which the browser knows this origin."""
         return self.hosts.to_suffix(self.host) or self.host
+
+
+def guard_version(digest: str) -> str:
+    """What stands in the guard's URL for its content: nobody who has not seen the script can tell it."""
+    return digest.partition("-")[2].replace("+", "-").replace("/", "_").rstrip("=")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,7 +45,10 @@ _URL = re.compile(
     r"(?P<host>[^/\\?#@:\[\]]+|\[[0-9a-f:.]{2,45}\])(?::(?P<port>[0-9]{0,5}))?(?P<rest>(?:[/\\?#].*)?)\Z",
     re.IGNORECASE | re.DOTALL,
 )
-MARKUP_WORDS = (b"integrity", b"content-security-policy")  # what else makes an HTML tag worth a look
+MARKUP_WORDS = (  # what else makes an HTML tag worth a look: its meaning, or that its content is not plain markup
+    *b"integrity content-security-policy srcdoc data:text/ <script <style <textarea <title <xmp <iframe".split(),
+    *b"<noembed <noframes <noscript <plaintext <svg <math".split(),
+)
 _REMOVED = str.maketrans("", "", "\t\r\n")  # dropped anywhere in a URL by browsers
 
 

@@ -9,7 +9,7 @@ import re
 
 URL_ATTRIBUTES = frozenset(
     b"href src action formaction poster data background cite longdesc manifest codebase profile xlink:href classid "
-    b"lowsrc dynsrc".split()
+    b"lowsrc dynsrc icon".split()
 )
 """Attributes that hold one URL each."""
 
@@ -17,29 +17,38 @@ _S = rb"[\t\n\f\r ]"
 _VALUE = rb"(?:\"[^\"]*+\"|'[^']*+'|(?![\"'])[^\t\n\f\r >]++|(?=>))"
 _ATTRIBUTE = rb"[^\t\n\f\r />][^\t\n\f\r />=]*+(?:" + _S + rb"*+=" + _S + rb"*+" + _VALUE + rb"|(?!" + _S + rb"*+=))"
 _TAIL = rb"(?:[\t\n\f\r /]++|" + _ATTRIBUTE + rb")*+>"
-_RAW_TEXT = rb"script|style|textarea|title|xmp|iframe|noembed|noframes|plaintext"
-_SPECIAL = rb"(?:" + _RAW_TEXT + rb")[\t\n\f\r />]"
-_COMMENT = rb"<!--(?:-?>|(?s:.*?)--!?>)"
+_RAW_TEXT = rb"script|style|textarea|title|xmp|iframe|noembed|noframes|noscript|plaintext"
 
 RAW_NAMES = frozenset(_RAW_TEXT.split(b"|"))
-"""Elements whose content is not markup."""
+"""HTML elements whose content is not markup to a browser that runs scripts."""
 
-# Tags as most are written, whose name does not begin like one of those: an alternative that is only there for speed.
-_USUAL = rb"</?[abdefghjklmoqruvwyz][a-z0-9-]*+(?: [a-z-]++=\"[^\"]*+\")*+>"
+# A tag without surprises: every value is quoted at once or not at all, holds no angle bracket, and is followed by what
+# may follow a value. So its first ">" ends it, and quotes pair as they stand.
+_CALM_VALUE = rb"=(?:\"[^\"<>]*+\"|'[^'<>]*+'|[^\t\n\f\r <>\"'=]++)(?=[\t\n\f\r />])"
+_CALM_TAIL = rb"[^<>\"'=]*+(?:" + _CALM_VALUE + rb"[^<>\"'=]*+)*+>"
 
-SKIP = re.compile(
-    rb"(?:[^<]++|"
-    + _USUAL
-    + rb"|<(?!(?i:"
-    + _SPECIAL
-    + rb"))/?[a-zA-Z][^\t\n\f\r />]*+"
-    + _TAIL
-    + rb"|"
-    + _COMMENT
-    + rb"|<!(?!-)[^>]*+>|<\?[^>]*+>"
-    rb"|</[^a-zA-Z>][^>]*+>|</>|<(?=<)|<[^a-zA-Z/!?<])*+"
+QUIET = re.compile(rb"[^<]*+(?:(?:</?[a-zA-Z]" + _CALM_TAIL + rb"|<(?=[^a-zA-Z/!?]))[^<]*+)*+")
+"""Text and tags without surprises, as many as there are. Matches the empty string.
+
+The caller bounds it where a tag begins that markup does not follow. In what it matches the last "<" before an offset
+begins the tag that the offset is in, unless there is a ">" between or no letter behind it.
+"""
+
+_DRAWING = (
+    rb"(?:a|animate[a-z]*|circle|clippath|defs|ellipse|fe[a-z]+|filter|g|image|line|lineargradient|marker|mask|path"
+    rb"|pattern|polygon|polyline|radialgradient|rect|set|stop|switch|symbol|text|textpath|tspan|use|view)"
 )
-"""Text and whole tokens, as many as there are; never a tag that raw text follows. Matches the empty string."""
+DRAWING = re.compile(
+    rb"<svg(?=[\t\n\f\r >])"
+    + _CALM_TAIL
+    + rb"(?<!/>)(?:[^<]++|</?(?i:"
+    + _DRAWING
+    + rb")(?=[\t\n\f\r />])"
+    + _CALM_TAIL
+    + rb")*+</svg>",
+    re.IGNORECASE,
+)
+"""A whole drawing made of shapes only, its tags without surprises: to a tokenizer it is markup like any other."""
 
 TAG = re.compile(rb"<(/?)([a-zA-Z][^\t\n\f\r />]*+)" + _TAIL)
 """A whole tag: the slash of an end tag, and the name."""
@@ -56,48 +65,15 @@ NAMED = re.compile(
 """An attribute: its name, and its value in the last group that matched, when it has one."""
 
 _ORIGIN = rb"(?:(?:https?|wss?):)?//[a-zA-Z0-9._-]{1,253}+(?::[0-9]{1,5})?+"
-ORIGIN = re.compile(_ORIGIN + rb"(?=[/\\?#][^\t\n\r]*+\Z|\Z)")
+ORIGIN = re.compile(_ORIGIN + rb"(?=[/\\?#]|\Z)")
 """Scheme and authority of a URL as everybody writes it: no user, no escape, nothing that a browser would drop."""
 
-_URLS = rb"|".join(sorted(URL_ATTRIBUTES))
-_PLAIN_VALUE = rb"(?:\"[^\"]*+\"|'[^']*+'|[^\t\n\f\r \"'>][^\t\n\f\r >]*+)"
-_HERE = rb"(?:[?#.0-9a-gi-vx-z]|/(?![/\\&\t\n\r]))"  # how a URL begins that has neither http(s), ws(s) nor an authority
-_RELATIVE = rb"(?:\"(?:" + _HERE + rb"[^\"]*+)?+\"|'(?:" + _HERE + rb"[^']*+)?+')"
-_PLAIN_ATTRIBUTES = (
-    rb"(?:"
-    + _S
-    + rb"++(?:(?!(?:"
-    + _URLS
-    + rb"|srcdoc)[\t\n\f\r />=])[a-z][a-z0-9_:.@-]*+(?:="
-    + _PLAIN_VALUE
-    + rb")?+|(?:"
-    + _URLS
-    + rb")="
-    + _RELATIVE
-    + rb"))*+"
-)
-LINK = re.compile(
-    rb"<(?!(?:meta|"
-    + _RAW_TEXT
-    + rb")[\t\n\f\r />])[a-z][a-z0-9-]*+"
-    + _PLAIN_ATTRIBUTES
-    + _S
-    + rb"++(?:"
-    + _URLS
-    + rb")=([\"'])("
-    + _ORIGIN
-    + rb")(?=[/\\?#]|\1)[^\"'\t\n\r]*+\1"
-    + _PLAIN_ATTRIBUTES
-    + _S
-    + rb"*+/?>"
-)
-"""A whole start tag as most are written, one attribute of which is an absolute URL: its quote and its origin.
+HEAD_OF_URL = re.compile(_ORIGIN + rb"(?=[/?#\"])")
+"""As `ORIGIN`, at the beginning of a value in double quotes."""
 
-No other attribute is of a kind that would have to change unless a host of ours stands in it.
-"""
-
-COMMENT = re.compile(_COMMENT)
+COMMENT = re.compile(rb"<!--(?:-?>|(?s:.*?)--!?>)")
 COMMENT_END = re.compile(rb"--!?>")
+CDATA_END = re.compile(rb"\]\]>")
 BOGUS_END = re.compile(rb">")
 SPACE = re.compile(rb"[\t\n\f\r ]*+")
 _SCRIPT_MARK = re.compile(rb"<!--(?P<open>-?>)?|(?P<close>-->)|<(?P<slash>/?)script(?=[\t\n\f\r />])", re.IGNORECASE)

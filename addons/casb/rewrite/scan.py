@@ -27,7 +27,9 @@ _HOLD = _LEFT + 2 * _RUN + _RIGHT + 256
 _SLASH = rb"(?:\\{0,8}/|\\{1,8}(?:u002[fF]|x2[fF])|&(?:#47|#[xX]2[fF]|sol);)"
 _COLON = rb"(?::|\\{1,8}(?:u003[aA]|x3[aA])|&(?:#58|#[xX]3[aA]|colon);)"
 _BEFORE = re.compile(
-    rb"(?:(?<![A-Za-z0-9+.\-])(?P<scheme>[hH][tT][tT][pP][sS]?|[wW][sS][sS]?)(?P<colon>" + _COLON + rb")"
+    rb"(?:(?:(?<![A-Za-z0-9+.\-])|(?<=\\u00[0-9a-fA-F]{2})|(?<=\\[nrt]))(?P<scheme>[hH][tT][tT][pP][sS]?|[wW][sS][sS]?)(?P<colon>"
+    + _COLON
+    + rb")"
     rb"|(?:^|[\"'`\s(=,\[>;{|]))" + _SLASH + _SLASH + rb"\Z"
 )
 _SLASH_ENDS = frozenset((b"/", b"f", b"F", b";"))
@@ -43,7 +45,17 @@ _BEFORE_ENCODED = re.compile(
 _PORT = re.compile(
     rb"(?P<colon>:|%(?:25)?3[aA]|\\{1,8}(?:u003[aA]|x3[aA])|&(?:#58|#[xX]3[aA]|colon);)(?P<port>[0-9]{1,5})(?![0-9])"
 )
+_PORT_STARTS = frozenset((b":", b"%", b"\\", b"&"))
+_IN_SCHEME = frozenset(bytes([each]) for each in _ALNUM + b"+.-") | {b"\\"}  # and where an escape may end
 _OPEN = re.compile(rb"\\{0,8}[\"'`]\Z")
+_QUOTE = rb"(?:\\{0,8}[\"'`]|\\{1,8}u002[27]|&(?:quot|apos|#34|#39|#[xX]2[27]);)"
+_ACTED_ON = re.compile(
+    rb"(?:(?<!\\)\"\s*|[:,\[{(]\s*" + _QUOTE + rb"\s*|(?<![A-Za-z])[uU][rR][lL]\((?:" + _QUOTE + rb")?\s*|^data: ?"
+    rb"|(?:[\s/\"']|\\[nrt])(?:href|src|srcset|action|formaction|poster|data|data-[a-z-]{1,32}|xlink:href|ping)"
+    rb"\s*=\s*(?:" + _QUOTE + rb")?\s*)\Z",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""What stands before a URL that is a value by itself: a whole string, an attribute, a style sheet's `url()`."""
 _ESCAPED_SLASH = re.compile(rb"u002[fF]|x2[fF]")
 _SAFE = {b"http": b"https", b"ws": b"wss"}
 _PLAIN = {b"https": b"http", b"wss": b"ws"}
@@ -110,17 +122,32 @@ def _prefix(before: bytes) -> re.Match[bytes] | None:
     return _BEFORE.search(before)
 
 
-def _judge_forward(hosts: HostMap, data: bytes, start: int, end: int, bare: bool) -> _Edit | None:
+def _is_acted_on(before: bytes, url: int) -> bool:
+    """Is a URL that begins at this offset a value by itself?"""
+    if before[url - 1 : url] == b'"' and before[url - 2 : url - 1] != b"\\":
+        return True
+    return _ACTED_ON.search(before, max(0, url - 56), url) is not None
+
+
+def _judge_forward(  # noqa: C901  # one look at one hit, of which there are thousands: calls cost
+    hosts: HostMap, data: bytes, start: int, end: int, bare: bool, *, acted_on: bool = False
+) -> _Edit | None:
     if end - start > 300:
         return None
     host, stop = _trim(data, start, end)
     colon, port = b":", b""
-    if given := _PORT.match(data[stop : stop + _RIGHT]):
+    if data[stop : stop + 1] in _PORT_STARTS and (given := _PORT.match(data[stop : stop + _RIGHT])):
         colon, port = given["colon"], given["port"]
         stop += given.end()
     if data[stop : stop + 1] in (b"@", b":"):
         return None  # user information, or a port that only a script knows
     before = data[max(0, start - _LEFT) : start]
+    if before[-8:] == b"https://" and before[-9:-8] not in _IN_SCHEME:
+        # As most are written; the rest of the function says the same of all others.
+        if acted_on and not _is_acted_on(before, len(before) - 8):
+            return None
+        mapped = hosts.suffix_host(host, "" if port == b"443" else port.decode())
+        return mapped and _Edit(start, stop, (mapped + hosts.port_tail).encode())  # type: ignore[return-value]
     if prefix := _prefix(before):
         scheme = prefix["scheme"]
         number = port.decode()
@@ -129,6 +156,10 @@ def _judge_forward(hosts: HostMap, data: bytes, start: int, end: int, bare: bool
         mapped = hosts.suffix_host(host, number)
         if mapped is None:
             return None
+        if acted_on:
+            url = prefix.start("scheme") if scheme else prefix.start() + (before[prefix.start()] not in b"/\\&")
+            if not _is_acted_on(before, url):
+                return None
         begin, head = start, b""
         if scheme and (safe := _SAFE.get(scheme.lower())):
             begin = start - len(before) + prefix.start("scheme")
@@ -149,6 +180,10 @@ def _forward_urls(hosts: HostMap, data: bytes, start: int, end: int) -> _Edit | 
 
 def _forward_names(hosts: HostMap, data: bytes, start: int, end: int) -> _Edit | None:
     return _judge_forward(hosts, data, start, end, True)
+
+
+def _forward_values(hosts: HostMap, data: bytes, start: int, end: int) -> _Edit | None:
+    return _judge_forward(hosts, data, start, end, True, acted_on=True)
 
 
 def _back(hosts: HostMap, data: bytes, start: int, end: int) -> _Edit | None:
@@ -236,6 +271,14 @@ def urls_to_suffix(hosts: HostMap) -> Scanner:
 def names_to_suffix(hosts: HostMap) -> Scanner:
     """As `urls_to_suffix`, and host names that are a whole quoted string: scripts and JSON."""
     return Scanner(hosts, _forward_names)
+
+
+def values_to_suffix(hosts: HostMap) -> Scanner:
+    """As `names_to_suffix`, where a URL begins a string, or an attribute of markup in one: JSON, event streams.
+
+    What is only mentioned in a text that people read, or edit, stays: it may be stored where it cannot be mapped back.
+    """
+    return Scanner(hosts, _forward_values)
 
 
 def names_to_origin(hosts: HostMap) -> Scanner:

@@ -86,6 +86,8 @@ def build_app(services: Services, provider: signin.AdminProvider | None = None) 
         discovery_api.reading,
         discovery_api.changing,
         discovery_api.uploading,
+        discovery_api.receiving,
+        discovery_api.classic,
     ):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=str(files("casb.sidecar") / "static")))

@@ -32,9 +32,12 @@ STREAMED = "/api/v1/discovery/upload/"
 """Files are put below this path; they go to the disk piece by piece."""
 MOST_CSV_ROWS = 100_000
 
-reading = APIRouter(prefix="/v1/discovery", tags=["discovery"])
-changing = APIRouter(prefix="/v1/discovery", tags=["discovery"])
-uploading = APIRouter(tags=["discovery upload"])
+# Who asks is settled before anything else is looked at.
+reading = APIRouter(prefix="/v1/discovery", dependencies=[Depends(auth.reader)], tags=["discovery"])
+changing = APIRouter(prefix="/v1/discovery", dependencies=[Depends(auth.admin_call)], tags=["discovery"])
+uploading = APIRouter(dependencies=[Depends(auth.uploader)], tags=["discovery upload"])
+receiving = APIRouter(tags=["discovery upload"])
+classic = APIRouter(dependencies=[Depends(auth.reader)], tags=["discovery"])
 
 
 def engine(services: Here) -> Any:
@@ -237,8 +240,7 @@ def get_task(engine: Engine, who: Reader, ident: str) -> dict[str, Any]:
 @reading.get("/collectors", summary="Log collectors and their health")
 def get_collectors(engine: Engine, who: Reader) -> dict[str, Any]:
     """Each with its last heartbeat, its sources, their status and counters."""
-    found = [{"name": name, "time": time, **facts} for name, time, facts in engine.book.collectors()]
-    return {"ok": True, "collectors": found}
+    return {"ok": True, "collectors": engine.collectors()}
 
 
 @reading.get("/exclusions", summary="Who is left out of Global")
@@ -437,7 +439,7 @@ async def upload_url(
     return {"url": f"{base.rstrip('/')}{STREAMED}{secret}", "provider": "aws"}
 
 
-@uploading.put(STREAMED + "{secret}", summary="2: put it there")
+@receiving.put(STREAMED + "{secret}", summary="2: put it there")
 async def put_upload(request: Request, services: Here, engine: Engine, secret: str) -> dict[str, Any]:
     """At most 5 GB, as it is or compressed. On a 200 it is on the disk."""
     try:
@@ -530,7 +532,7 @@ async def post_collector(services: Here, engine: Engine, who: Uploader, body: Bo
     return {"ok": True}
 
 
-@uploading.post("/api/v1/discovery/discovered_apps/", summary="Discovered apps, as clients of the reference ask")
+@classic.post("/api/v1/discovery/discovered_apps/", summary="Discovered apps, as clients of the reference ask")
 def discovered_apps(engine: Engine, who: Reader, body: Body) -> dict[str, Any]:
     """`{"streamId", "timeframe", "skip", "limit", "category", "sortField", "sortDirection"}`."""
     span = engine.reports.span(str(body.get("streamId") or GLOBAL), _whole(body, "timeframe", 90))
@@ -549,7 +551,7 @@ def discovered_apps(engine: Engine, who: Reader, body: Body) -> dict[str, Any]:
     }
 
 
-@uploading.post("/api/v1/discovery/discovered_apps/categories/", summary="Categories with how many apps each has")
+@classic.post("/api/v1/discovery/discovered_apps/categories/", summary="Categories with how many apps each has")
 def app_categories(engine: Engine, who: Reader, body: Body) -> list[dict[str, Any]]:
     """`{"streamId", "timeframe"}`."""
     span = engine.reports.span(str(body.get("streamId") or GLOBAL), _whole(body, "timeframe", 90))

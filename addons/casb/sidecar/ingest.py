@@ -73,7 +73,7 @@ def take(
     # First: an alert is idempotent by its activity, so a batch that is sent again after a failure raises nothing twice.
     if alerts is not None:
         alerts.raise_all(raised)
-    # First what can be taken twice: a batch that comes again is known by its ids in both places.
+    # Likewise what discovery counts: its lines are known by their ids.
     if traffic is not None and counted:
         traffic(counted)
     accepted = records.append_rows(rows)

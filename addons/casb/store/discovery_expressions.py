@@ -38,6 +38,7 @@ USAGE = ibis.table(
 FACTS = ibis.table({"app": "string", "category": "string", "standing": "string", "risk": "string"}, name="app_facts")
 """What the catalog in force says of the apps in `usage`, put beside it for one question."""
 
+_EXACT = {"uniq(": "uniqExact("}
 ENTITIES = ("user", "ip", "device", "resource")
 SUMS = ("events", "blocked", "up", "down", "total")
 ENTITY_SORTS = ("name", "apps", "events", "blocked", "up", "down", "total", "last")
@@ -181,7 +182,10 @@ def streams_seen() -> Table:
 def sql_of(expression: Table, dialect: str) -> str:
     """The expression as SQL: `duckdb`, `postgres`, `clickhouse`, `pyspark`. Texts in it are quoted literals."""
     sql = str(ibis.to_sql(expression, dialect=dialect))
-    return re.sub(r'\buniq\((?=\s*"t\d+"\.)', "uniqExact(", sql) if dialect == "clickhouse" else sql
+    if dialect != "clickhouse":
+        return sql
+    # Quoted texts are matched as a whole, so that what somebody is called stays as it is.
+    return re.sub(r"'(?:[^'\\]|\\.|'')*'|\buniq\(", lambda found: _EXACT.get(found[0], found[0]), sql)
 
 
 def _sums(rows: Table) -> dict[str, Any]:

@@ -24,7 +24,7 @@ LARGEST = 2**53 - 1
 """The largest sum kept, 9 PB: what JSON and spreadsheets hold exactly. A log that claims more is capped."""
 LONGEST = 512
 """Characters kept of a name."""
-MEMORY = "512MB"
+MEMORY = "256MB"
 """What DuckDB may use for merging before it goes to the disk."""
 
 USAGE = pa.schema(

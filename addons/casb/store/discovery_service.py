@@ -19,6 +19,7 @@ from casb.discovery.log_types import log_type
 from casb.discovery.streams import Kind, Stream, ViewFilter
 from casb.errors import StoreError
 from casb.settings import LogSource, Secret, Settings
+from casb.store.catalog_sqlite import CatalogStore
 from casb.store.discovery_book import Book, changed
 from casb.store.discovery_catalog import Known, known_apps
 from casb.store.discovery_desk import Desk
@@ -31,7 +32,7 @@ from casb.store.discovery_reports import Reports
 from casb.store.discovery_uploads import Uploads
 from casb.store.discovery_usage import UsageStore
 from casb.store.folder import fingerprint, load_draft
-from casb.store.records_sqlite import database_path
+from casb.store.records_sqlite import Database, database_path
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,11 @@ MOST_FILES = 20
 KEPT_TASKS = timedelta(days=90)
 PARSE, DELETE, VIEW, EXPORT = "parse", "delete data", "create view", "export"
 PROXY_STREAM = "Session proxy"
+FAILED_PARSING = "LOG_COLLECTOR_CONSTANTLY_FAILED_PARSING"
+FAILURES = 3
+"""Parsing tasks that fail in a row until somebody should look."""
+SILENT = timedelta(minutes=5)
+"""A collector that was not heard of for so long is away."""
 RECEIVERS = {
     "syslog-udp": "syslogUdp",
     "syslog-tcp": "syslogTcp",
@@ -92,6 +98,7 @@ class Discovery:
         """Let go of everything."""
         self.usage.close()
         self.book.close()
+        self._folder.close()
 
     def check_source(self, source: str | None) -> None:
         """Raise `StoreError` D002 for a log format that is not known."""
@@ -278,6 +285,28 @@ class Discovery:
             message = f"an error of ours: {type(error).__name__}"
             self.tasks.end(task.id, self.clock(), outcome={}, error="D015", message=message)
 
+    def collectors(self) -> list[dict[str, Any]]:
+        """Every collector with its sources and their health; what only this side knows is among the alerts."""
+        failing = self._failing()
+        found = []
+        for name, heard, facts in self.book.collectors():
+            sources = [dict(each) for each in facts.get("sources", []) if isinstance(each, dict)]
+            for source in sources:
+                if source.get("name") in failing:
+                    source["alerts"] = [*source.get("alerts", []), FAILED_PARSING]
+            silent = self.clock() - heard >= SILENT
+            found.append({**facts, "name": name, "heard": heard.isoformat(), "silent": silent, "sources": sources})
+        return found
+
+    def _failing(self) -> set[str]:
+        """Names of streams whose last tasks all failed."""
+        names = {each.id: each.name for each in self.book.streams()}
+        last: dict[str, list[bool]] = {}
+        for task in self.tasks.latest(1000):
+            if task.kind == PARSE and task.ended is not None:
+                last.setdefault(names.get(task.stream or "", ""), []).append(task.error is None)
+        return {name for name, done in last.items() if len(done) >= FAILURES and not any(done[:FAILURES])}
+
     def tidy(self) -> None:
         """Retention, merging of small files, what was left behind. Cheap when there is nothing to do."""
         now = self.clock()
@@ -320,11 +349,12 @@ class _Folder:
         self._settings = settings
         self._stamp: Any = None
         self._known: Known | None = None
+        self._database: Database | None = None
         self._ranges = Ranges()
 
     def known(self) -> Known:
         """The catalog in force. A folder that is broken for the moment leaves what was."""
-        stamp = (fingerprint(self._settings.folder), _changes(self._settings), time.strftime("%Y-%m-%d", time.gmtime()))
+        stamp = (fingerprint(self._settings.folder), self._version(), time.strftime("%Y-%m-%d", time.gmtime()))
         if self._known is None or stamp != self._stamp:
             try:
                 on = datetime.strptime(stamp[2], "%Y-%m-%d").date()  # noqa: DTZ007 - a day
@@ -336,21 +366,27 @@ class _Folder:
                 logger.warning("the catalog stays as it was reason=%s", type(error).__name__)
         return self._known
 
+    def _version(self) -> int:
+        """Of what the portal keeps about apps: grows with every change, and costs one look."""
+        path = database_path(self._settings)
+        try:
+            if self._database is None and path.exists():
+                self._database = Database(path, read_only=True)
+            return CatalogStore(self._database).version() if self._database is not None else 0
+        except StoreError:
+            return 0  # an older database, which has nothing about apps
+
+    def close(self) -> None:
+        """Let go of the database."""
+        if self._database is not None:
+            self._database.close()
+
     def ranges(self) -> Ranges:
         """The named ranges."""
         if self._settings.folder:
             with contextlib.suppress(Exception):
                 self._ranges = Ranges(load_draft(self._settings.folder).ranges)
         return self._ranges
-
-
-def _changes(settings: Settings) -> Sequence[int]:
-    found = []
-    for suffix in ("", "-wal"):
-        with contextlib.suppress(OSError):
-            facts = os.stat(f"{database_path(settings)}{suffix}")
-            found += [facts.st_mtime_ns, facts.st_size]
-    return found
 
 
 def _postgres(database: Secret, book: Book, clock: Callable[[], datetime]) -> UsageStore:

@@ -24,7 +24,7 @@ from casb.policy.budget import Spent
 from casb.settings import Settings
 from casb.store.filters import condition_of, decode_cursor, encode_cursor
 from casb.store.row import Row, matched, to_row
-from casb.store.schema import MIGRATIONS, connect, migrate
+from casb.store.schema import connect, migrate
 
 HOUR = 3_600_000  # milliseconds
 PURGE_STEP = 5000  # rows of one purging transaction, so that the writer is never kept waiting long
@@ -69,7 +69,7 @@ def database_path(settings: Settings) -> Path:
 class Database:
     """The sidecar's SQLite file: one connection that writes, a few that read."""
 
-    def __init__(self, path: Path | str, *, read_only: bool = False, migrations: Sequence[str] = MIGRATIONS) -> None:
+    def __init__(self, path: Path | str, *, read_only: bool = False, migrations: Sequence[str] | None = None) -> None:
         self._path = Path(path)
         self._read_only = read_only
         self._lock = threading.Lock()

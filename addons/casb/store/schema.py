@@ -78,6 +78,10 @@ CREATE TABLE attempts (key TEXT PRIMARY KEY, count INTEGER NOT NULL, until INTEG
 CREATE TABLE proxies (name TEXT PRIMARY KEY, time INTEGER NOT NULL, facts TEXT NOT NULL) WITHOUT ROWID;
 """
 
+_SCOPES = """
+ALTER TABLE tokens ADD COLUMN scope TEXT NOT NULL DEFAULT 'read';
+"""
+
 _ALERTS = """
 CREATE TABLE alerts (id TEXT PRIMARY KEY, time INTEGER NOT NULL, last INTEGER NOT NULL, kind TEXT NOT NULL,
     policy TEXT NOT NULL, severity TEXT NOT NULL, title TEXT NOT NULL, state TEXT NOT NULL, read INTEGER NOT NULL,
@@ -94,10 +98,6 @@ CREATE TABLE alert_days (policy TEXT NOT NULL, day TEXT NOT NULL, raised INTEGER
 CREATE TABLE notifications (seq INTEGER PRIMARY KEY, alert TEXT NOT NULL, channel TEXT NOT NULL, email TEXT NOT NULL,
     due INTEGER NOT NULL, tries INTEGER NOT NULL);
 CREATE INDEX notifications_due ON notifications (channel, due);
-"""
-
-_SCOPES = """
-ALTER TABLE tokens ADD COLUMN scope TEXT NOT NULL DEFAULT 'read';
 """
 
 MIGRATIONS: tuple[str, ...] = (_FIRST, _ALERTS, CATALOG, _SCOPES)
@@ -134,8 +134,9 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     return connection
 
 
-def migrate(connection: sqlite3.Connection, migrations: Sequence[str] = MIGRATIONS) -> None:
+def migrate(connection: sqlite3.Connection, migrations: Sequence[str] | None = None) -> None:
     """Bring the database to the present version, all or nothing. Raises `StoreError`: S021 newer, S022 failed."""
+    migrations = MIGRATIONS if migrations is None else migrations
     try:
         connection.execute("BEGIN IMMEDIATE")
         try:

@@ -104,6 +104,16 @@ def test_no_pattern(text: str) -> None:
         parse_pattern(text)
 
 
+@pytest.mark.parametrize("depth", range(1, 12))
+def test_wildcards_hold_at_any_depth_of_the_host(depth: int) -> None:
+    for base in ("example", "b.example", "c.b.example"):
+        layer = Layer([(f"*.{base}", base), (f"*.{base}/p", f"{base}/p")])
+        host = ".".join([*["x"] * depth, base])
+        found, by_path = layer.host(host), layer.host(host, "/p")
+        assert (found and found.owner, by_path and by_path.owner) == (base, f"{base}/p")
+        assert layer.host(base) is None
+
+
 def test_two_owners_are_refused() -> None:
     with pytest.raises(ValueError, match="two owners"):
         Layer([("a.example", 1), ("a.example", 2)])

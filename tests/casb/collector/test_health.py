@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from casb.collector.health import DROPPED, FAILED_PARSING, LOW_RATE, NO_DATA, SourceState, alerts, as_json, status
+from casb.collector.health import DROPPED, LOW_RATE, NO_DATA, SourceState, alerts, as_json, status
 
 NOW = datetime(2026, 6, 15, 12, 30, tzinfo=UTC)
 
@@ -53,9 +53,8 @@ def test_hours_turn_and_empty_ones_count() -> None:
     assert len(made.hours) == 168
 
 
-def test_losses_and_failing_parsers_are_told() -> None:
+def test_losses_are_told() -> None:
     made = state(0)
     made.drop(9, "disk full")
-    assert alerts(made, NOW, [True, False, False, False]) == [DROPPED, FAILED_PARSING]
-    assert alerts(made, NOW, [False, False]) == [DROPPED]
+    assert alerts(made, NOW) == [DROPPED]
     assert as_json(made, NOW)["drops"] == {"disk full": 1}

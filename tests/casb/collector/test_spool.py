@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import zstandard
 
-from casb.collector import spool as module
 from casb.collector.spool import FLOOD, FULL, NO_SPACE, Budget, SourceSpool
 from casb.settings import Collector, LogSource
 
@@ -107,7 +106,7 @@ def test_a_full_disk_drops_what_is_new_and_keeps_what_was_accepted(
 
 
 def test_space_is_left_for_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module.shutil, "disk_usage", lambda folder: Usage(1000, 900, 100))
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: Usage(1000, 900, 100))
     made = opened(tmp_path, free_space=99)
     assert not made.append(b"123456789")
     assert made.state.drops == {NO_SPACE: 1}

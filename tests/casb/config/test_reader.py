@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from casb.config import Draft, Outside, build, draft, is_policy, version_of
 from casb.errors import Problems
-from casb.model.app import AppTag, Signature, Upstream
+from casb.model.app import AppTag, Rewrite, Signature, Upstream, View
 
 PROVIDER = "{id: idp, authority: 'https://idp.example', client_id: c}"
 
@@ -48,7 +48,7 @@ tag: monitored
 risk_score: 7
 upstream: {connect: 'http://[::1]:8080/', ca: ca.pem}
 signatures: [{activity: share, methods: [POST], path: /share/*, content_types: [application/json], query: [x]}]
-rewrite: {exclude: [/raw/*], inject_guard: false}
+rewrite: {exclude: [/raw/*], inject_guard: false, view: origin, messages: false}
 start: /home
 logout: [/logout]
 provider: idp
@@ -67,6 +67,7 @@ on_failure: allow
             query=frozenset({"x"}),
         ),
     )
+    assert box.rewrite == Rewrite(exclude=("/raw/*",), inject_guard=False, view=View.ORIGIN, messages=False)
     assert (box.tag, box.risk_score, box.on_failure, box.always_proxied) == (AppTag.MONITORED, 7, "allow", False)
 
 

@@ -29,7 +29,7 @@ def app(ident: str = "box", **facts: Any) -> AppUsage:
     }
     sums = {"events": 10, "blocked": 0, "up": 5, "down": 6, "total": 11, "users": 3, "ips": 2, "devices": 0}
     own = {name: facts.pop(name) for name in list(facts) if name in sums}
-    times = {"first": datetime(2026, 3, 1, 8, tzinfo=UTC), "last": datetime(2026, 3, 9, 8, tzinfo=UTC)}
+    times: dict[str, Any] = {"first": datetime(2026, 3, 1, 8, tzinfo=UTC), "last": datetime(2026, 3, 9, 8, tzinfo=UTC)}
     return AppUsage(facts=AppFacts(**{"id": ident, **known, **facts}), **{**sums, **own}, **times)
 
 

@@ -10,7 +10,7 @@ import pytest
 import zstandard
 
 from casb.errors import ContentError
-from casb.rewrite.body import media_type, recoded, request_rewriter_for, rewriter_for
+from casb.rewrite.body import kind_of, media_type, recoded, request_rewriter_for, rewriter_for
 from casb.rewrite.context import PagePolicy, RewriteContext
 from casb.rewrite.hosts import HostMap
 
@@ -45,14 +45,57 @@ def through(
         ("image/svg+xml", f'<a href="{URL}"/>', f'<a href="{MAPPED}"/>', "drawings"),
         ("text/plain", URL, None, "framed protocols travel as text"),
         ("application/octet-stream", URL, None, "files"),
-        ("application/xml", URL, None, "what only scripts read"),
+        ("application/xml", f"<a>{URL}</a>", f"<a>{URL}</a>", "text that is only read"),
+        ("application/rss+xml", f"<link>{URL}</link>", f"<link>{MAPPED}</link>", "feeds"),
+        ("application/vnd.apple.mpegurl", f"#EXTM3U\n{URL}a.ts\n", f"#EXTM3U\n{MAPPED}a.ts\n", "playlists"),
+        ("application/speculationrules+json", f'["{URL}"]', f'["{MAPPED}"]', "rules"),
+        ("application/json", f'"see {URL}"', f'"see {URL}"', "a text that mentions it"),
         ("application/vnd.ms-excel", URL, None, "files"),
-        ("", URL, None, "unknown"),
-        ("text/html; charset=iso-2022-jp", URL, None, "a charset in which bytes are not what they seem"),
+        ("", URL, URL, "unknown, and no page by its first bytes"),
+        ("", f"<!doctype html><a href={URL}>", f"<!doctype html>{GUARD}<a href={MAPPED}>", "unknown, and a page"),
+        ("x/y", URL, None, "unknown"),
+        (
+            "text/html; charset=iso-2022-jp",
+            f"\x1b$B<!<!\x1b(B<a href={URL}>",
+            f"{GUARD}\x1b$B<!<!\x1b(B<a href={MAPPED}>",
+            "bytes are not what they seem",
+        ),
+        (
+            "text/html",
+            f"<meta charset=iso-2022-jp>\x1b$B<!<!\x1b(B<a href={URL}>",
+            f"{GUARD}<meta charset=iso-2022-jp>\x1b$B<!<!\x1b(B<a href={MAPPED}>",
+            "said in the page",
+        ),
+        (
+            "text/html; charset=shift_jis",
+            f"\u955c<a href={URL}>",
+            f"{GUARD}\u955c<a href={MAPPED}>",
+            "ASCII where it matters",
+        ),
     ],
 )
 def test_by_type(content_type: str, text: str, expected: str | None, why: str) -> None:
     assert through(content_type, text.encode()) == (None if expected is None else expected.encode()), why
+
+
+@pytest.mark.parametrize(
+    ("content_type", "destination", "nosniff", "kind", "why"),
+    [
+        ("text/plain", "script", False, "code", "scripts run whatever they are called"),
+        ("text/plain", "script", True, "data", "protected from it"),
+        ("text/html", "worker", False, "code", "likewise"),
+        ("image/png", "script", False, "data", "never"),
+        ("application/json", "script", False, "data", "a JSON module, or padded JSON: its strings alone"),
+        ("text/plain", "style", False, "style", "in quirks mode"),
+        ("", "document", False, "page", "by its first bytes"),
+        ("", "document", True, "data", "never a page"),
+        ("image/svg+xml", "image", True, "page", "markup"),
+        ("application/x-ndjson", "empty", False, "stream", "line by line"),
+        ("text/event-stream", "empty", False, "stream", "event by event"),
+    ],
+)
+def test_what_a_browser_takes_it_for(content_type: str, destination: str, nosniff: bool, kind: str, why: str) -> None:
+    assert kind_of(content_type, replace(APP, destination=destination), nosniff=nosniff) == kind, why
 
 
 @pytest.mark.parametrize(
@@ -93,7 +136,8 @@ def test_without_a_suffix_only_the_guard_comes_in() -> None:
 def test_the_nonce_reaches_the_tag() -> None:
     rewriter = rewriter_for("text/html", "", APP, page=PagePolicy(nonce="n0", digest="sha256-x"))
     assert rewriter
-    assert rewriter.feed(b"<p>") == b'<script src="/.casb/guard.js" nonce="n0" integrity="sha256-x"></script><p>'
+    tag = b'<script src="/.casb/guard.js" nonce="n0" integrity="sha256-x" crossorigin></script>'
+    assert rewriter.feed(b"<p>") + rewriter.finish() == tag + b"<p>"
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,11 @@ import base64
 import datetime as dt
 import hashlib
 import http.server
+import itertools
 import json
+import shutil
 import ssl
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +23,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from casb.model.app import View
 from casb.rewrite.context import RewriteContext
 from casb.rewrite.csp import page_policy, to_suffix
 from casb.rewrite.guard import guard_digest, guard_script
@@ -43,21 +47,31 @@ PAGES = {
 }  # fmt: skip
 
 
+def config_of(script: bytes) -> dict[str, Any]:
+    """What the script is called with."""
+    found: dict[str, Any] = json.loads(script.decode().rstrip().rpartition("})(")[2].removesuffix(");"))
+    return found
+
+
 def test_the_configuration_is_put_in() -> None:
-    script = guard_script(HostMap("casb.test", 8443, NAMES), login="login.example").decode()
-    assert "CASB_CONFIG" not in script
-    line = next(line for line in script.splitlines() if "const config =" in line)
-    assert json.loads(line.partition("=")[2].strip(" ;")) == {
+    hosts = HostMap("casb.test", 8443, [*NAMES, "a.co.uk"], plain=["app.example"])
+    assert config_of(guard_script(hosts, login="login.example", view=View.ORIGIN)) == {
         "suffix": "casb.test",
         "port": "8443",
+        "flat": False,
         "login": "login.example",
-        "exact": ["app.example", "app.example:8444"],
+        "view": "origin",
+        "exact": ["a.co.uk", "app.example", "app.example:8444"],
         "parents": ["wild.example"],
+        "plain": ["app.example"],
+        "plain_parents": [],
+        "public": ["co.uk"],
     }
 
 
 def test_without_a_suffix_the_script_maps_nothing() -> None:
-    assert b'"suffix":"","port":"","login":"","exact":[],"parents":[]' in guard_script(HostMap("", 443, ["a.example"]))
+    found = config_of(guard_script(HostMap("", 443, ["a.example"])))
+    assert (found["suffix"], found["port"], found["exact"], found["parents"]) == ("", "", [], [])
 
 
 def test_the_digest_is_that_of_the_script() -> None:
@@ -420,3 +434,55 @@ def test_it_runs_under_the_sites_own_policy(context: BrowserContext, site: type[
     expect(page.get_by_role("dialog", name="Download blocked")).to_be_visible()
     assert page.get_by_role("dialog").evaluate("d => getComputedStyle(d).borderRadius") == "10px"
     assert [text for text in messages if "Content Security Policy" in text and "favicon" not in text] == []
+
+
+# --- the same laws as hosts.py: the script's own mapping, run over the same addresses ------------------------------------
+
+SHAPES = {
+    "dotted": HostMap("casb.test", 8443, [*NAMES, "xn--bcher-kva.example", "[2001:db8::1]:8444", "a-b.example"], plain=["app.example"]),
+    "on 443": HostMap("casb.test", 443, [*NAMES, "192.0.2.7"]),
+    "flat": HostMap("casb.test", 443, [*NAMES, "my-app.example:8444", "xn--bcher-kva.example"], flat=True),
+}  # fmt: skip
+HOSTS = [
+    "app.example", "APP.Example", "app.example.", "notapp.example", "app.example.evil", "a.b.wild.example", "wild.example",
+    "bücher.example", "a-b.example", "my-app.example", "192.0.2.7", "0xc0000207", "[2001:db8:0::1]", "app%2eexample", "other.test",
+    "app.example.casb.test", "app.example--p8444.casb.test", "app-example--x.casb.test", "my--app-example--x8444.casb.test",
+    "evil.casb.test", "casb.test", "app.example--p443.casb.test", "2001-db8-0-0-0-0-0-1--v6--p8444.casb.test",
+]  # fmt: skip
+PARTS = (
+    ["https://", "http://", "HTTPS:\\\\", "//", "wss://", "ws://", " https://", "ht\ttps://", "https:", "ftp://", "/"],
+    ["", "user@", "u:p@"],
+    HOSTS,
+    ["", ":443", ":80", ":8443", ":8444", ":08444", ":8445"],
+    ["", "/p?q=https://app.example/#f", "?x", "\\z"],
+)  # fmt: skip
+RUNNER = """
+const guard = globalThis[Symbol.for("casb.guard")];
+const href = (text) => { try { return new URL(text, "https://base.invalid/d/").href } catch { return null } };
+console.log(JSON.stringify(JSON.parse(require("fs").readFileSync(0, "utf8")).map((text) => {
+  const plain = href(text);
+  return plain && [plain, guard.url(plain), casb$.back(plain), href(guard.url(text)), casb$.back(guard.url(plain))];
+})));
+"""
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_addresses_are_mapped_as_the_proxy_maps_them(shape: str) -> None:
+    texts = ["".join(parts) for parts in itertools.product(*PARTS)]
+    hosts = SHAPES[shape]
+    script = "delete globalThis.navigator;" + guard_script(hosts, view=View.ORIGIN).decode() + RUNNER
+    node = shutil.which("node") or "node"
+    done = subprocess.run([node, "-e", script], input=json.dumps(texts), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    for found in filter(None, json.loads(done.stdout)):
+        plain, out, home, raw, again = found
+        expected = hosts.url_to_suffix(plain)
+        if out != expected and hosts.port_tail:
+            # The proxy leaves a suffix host without our port alone; a page may have put it together so.
+            assert hosts.url_to_origin(plain) != plain and out.startswith(("https://", "wss://")), found
+            expected = out
+        assert out == expected, found
+        assert home == hosts.url_to_origin(plain), found
+        assert raw == out, "however it is spelt"
+        if expected != plain:
+            assert again == hosts.url_to_origin(expected), found

@@ -22,8 +22,9 @@ from casb.store.discovery_service import Discovery
 from casb.store.portal_sqlite import UPLOAD
 from portal_user import set_up
 from sidecar_parts import TOKEN
-from usage_support import squid
+from usage_support import squid as lines
 
+HOST = "www.own.example"
 PROXY = {"Authorization": f"Token {TOKEN}"}
 
 
@@ -32,8 +33,8 @@ def engine(services: Services, tmp_path: Path) -> Iterator[Discovery]:
     folder = tmp_path / "policies"
     (folder / "apps").mkdir(parents=True)
     (folder / "casb.yaml").write_text("version: 1\nsuffix: casb.localhost\n")
-    app = {"id": "dropbox", "name": "=Dropbox", "domains": ["*.dropbox.com"], "risk_score": 6, "controlled": False}
-    (folder / "apps" / "dropbox.yaml").write_text(json.dumps(app))
+    app = {"id": "own", "name": "=Own", "domains": ["*.own.example"], "risk_score": 6, "controlled": False}
+    (folder / "apps" / "own.yaml").write_text(json.dumps(app))
     settings = Settings(suffix="casb.example", data=str(tmp_path), folder=str(folder))
     made = Discovery(settings, lambda: datetime.now(UTC), processes=1)
     yield made
@@ -47,6 +48,10 @@ def client(services: Services, engine: Discovery) -> Iterator[Client]:
     )
     yield opened
     opened.close()
+
+
+def squid(count: int, user: str = "user") -> str:
+    return lines(count, host=HOST, user=user)
 
 
 def put(client: Client, content: bytes, **query: str) -> str:
@@ -78,15 +83,15 @@ def test_three_calls_and_a_report(client: Client, services: Services, engine: Di
     read = reader(services)
     board = client.get("/v1/discovery/dashboard?days=7", headers=read).json()
     assert board["counters"]["events"] == {"value": 30, "before": 0}
-    assert [each["name"] for each in board["users"]][:1] and board["apps"][0]["app"] == "dropbox"
-    assert client.get("/v1/discovery/apps/dropbox?days=7", headers=read).json()["usage"]["users"] == 7
+    assert [each["name"] for each in board["users"]][:1] and board["apps"][0]["app"] == "own"
+    assert client.get("/v1/discovery/apps/own?days=7", headers=read).json()["usage"]["users"] == 7
     users = client.get("/v1/discovery/lists/user?days=7&limit=2&sort=name&order=asc", headers=read).json()
     assert (users["total"], [row["name"] for row in users["rows"]]) == (7, ["user0", "user1"])
     assert client.get("/v1/discovery/lists/user/user0?days=7", headers=read).json()["totals"]["apps"] == 1
     table = client.get("/v1/discovery/apps?days=7&format=csv", headers=read).text
-    assert "'=Dropbox" in table
+    assert "'=Own" in table
     rows = client.get("/v1/discovery/siem?days=7", headers=read).text.splitlines()
-    assert json.loads(rows[0])["AppName"] == "=Dropbox"
+    assert json.loads(rows[0])["AppName"] == "=Own"
     classic = client.post("/api/v1/discovery/discovered_apps/", json={"timeframe": 30}, headers=read).json()
     assert classic["total"] == 1
     totals = client.post("/api/v1/discovery/discovered_apps/categories/", json={}, headers=read).json()

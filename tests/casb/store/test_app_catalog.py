@@ -14,7 +14,7 @@ from casb.catalog.importing import What, plan
 from casb.catalog.known import CUSTOM_TAG, KnownApps, Source
 from casb.catalog.metrics import DEFAULTS, Metrics, Weight
 from casb.catalog.tables import read_rows
-from casb.catalog.tagging import Profile
+from casb.catalog.tagging import Profile, TagList
 from casb.errors import CatalogError, Problems
 from casb.model.app import App, AppTag
 from casb.settings import Settings
@@ -342,6 +342,26 @@ def test_an_import_is_carried_out_whole_with_one_audit_line(world: World) -> Non
 def test_unknown_apps_are_told_with_a_guess(world: World) -> None:
     with pytest.raises(CatalogError, match=r"C221 there is no app 'dropbx'; did you mean 'dropbox'\?"):
         world.catalog.tag(["dropbx"], AppTag.NONE, ADA)
+
+
+def test_an_older_list_never_replaces_a_newer_one(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else changes and publishes between our making a list and our putting it in force."""
+    second_database = Database(world.folder / "casb.db")
+    other = AppCatalog(second_database, SHIPPED, Settings(suffix="casb.example", data=str(world.folder)), world.clock)
+    make, lists = world.catalog.effective_tags, []
+
+    def overtaken() -> TagList:
+        lists.append(make())
+        if len(lists) == 1:
+            other.tag(["dropbox"], AppTag.UNSANCTIONED, POLICY)
+        return lists[-1]
+
+    monkeypatch.setattr(world.catalog, "effective_tags", overtaken)
+    world.catalog.tag(["box"], AppTag.UNSANCTIONED, ADA)
+    second_database.close()
+    assert len(lists) == 2
+    assert world.blocked("box.com")
+    assert world.blocked("dropbox.com")
 
 
 def test_two_processes_publish_in_turn(world: World) -> None:

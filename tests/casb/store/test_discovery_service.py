@@ -223,7 +223,7 @@ def test_names_need_two_people_and_a_reason(made: Discovery, clock: Clock) -> No
     span = made.reports.span(stream.id, 7)
     pseudonyms = [row["name"] for row in made.reports.entities(span, "user").rows]
     desk = made.desk
-    for bad in ([], ["ada"], pseudonyms[:1] + ["x"]):
+    for bad in ([], ["ada"], [*pseudonyms[:1], "x"]):
         with pytest.raises(StoreError):
             desk.ask(bad, "a good long reason", "grace", note)
     with pytest.raises(StoreError):
@@ -305,7 +305,8 @@ def test_the_proxy_is_a_source(made: Discovery, clock: Clock) -> None:
         "bytes_down": 9,
     }  # fmt: skip
     record = {
-        "id": "01R", "time": when, "source": "session control", "action": "block", "user": {"name": "ada@contoso.example"},
+        "id": "01R", "time": when, "source": "session control", "action": "block",
+        "user": {"name": "ada@contoso.example"},
         "client": {"ip": "10.0.0.2"}, "request": {"url": "https://mega.example/x?secret=1", "content_length": 7},
         "response": None,
     }  # fmt: skip
@@ -341,3 +342,17 @@ def test_unknown_streams_and_windows(made: Discovery, stream: str, days: int, co
     with pytest.raises(StoreError) as caught:
         made.reports.span(stream, days)
     assert caught.value.code == code
+
+
+def test_a_source_whose_logs_fail_again_and_again_is_told(made: Discovery, clock: Clock) -> None:
+    made.book.put_collector("branch", {"name": "branch", "sources": [{"name": "fw", "alerts": []}]}, clock())
+    for number in range(3):
+        (before,) = made.collectors()
+        assert before["sources"][0]["alerts"] == [] and not before["silent"]
+        take(made, f"garbage {number}\n")
+        clock.now += timedelta(seconds=1)
+    assert made.collectors()[0]["sources"][0]["alerts"] == ["LOG_COLLECTOR_CONSTANTLY_FAILED_PARSING"]
+    take(made, squid(3))
+    assert made.collectors()[0]["sources"][0]["alerts"] == []
+    clock.now += timedelta(minutes=6)
+    assert made.collectors()[0]["silent"]

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 
-from casb.discovery.entry import Entry, LineReader, Outcome, address, named, number, target, traffic
+from casb.discovery.entry import Entry, LineReader, Outcome, address, host_of, named, number, target, traffic
 from casb.discovery.fieldmap import FieldMap
 from casb.discovery.parser import Joining, LogParser, Opened
 from casb.discovery.parsers.support import NO_TRAFFIC, Start, any_of
@@ -30,19 +30,21 @@ _CONNECTION = re.compile(
 _BYTES = re.compile(r"\bbytes (\d+)")
 _PARENS = re.compile(r"\(([^)]*)\)")
 _ICMP = re.compile(
-    r"(Built|Teardown)(?: (inbound|outbound))? ICMP connection(?: \d+)? for faddr ([\w.:]+?)/\d+(?:\s*\(([^)]*)\))? "
-    r"gaddr ([\w.:]+?)/\d+ laddr ([\w.:]+?)/\d+(?:\s*\(([^)]*)\))?"
+    r"(Built|Teardown)(?: (inbound|outbound))? ICMP connection(?: \d+)? for faddr ([\w.:\-]+?)/\d+(?:\s*\(([^)]*)\))? "
+    r"gaddr ([\w.:\-]+?)/\d+ laddr ([\w.:\-]+?)/\d+(?:\s*\(([^)]*)\))?"
 )
 _SRC_DST = re.compile(
-    r"(?:src|from) (?:[^\s:]+:)??([0-9a-fA-F.:]+?)(?:/(?:\d+|[a-z][\w-]*))?" + _USER + r"[,\s]+"
-    r"(?:dst|to|dest) (?:[^\s:]+:)??([0-9a-fA-F.:]+?)(?:/(?:\d+|[a-z][\w-]*))?" + _USER + r"(?=[\s,;]|\.?$|\.\s)"
+    r"(?:src|from) (?:(?![0-9a-fA-F]{1,4}:)[^\s:]+:)?([\w.:\-]+?)(?:/(?:\d+|[a-z][\w-]*))?" + _USER + r"[,\s]+"
+    r"(?:dst|to|dest) (?:(?![0-9a-fA-F]{1,4}:)[^\s:]+:)?([\w.:\-]+?)(?:/(?:\d+|[a-z][\w-]*))?"
+    + _USER
+    + r"(?=[\s,;]|\.?$|\.\s)"
 )
 _ACL = re.compile(
     r"access-list \S+ (permitted|denied|est-allowed)\b.*? [^\s/]+/([0-9a-fA-F.:]+)\([^)]*\)(?:\(([^)]*)\)|\s*\(([^)]*)\))?\s*->\s*"
     r"[^\s/]+/([0-9a-fA-F.:]+)\([^)]*\)"
 )
 _URL = re.compile(
-    r"(?:(\S+?)@|(\S+) )?([0-9a-fA-F.:]+)(?:\(([^)]*)\))? Accessed (?:JAVA )?URL ([0-9a-fA-F.]+|\[[^\]]+\]|[0-9a-fA-F:]+?(?=:(?:http|/))):(.*)"
+    r"(?:(\S+?)@|(\S+) )?([0-9a-fA-F.:]+)(?:\(([^)]*)\))? Accessed (?:JAVA )?URL ([\w.\-]+|\[[^\]]+\]|[0-9a-fA-F:]+?(?=:(?:http|/))):(.*)"
 )
 _URL_DENIED = re.compile(r"Access denied URL (.*?) SRC ([0-9a-fA-F.:]+)(?:\(([^)]*)\))? DEST ([0-9a-fA-F.:]+)")
 
@@ -86,29 +88,25 @@ class _Asa(Joining):
         key = (entry.origin or "", match["id"])
         if match[1] == "Built":
             client, dest = _ends(match, outbound=match["way"] != "inbound")
-            event = self._event(entry, time, client, dest, _user(match), None)
+            event = _event(entry, time, self._source, client, dest, user=_user(match), allowed=True)
             return self.opened.hold(key, event) if isinstance(event, TrafficEvent) else event
         built = self.opened.close(key)
         total = _BYTES.search(match["rest"])
-        client, dest = (built.client_ip, built.dest_ip) if built else _ends(match, outbound=_outbound(match))
+        client, dest = _ends(match, outbound=_outbound(match))
+        if built is not None and address(client) == built.dest_ip and built.dest_ip:
+            client, dest = dest, client  # The line that set it up knows who began.
         user = _user(match) or (built.user if built else None)
-        return self._event(entry, time, client, dest, user, number(total[1]) if total else None)
-
-    def _event(
-        self, entry: Entry, time: datetime, client: str | None, dest: str | None, user: str | None, total: int | None
-    ) -> TrafficEvent | Skipped:
-        if dest is None:
-            return entry.skip("no destination")
-        return traffic(entry.number, time, self._source, user, client, None, None, None, dest, None, None, total, True)
+        return _event(
+            entry, time, self._source, client, dest, user=user, allowed=True, total=number(total[1]) if total else None
+        )
 
 
 _CONNECTIONS = frozenset("302013 302014 302015 302016 302017 302018 302303 302304 302305 302306 302035 302036".split())
 
 
-def _ends(match: re.Match[str], *, outbound: bool) -> tuple[str | None, str | None]:
-    """Client and destination."""
-    first, second = address(match["a"]), address(match["b"])
-    return (second, first) if outbound else (first, second)
+def _ends(match: re.Match[str], *, outbound: bool) -> tuple[str, str]:
+    """Client and destination as logged: addresses, or names that the firewall was given for them."""
+    return (match["b"], match["a"]) if outbound else (match["a"], match["b"])
 
 
 def _outbound(match: re.Match[str]) -> bool:
@@ -133,69 +131,58 @@ def _icmp(text: str, entry: Entry, time: datetime | None, source: str) -> Outcom
         return None
     if match[1] == "Teardown":
         return entry.skip("the end of an exchange of pings, told without bytes")
-    far, near = address(match[3]), address(match[6])
-    client, dest = (far, near) if match[2] == "inbound" else (near, far)
-    return _simple(entry, time, source, client=client, dest=dest, user=named(match[7] or match[4]), allowed=True)
+    client, dest = (match[3], match[6]) if match[2] == "inbound" else (match[6], match[3])
+    return _event(entry, time, source, client, dest, user=named(match[7] or match[4]), allowed=True)
 
 
 def _denied(text: str, entry: Entry, time: datetime | None, source: str) -> Outcome:
     match = _SRC_DST.search(text)
     if match is None:
         return None
-    return _simple(
-        entry,
-        time,
-        source,
-        client=address(match[1]),
-        dest=address(match[3]),
-        user=named(match[2] or match[4]),
-        allowed=False,
-    )
+    return _event(entry, time, source, match[1], match[3], user=named(match[2] or match[4]), allowed=False)
 
 
 def _listed(text: str, entry: Entry, time: datetime | None, source: str) -> Outcome:
     match = _ACL.search(text)
     if match is None:
         return None
-    return _simple(
-        entry, time, source, client=address(match[2]), dest=address(match[5]), user=named(match[3] or match[4]),
-        allowed=match[1] != "denied",
-    )  # fmt: skip
+    return _event(
+        entry, time, source, match[2], match[5], user=named(match[3] or match[4]), allowed=match[1] != "denied"
+    )
 
 
 def _accessed(text: str, entry: Entry, time: datetime | None, source: str) -> Outcome:
     match = _URL.match(text)
     if match is None:
         return None
-    dest = address(match[5])
-    url = match[6].strip()
-    host, shown = target(url, dest if url.startswith("/") else None)
-    return _simple(
-        entry, time, source, client=address(match[3]), dest=dest, user=named(match[1] or match[2] or match[4]), host=host,
-        url=shown, allowed=True,
-    )  # fmt: skip
+    user = named(match[1] or match[2] or match[4])
+    return _event(entry, time, source, match[3], match[5], user=user, allowed=True, url=match[6].strip())
 
 
 def _refused(text: str, entry: Entry, time: datetime | None, source: str) -> Outcome:
     match = _URL_DENIED.match(text)
     if match is None:
         return None
-    host, shown = target(match[1].strip())
-    return _simple(
-        entry, time, source, client=address(match[2]), dest=address(match[4]), user=named(match[3]), host=host, url=shown,
-        allowed=False,
-    )  # fmt: skip
+    return _event(entry, time, source, match[2], match[4], user=named(match[3]), allowed=False, url=match[1].strip())
 
 
-def _simple(
-    entry: Entry, time: datetime | None, source: str, *, client: str | None, dest: str | None, user: str | None,
-    allowed: bool, host: str | None = None, url: str | None = None,
-) -> Outcome:  # fmt: skip
+def _event(
+    entry: Entry, time: datetime | None, source: str, client: str, dest: str, *, user: str | None, allowed: bool,
+    url: str | None = None, total: int | None = None,
+) -> TrafficEvent | Skipped:  # fmt: skip
     if time is None:
         return entry.skip("no time that can be read")
-    if dest is None and host is None:
+    client_ip, dest_ip = address(client), address(dest)
+    if url is not None:
+        host, shown = target(url, dest if url.startswith("/") else None)
+    else:
+        host, shown = None if dest_ip else host_of(dest), None
+    if dest_ip is None and host is None:
         return entry.skip("no destination")
-    return traffic(entry.number, time, source, user, client, None, host, url, dest, None, None, None, allowed)
+    device = None if client_ip else named(client)
+    return traffic(
+        entry.number, time, source, user, client_ip, device, host, shown, dest_ip, None, None, total, allowed
+    )
 
 
 _READERS: dict[str, Callable[[str, Entry, datetime | None, str], Outcome]] = {

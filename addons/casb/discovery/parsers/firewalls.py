@@ -9,7 +9,17 @@ from casb.discovery import formats
 from casb.discovery.entry import Entry, LineReader, Outcome, address, named, number, target, traffic, verdict
 from casb.discovery.fieldmap import FieldMap
 from casb.discovery.parser import LogParser
-from casb.discovery.parsers.support import ALL, FLOW, NO_TRAFFIC, Fields, any_of, by_vendor, from_leef, from_pairs
+from casb.discovery.parsers.support import (
+    ALL,
+    FLOW,
+    NO_TRAFFIC,
+    Fields,
+    any_of,
+    by_vendor,
+    from_json,
+    from_leef,
+    from_pairs,
+)
 from casb.discovery.times import Clock
 
 # --- Stormshield: "Description of audit logs" (SNS): `sent` and `rcvd` are the source's; local time with `tz`.
@@ -182,8 +192,8 @@ def _watchguard(clock: Clock) -> LineReader:
         if time is None:
             return entry.skip("no time that can be read")
         fields = formats.pairs(rest or "")
-        name = fields.get("dstname") or fields.get("sni")
-        host, url = target(None, name, path=fields.get("arg"), port=port)
+        name = fields.get("dstname") or fields.get("host") or fields.get("sni")
+        host, url = target(None, name, path=fields.get("arg") or fields.get("path"), port=port)
         return traffic(
             entry.number, time, "watchguard", named(fields.get("src_user")), address(source), None, host, url,
             address(dest), number(fields.get("sent_bytes")), number(fields.get("rcvd_bytes")), None,
@@ -261,6 +271,24 @@ def _cloudgen(clock: Clock) -> LineReader:
     return read
 
 
+CLOUDGEN_JSON = FieldMap(
+    time=("timestamp",),
+    user=("user",),
+    client=("src_ip", "source_ip"),
+    url=("name", "url"),
+    host=("domain",),
+    dest=("dst_ip", "destination_ip"),
+    up=("fwd_bytes",),
+    down=("rev_bytes", "size"),
+    action=("action",),
+    verdicts={"0": True, "1": False, "end": True, "fail": False, "remove": True, "terminate": True},
+)
+
+
+def _cloudgen_json(fields: Fields) -> bool:
+    return "fw_rule" in fields and "app_rule" in fields
+
+
 CLOUDGEN = LogParser(
     name="barracuda-firewall",
     title="Barracuda CloudGen (NextGen) Firewall F-series",
@@ -272,10 +300,10 @@ CLOUDGEN = LogParser(
         "dstNAT=198.51.100.7|duration=15|count=1|receivedBytes=4711|sentBytes=815|receivedPackets=9|sentPackets=7|user=alice|"
         "protocol=HTTPS|application=Box|target=box.example|content=|urlcat=storage"
     ),
-    start=_cloudgen,
+    start=any_of(_cloudgen, from_json("barracuda-firewall", _cloudgen_json, CLOUDGEN_JSON)),
     gives=ALL,
     certainty=0.96,
-    marks=("srcIP=", "|"),
+    marks=("srcIP=", "|", "fw_rule"),
 )  # fmt: skip
 
 PARSERS = (STORMSHIELD, CLAVISTER, WATCHGUARD, CLOUDGEN)

@@ -6,8 +6,11 @@
 
 from __future__ import annotations
 
+import re
+
+from casb.discovery.entry import Entry, LineReader, Outcome, address
 from casb.discovery.fieldmap import FieldMap
-from casb.discovery.formats import Event
+from casb.discovery.formats import Event, delimited, spaced
 from casb.discovery.parser import LogParser
 from casb.discovery.parsers.support import (
     ALL,
@@ -21,6 +24,7 @@ from casb.discovery.parsers.support import (
     from_leef,
     from_pairs,
 )
+from casb.discovery.times import Clock
 
 _WEB = "forcepoint"
 _NGFW = "forcepoint-ngfw"
@@ -92,6 +96,17 @@ def _web_pairs(fields: Fields) -> bool:
     )
 
 
+_USER = re.compile(r"\buser=(.{1,300}?)\s(?:loginID|src_host)=", re.IGNORECASE)
+
+
+def _whole_user(fields: dict[str, str], entry: Entry) -> dict[str, str]:
+    """A user may be a directory path, with equals signs of its own."""
+    user = _USER.search(entry.text)
+    if user:
+        fields["user"] = user[1]
+    return fields
+
+
 _NAMED = frozenset(("url hostname", "url", "full url", "hostname", "destination", "domain", "url - full", "site"))
 
 
@@ -107,6 +122,28 @@ def _web_columns(fields: Fields) -> bool:
 
 def _ngfw_columns(fields: Fields) -> bool:
     return ("src addr" in fields and "dst addr" in fields) or ("src addrs" in fields and "dst addrs" in fields)
+
+
+_CLOUD = (
+    "date", "time", "user", "workstation", "category", "action", "risk class", "policy", "url", "connection ip", "destination ip", "source ip",
+    "threat type", "filename", "user agent", "status", "request method",
+)  # fmt: skip
+
+
+def _cloud(clock: Clock) -> LineReader:
+    """The cloud's exported report where no header names its columns."""
+
+    def read(entry: Entry) -> Outcome:
+        if entry.text.count(",") < 15:
+            return None
+        values = delimited(entry.text)
+        if values is None or len(values) != len(_CLOUD) or ":" not in values[1]:
+            return None
+        if values[5].lower() not in ("allowed", "blocked", "permitted") or address(values[9]) is None:
+            return None
+        return WEB.event(dict(zip(_CLOUD, values, strict=True)), entry, _WEB, clock)
+
+    return read
 
 
 FORCEPOINT = LogParser(
@@ -125,7 +162,8 @@ FORCEPOINT = LogParser(
     start=any_of(
         from_cef(_WEB, _web_event, WEB, _refuse),
         from_leef(_WEB, _web_event, WEB),
-        from_pairs(_WEB, _web_pairs, WEB),
+        from_pairs(_WEB, _web_pairs, WEB, split=spaced, prepare=_whole_user),
+        _cloud,
         from_header(_WEB, _web_columns, WEB),
         from_json(_WEB, _web_pairs, WEB),
     ),

@@ -157,27 +157,29 @@ IBOSS = _parser(
     "iboss",
     "iboss Secure Web Gateway",
     ("IBOSS", "IBOSS_SYSLOG", "200", "201"),
-    "CEF:0|iboss|SWG|10|100|web|3|rt=May 06 2024 07:08:09 UTC suser=alice src=192.0.2.10 dst=198.51.100.7 dhost=box.example "
-    "request=https://box.example/up out=815 in=4711 act=Allowed",
+    '{"iboss":"swg.example","ibossIpAddress":"192.0.2.1","logType":"WEB_LOG","logTime":"2024-05-06","time":"07:08:09","username":"alice",'
+    '"sourceIpAddress":"192.0.2.10","ipAddress":"198.51.100.7","host":"box.example","url":"https://box.example/up","action":"Allowed",'
+    '"upstreamByteUsage":"815","downstreamByteUsage":"4711","totalByteUsage":"5526","requestMethod":"POST","computerName":"PC1"}',
     _before(
         FieldMap(
-            time=("timestamp", "logtime", "log_time", "rt"),
+            moments=(("logtime", "time"),),
+            time=("timestamp", "rt"),
             user=("username", "user", "suser"),
-            client=("sourceip", "localip", "src", "computer ip"),
+            client=("sourceipaddress", "privateip", "sourceip", "localip", "src"),
             device=("computername", "machinename", "shost"),
             url=("url", "request"),
-            host=("domain", "host", "dhost"),
-            dest=("destip", "destinationip", "dst"),
-            up=("bytesout", "uploadbytes", "bytesuploaded", "out", "upbytes"),
-            down=("bytesin", "downloadbytes", "bytesdownloaded", "in", "downbytes"),
-            action=("action", "act", "blocked", "filtereventtype"),
-            verdicts={"true": False, "false": True, "yes": False, "no": True, "1": False, "0": True, "soft block": False, "sb": False,
-                      "a": True, "b": False, "monitor": True},
+            host=("host", "domain", "dhost"),
+            scheme=("scheme",),
+            dest=("ipaddress", "destip", "destinationip", "dst"),
+            up=("upstreambyteusage", "bytesout", "uploadbytes", "bytesuploaded", "out"),
+            down=("downstreambyteusage", "bytesin", "downloadbytes", "bytesdownloaded", "in"),
+            total=("totalbyteusage", "totalbytecount"),
+            action=("saction", "action", "act", "blocked", "filtereventtype"),
+            verdicts={"true": False, "false": True, "yes": False, "no": True, "1": False, "0": True, "sb": False, "a": True, "b": False},
         )
     ),
-    ("ibossgroup",),
-    ("filteringgroup", "url"),
-    ("filtering_group", "url"),
+    ("ibossipaddress",),
+    ("upstreambyteusage", "downstreambyteusage"),
 )  # fmt: skip
 
 CORRATA = _parser(

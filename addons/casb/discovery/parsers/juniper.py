@@ -35,11 +35,11 @@ STRUCTURED = FieldMap(
 _EVENT = re.compile(r"\b(RT_FLOW_SESSION_(?:CREATE|CLOSE|DENY)(?:_LS)?|APPTRACK_SESSION_\w+|WEBFILTER_URL_\w+|RT_SCREEN_\w+|RT_\w+_ATTACK\w*|"
                     r"AV_\w+|IDP_\w+|SECINTEL_\w+|AAMW_\w+|FLOW_SESSION_\w+|CONTENT_FILTERING_\w+|ANTISPAM_\w+|APPQOS_\w+)")  # fmt: skip
 _PLAIN = re.compile(
-    r"session (created|closed|denied)\s*(.*?):?\s*([0-9a-fA-F.:]+?)/(\d+)->([0-9a-fA-F.:]+?)/(\d+)(?:,| )(.*)",
+    r"session (created|closed|denied)\s{0,4}(.{0,80}?):?\s{0,4}([0-9a-fA-F.:]{2,45})/(\d{1,5})->([0-9a-fA-F.:]{2,45})/(\d{1,5})(?:,| )(.*)",
     re.DOTALL,
 )
 _COUNTS = re.compile(r"\s(\d+)\((\d+)\) (\d+)\((\d+)\)(?:\s(.*))?")
-_USER = re.compile(r"(?:^|\s)(\S+)\((?:[^)\s]*)\)\s+\S+")
+_USER = re.compile(r"(?:^|\s)(?!\d+\()(\S+)\((?:[^)\s]*)\)\s+\S+")
 _SESSION = re.compile(r"\s(\d{4,20})\s")
 _INITIATED = "session start, without bytes"
 
@@ -64,6 +64,8 @@ class _Srx(Joining):
         fields = dict(entry.pairs)
         if "destination-address" not in fields:
             return entry.skip(NO_TRAFFIC)
+        if "WEBFILTER" not in kind:
+            fields.pop("url", None)
         if "obj" in fields and "url" in fields and not fields["url"].startswith("/"):
             fields["url-host"] = fields.pop("url")
         if "DENY" in kind or "BLOCKED" in kind:

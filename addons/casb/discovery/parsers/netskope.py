@@ -89,7 +89,7 @@ def _headerless(clock: Clock) -> LineReader:
             return entry.skip("no destination")
         return traffic(
             entry.number, time, _SOURCE, named(fields["cs-username"]), address(fields["c-ip"]), None, host, url, dest,
-            number(fields["cs-bytes"]), number(fields["sc-bytes"]), number(fields["bytes"]), by_status(fields["sc-status"]),
+            number(fields["cs-bytes"]), number(fields["sc-bytes"]), None, by_status(fields["sc-status"]),
         )  # fmt: skip
 
     return read

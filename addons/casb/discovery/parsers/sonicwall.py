@@ -41,7 +41,7 @@ FIELDS = FieldMap(
 
 
 def _mine(fields: Fields) -> bool:
-    return fields.get("id") in ("firewall", "sslvpn") and "sn" in fields and ("m" in fields or "fw" in fields)
+    return "sn" in fields and "fw" in fields and "pri" in fields and ("m" in fields or fields.get("id") == "firewall")
 
 
 def _prepare(fields: dict[str, str], _: Entry) -> dict[str, str]:

@@ -49,7 +49,7 @@ FIREWALL = FieldMap(
 
 
 def _utm(fields: Fields) -> bool:
-    return "id" in fields and "sys" in fields and "sub" in fields and "name" in fields
+    return "id" in fields and "sys" in fields and "sub" in fields
 
 
 def _utm_refuse(fields: Fields) -> str | None:

@@ -35,14 +35,14 @@ def _native(source: str) -> Start:
             parts = entry.text.split(None, 9)
             if len(parts) < 9:
                 return None
-            stamp, _, client, result, size, method, url, user, hierarchy = parts[:9]
+            stamp, _, client, result, size, _, url, user, hierarchy = parts[:9]
             code, slash, status = result.partition("/")
             if not slash or not _RESULT.match(code) or "/" not in hierarchy:
                 return None
             time = epoch(stamp) or clock.parse(stamp)
             if time is None:
                 return entry.skip("no time that can be read")
-            host, shown = target(url)
+            host, shown = target(url) if not url.startswith("error:") else (None, None)
             dest = address(hierarchy.partition("/")[2])
             if host is None:
                 return entry.skip("no destination")
@@ -90,7 +90,7 @@ def _combined(source: str, squid: bool) -> Start:
             match = _COMBINED.match(text)
             if match is None:
                 return None
-            client, _, user, stamp, method, url, _, status, size, _, _, rest = match.groups()
+            client, _, user, stamp, _, url, _, status, size, _, _, rest = match.groups()
             code = (rest or "").strip().partition(":")[0]
             if squid is not bool(_RESULT.match((rest or "").strip().split(" ")[0] or "x")):
                 return None

@@ -174,9 +174,10 @@ def from_header(
     def start(clock: Clock) -> LineReader:
         columns: list[str] = []
         delimiter = ","
+        narrow = fields
 
         def read(entry: Entry) -> Outcome:
-            nonlocal columns, delimiter
+            nonlocal columns, delimiter, narrow
             text = entry.text
             if columns and delimiter in text:
                 values = delimited(text, delimiter)
@@ -185,7 +186,7 @@ def from_header(
                     if _heads(values, columns):
                         return entry.skip(HEADER)
                     why = refuse(record) if refuse else None
-                    return entry.skip(why) if why else fields.event(record, entry, source, clock)
+                    return entry.skip(why) if why else narrow.event(record, entry, source, clock)
             if _DATA.search(text):
                 return None
             for each in delimiters:
@@ -196,6 +197,7 @@ def from_header(
                     folded = [rename(name.strip().strip('"').lower()) for name in named]
                     if mine(dict.fromkeys(folded, "")):
                         columns, delimiter = folded, each
+                        narrow = fields.narrowed(frozenset(folded))
                         return entry.skip(HEADER)
             return None
 

@@ -132,7 +132,7 @@ def _ip(columns: list[str]) -> _Facts | None:
     if dest is None:
         return None
     user, device = _who(columns[1], _kind(columns[7:]))
-    return user, device, address(columns[2]), None, None, dest, None, None, False
+    return user, device, address(columns[2]), None, None, dest, None, None, None
 
 
 FIELDS = FieldMap(

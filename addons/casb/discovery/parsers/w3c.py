@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import UTC
 
-from casb.discovery.entry import Entry, LineReader, Outcome
+from casb.discovery.entry import Entry, LineReader, Outcome, address
 from casb.discovery.fieldmap import FieldMap
 from casb.discovery.formats import delimited, words
 from casb.discovery.parser import HEADER, LogParser
@@ -69,6 +69,7 @@ class _W3C:
         self._source = source
         self._clock = clock if source == "windows-firewall" else Clock(UTC, clock.now)
         self._columns: list[str] = []
+        self._map = FIELDS
         self._software = ""
         self._mine = False
 
@@ -83,18 +84,25 @@ class _W3C:
         if len(values) != len(columns):
             values = self._repaired(text, values)
             if not values:
-                return None
-        return FIELDS.event(
-            _fitted(dict(zip(columns, values, strict=True)), self._source), entry, self._source, self._clock
-        )
+                return entry.skip("not the columns that its header names") if len(columns) > 4 else None
+        fields = _fitted(dict(zip(columns, values, strict=False)), self._source)
+        return self._map.event(fields, entry, self._source, self._clock)
 
     def _repaired(self, text: str, values: list[str]) -> list[str]:
-        """The values of a line whose count does not fit: separated otherwise, or cut off at the end."""
+        """The values of a line whose count does not fit: separated otherwise; or with values too many or missing at its
+        end, which must still begin as the header says.
+        """
         width = len(self._columns)
         for other in (text.split("\t"), text.split(" "), delimited(text, ",") or []):
             if len(other) == width:
                 return [each.strip('"') for each in other]
-        return []
+        dates = [position for position, name in enumerate(self._columns[:12]) if name == "date"]
+        clients = [position for position, name in enumerate(self._columns[:12]) if name in ("c-ip", "src-ip")]
+        if not dates or not clients or len(values) <= max(*dates, *clients) or len(values) * 2 < width:
+            return []
+        if address(values[clients[0]]) is None or not values[dates[0]][:2].isdecimal():
+            return []
+        return values
 
     def _directive(self, entry: Entry) -> Outcome:
         word, _, rest = entry.text[1:].partition(":")
@@ -106,6 +114,7 @@ class _W3C:
             if len(columns) < 3:
                 return None
             self._columns = columns
+            self._map = FIELDS.narrowed({*columns, *_ADDED})
             self._mine = whose(columns, self._software) == self._source
         elif word not in (
             "version",
@@ -149,6 +158,10 @@ def whose(columns: list[str], software: str) -> str:
     return "w3c"
 
 
+_ADDED = ("action", "r-ip", "cs-uri-path")
+"""Fields that `_fitted` may add."""
+
+
 def _fitted(fields: dict[str, str], source: str) -> dict[str, str]:
     """What the standard leaves open: IIS-like files put the host elsewhere; TMG's firewall log names addresses `r-host`."""
     if fields.get("cs-uri", "").startswith("/") and "cs-uri-stem" not in fields:
@@ -157,6 +170,10 @@ def _fitted(fields: dict[str, str], source: str) -> dict[str, str]:
         fields["r-ip"] = fields["s-ip"]
     if "x-hierarchy-origin" in fields:
         fields.setdefault("r-ip", fields["x-hierarchy-origin"].rpartition("/")[2])
+    if source == "bluecoat" and fields.get("s-action", "-") != "-" and "DENIED" not in fields["s-action"]:
+        fields.setdefault("action", fields.get("sc-filter-result", "-"))
+        if fields["action"] not in ("DENIED", "OBSERVED", "PROXIED"):
+            fields["action"] = "allowed"
     if fields.get("cs-url", "").startswith("tunnel://"):
         fields["cs-url"] = fields["cs-url"][9:].rstrip("/")
     if fields.get("cs-method") == "CONNECT":
@@ -173,6 +190,41 @@ def w3c_reader(source: str) -> Start:
         return _W3C(source, clock)
 
     return start
+
+
+_MAIN = (
+    "date time time-taken c-ip sc-status s-action sc-bytes cs-bytes cs-method cs-uri-scheme cs-host cs-uri-port cs-uri-path "
+    "cs-uri-query cs-username cs-auth-group s-hierarchy s-supplier-name"
+).split()
+_BEHIND_ACTION = (
+    "s-action cs-method rs(content-type) cs-uri-scheme cs-host cs-uri-port cs-uri-path cs-uri-query cs-uri-extension "
+    "cs(user-agent) s-ip sc-bytes cs-bytes"
+).split()
+
+
+def _headerless(clock: Clock) -> LineReader:
+    """ProxySG's `main` and `bcreportermain_v1` formats where nothing says so: syslog carries no `#Fields`."""
+    utc = Clock(UTC, clock.now)
+
+    def read(entry: Entry) -> Outcome:
+        text = entry.text
+        if text[4:5] != "-" or text[10:11] != " " or not text[:4].isdecimal():
+            return None
+        values = words(text)
+        action = next(
+            (at for at, value in enumerate(values[:20]) if value.startswith("TCP_") or value == "TUNNELED"), 0
+        )
+        if action < 5 or address(values[3]) is None or len(values) < 18:
+            return None
+        if action == 5:
+            fields = dict(zip(_MAIN, values, strict=False))
+        else:
+            fields = dict(zip(_BEHIND_ACTION, values[action:], strict=False))
+            fields |= {"date": values[0], "time": values[1], "c-ip": values[3], "cs-username": values[4]}
+            fields |= {"sc-status": values[action - 1], "sc-filter-result": values[action - 4]}
+        return FIELDS.event(_fitted(fields, "bluecoat"), entry, "bluecoat", utc)
+
+    return read
 
 
 def _named(fields: Fields) -> bool:
@@ -197,6 +249,7 @@ BLUECOAT = LogParser(
     ),
     start=any_of(
         w3c_reader("bluecoat"),
+        _headerless,
         from_json("bluecoat", _named, FIELDS),
         from_pairs("bluecoat", _named, FIELDS),
     ),

@@ -57,7 +57,7 @@ BARRACUDA = LogParser(
 # --- i-FILTER: the FAQ of Digital Arts on access log formats (Ver. 9, 10, @Cloud; D-SPA). `[date]`, status, request and response
 # size, reason; the request line in quotes stands before them (older) or behind (newer).
 
-_IFILTER_DATE = re.compile(r"(?:(\S+) )?\[(\d{1,2}/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d(?: ?[+-]\d{4})?)\]")
+_IFILTER_DATE = re.compile(r"(?:(\S{1,128}) )?\[(\d{1,2}/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d(?: ?[+-]\d{4})?)\]")
 _IFILTER_HEAD = re.compile(r"(?:[A-Z][a-z]{2} +\d+ \d\d:\d\d:\d\d )?\d+ \d+/\d+/\S* ")
 _IFILTER_SIZES = re.compile(r" (\d{3}|0|-) (\d+|-) (\d+|-) ([a-z_\-]+) ")
 _IFILTER_REQUEST = re.compile(r'"([A-Z]+) (\S+)(?: HTTP/[\d.]+)?"')
@@ -66,10 +66,12 @@ _IFILTER_REQUEST = re.compile(r'"([A-Z]+) (\S+)(?: HTTP/[\d.]+)?"')
 def _ifilter(clock: Clock) -> LineReader:
     def read(entry: Entry) -> Outcome:
         text = entry.text
-        date = _IFILTER_DATE.search(text)
-        request = _IFILTER_REQUEST.search(text)
         head = _IFILTER_HEAD.match(text)
-        if date is None or request is None or head is None:
+        if head is None:
+            return None
+        date = _IFILTER_DATE.search(text, head.end(), head.end() + 1000)
+        request = _IFILTER_REQUEST.search(text)
+        if date is None or request is None:
             return None
         sizes = _IFILTER_SIZES.search(text, date.end())
         time = clock.parse(date[2])

@@ -1,88 +1,10 @@
-/* Runs first in every page of a controlled application. Explains what a policy did to a download or a request, leads
- * back to sign-in, and maps host names that scripts put together at run time. It decides nothing: the proxy does.
- *
- * Plain script, no build step. Adds nothing enumerable to any global; wrapped functions stay what they were, native
- * look included, and hand the page exactly what it would have got. */
-(() => {
-  "use strict";
+// --- what a policy did: notices, and the way back to sign-in (windows only) ---------------------------------------------
 
-  const config = /*CASB_CONFIG*/ null;
-  const KEY = Symbol.for("casb.guard");
-  document.currentScript?.remove();
-  if (window[KEY]) return; // a page may come to carry the tag twice
-
-  const nativeFetch = window.fetch.bind(window);
-  const BASE = "/.casb/";
+let show = null;
+if (inWindow) show = (() => {
   const WATCH_MS = 10_000;
   const POLL_MS = 250;
   const NOTICE = /(?:^|; *)casb_notice=([A-Za-z0-9._-]{1,128})(?=;|$)/;
-
-  // --- host names -------------------------------------------------------------------------------------------------
-
-  const exact = new Set(config.exact);
-  const parents = new Set(config.parents);
-  const tail = "." + config.suffix;
-  const PORTED = /--p[1-9][0-9]{0,4}$/;
-  const SECURE = { "http:": "https:", "https:": "https:", "ws:": "wss:", "wss:": "wss:" };
-
-  const knows = (host, port) => {
-    const end = port ? ":" + port : "";
-    if (exact.has(host + end)) return true;
-    for (let dot = host.indexOf("."); dot >= 0; dot = host.indexOf(".", dot + 1)) {
-      if (parents.has(host.slice(dot + 1) + end)) return true;
-    }
-    return false;
-  };
-
-  const suffixed = (host) => {
-    if (!host.endsWith(tail)) return false;
-    const name = host.slice(0, -tail.length);
-    const ported = PORTED.exec(name);
-    return ported ? knows(name.slice(0, ported.index), ported[0].slice(3)) : knows(name, "");
-  };
-
-  /** A URL as the browser must ask for it; the very same value when there is nothing to map. */
-  const mapped = (input) => {
-    if (!config.suffix || input === undefined || input === null) return input;
-    const text = String(input);
-    if (text === "" || /^(?:[?#.]|\/(?![/\\])|blob:|data:|javascript:|about:)/i.test(text)) return input;
-    let url;
-    try {
-      url = new URL(text, document.baseURI);
-    } catch {
-      return input;
-    }
-    const secure = SECURE[url.protocol];
-    if (!secure) return input;
-    const host = url.hostname.replace(/\.$/, "");
-    const defaultPort = url.port === "" || url.port === "80" || url.port === "443";
-    if (knows(host, defaultPort ? "" : url.port)) {
-      const label = defaultPort ? host : `${host}--p${url.port}`;
-      const authority = label + tail + (config.port ? ":" + config.port : "");
-      const user = url.username ? url.username + (url.password ? ":" + url.password : "") + "@" : "";
-      return `${secure}//${user}${authority}${url.pathname}${url.search}${url.hash}`;
-    }
-    // "https://" + hostname, put together without our port.
-    if (config.port && url.port === "" && suffixed(host)) {
-      url.protocol = secure;
-      url.port = config.port;
-      return url.href;
-    }
-    return input;
-  };
-
-  /** `Domain=` as the browser must be told it; the application names its own host or a parent of it. */
-  const withDomain = (text) => {
-    const host = location.hostname;
-    if (!config.suffix || !suffixed(host)) return text;
-    const own = host.slice(0, -tail.length);
-    return String(text).replace(/;\s*domain\s*=\s*\.?([^;\s]+)/gi, (attribute, domain) => {
-      const parent = domain.toLowerCase();
-      if (PORTED.test(own) && own.replace(PORTED, "").endsWith(parent)) return ""; // its parents are nobody's names
-      return own === parent || own.endsWith("." + parent) ? `; Domain=${parent}${tail}` : attribute;
-    });
-  };
-
   // --- the dialog -------------------------------------------------------------------------------------------------
 
   const STYLE = `
@@ -243,12 +165,12 @@
     if (document.visibilityState !== "visible") return;
     let found = null;
     try {
-      found = NOTICE.exec(document.cookie);
+      found = NOTICE.exec(nativeCookie.read());
     } catch {
       return; // a sandboxed document has no cookies
     }
     if (!found) return;
-    document.cookie = "casb_notice=; Max-Age=0; Path=/; Secure; SameSite=Lax";
+    nativeCookie.write("casb_notice=; Max-Age=0; Path=/; Secure; SameSite=Lax");
     const id = found[1];
     nativeFetch(`${location.origin}${BASE}notice/${id}`, {
       credentials: "same-origin",
@@ -342,55 +264,8 @@
     }
   };
 
-  // --- wrapping ---------------------------------------------------------------------------------------------------
-
-  /** Put a Proxy in the place of a function: name, length, prototype and statics stay, and it still looks native. */
-  const wrap = (owner, name, handler) => {
-    const descriptor = owner && Object.getOwnPropertyDescriptor(owner, name);
-    if (!descriptor || typeof descriptor.value !== "function" || !descriptor.configurable) return;
-    const proxy = new Proxy(descriptor.value, handler);
-    Object.defineProperty(owner, name, { ...descriptor, value: proxy });
-    if (handler.construct && descriptor.value.prototype?.constructor === descriptor.value) {
-      Object.defineProperty(descriptor.value.prototype, "constructor", { value: proxy, writable: true, enumerable: false, configurable: true });
-    }
-  };
-
-  const withUrl = (args, index) => {
-    if (args.length <= index) return args;
-    const url = mapped(args[index]);
-    return url === args[index] ? args : Object.assign([...args], { [index]: url });
-  };
-
-  wrap(window, "fetch", {
-    apply: (target, self, args) =>
-      Reflect.apply(target, self, args[0] instanceof Request ? args : withUrl(args, 0)).then(seen),
-  });
-  wrap(window, "Request", {
-    construct: (target, args, self) =>
-      Reflect.construct(target, args[0] instanceof target ? args : withUrl(args, 0), self),
-  });
-  wrap(window, "WebSocket", { construct: (target, args, self) => Reflect.construct(target, withUrl(args, 0), self) });
-  wrap(window, "EventSource", { construct: (target, args, self) => Reflect.construct(target, withUrl(args, 0), self) });
-  wrap(window, "open", { apply: (target, self, args) => Reflect.apply(target, self, withUrl(args, 0)) });
-  wrap(Navigator.prototype, "sendBeacon", { apply: (target, self, args) => Reflect.apply(target, self, withUrl(args, 0)) });
-
-  const listened = new WeakSet();
-  wrap(XMLHttpRequest.prototype, "open", {
-    apply: (target, self, args) => {
-      if (self instanceof XMLHttpRequest && !listened.has(self)) {
-        listened.add(self);
-        self.addEventListener("load", heard);
-      }
-      return Reflect.apply(target, self, withUrl(args, 1));
-    },
-  });
-
-  const cookie = Object.getOwnPropertyDescriptor(Document.prototype, "cookie");
-  if (cookie?.set && cookie.configurable) {
-    const set = new Proxy(cookie.set, { apply: (target, self, args) => Reflect.apply(target, self, args.map(withDomain)) });
-    Object.defineProperty(Document.prototype, "cookie", { ...cookie, set });
-  }
-
-  Object.defineProperty(window, KEY, { value: Object.freeze({ show }) });
+  observers.push(seen);
+  requestObservers.push((request) => request.addEventListener("load", heard));
   watch();
+  return show;
 })();

@@ -1,0 +1,95 @@
+"""WebSocket messages between the hooks of an exchange: names mapped both ways, memory bounded, a bug refuses.
+
+The handshake was decided on and mapped like any other exchange. Binary messages pass untouched; mitmproxy keeps the
+fragments of what did not change, compression and close codes.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from mitmproxy import http
+from mitmproxy.proxy import commands
+from mitmproxy.proxy.layers import websocket
+from wsproto.events import CloseConnection
+from wsproto.frame_protocol import CloseReason
+
+from casb.model.app import View
+from casb.proxy import rewriting, translate
+from casb.proxy.faults import log_fault
+from casb.proxy.runtime import Runtime
+from casb.rewrite.messages import message_to_origin, message_to_suffix
+
+logger = logging.getLogger(__name__)
+
+MAX_MESSAGE = 64 * 1024 * 1024
+"""A longer message ends its connection with 1009 (RFC 6455 section 7.4.1): mitmproxy would hold all of it."""
+
+
+class Messages:
+    """Maps each text message as it passes."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+
+    def websocket_message(self, flow: http.HTTPFlow) -> None:
+        """The newest message; the ones before it have left and are forgotten."""
+        if flow.websocket is None:
+            return
+        message = flow.websocket.messages[-1]
+        del flow.websocket.messages[:-1]
+        try:
+            self._map(flow, message)
+        except Exception:
+            # Sealed hooks cannot refuse a message: it is dropped, and the connection ended.
+            log_fault(logger, "message not mapped, connection ended", flow=flow.id)
+            message.drop()
+            if flow.killable:
+                flow.kill()
+
+    def _map(self, flow: http.HTTPFlow, message: Any) -> None:
+        state = translate.state_of(flow)
+        if state is None or translate.is_refused(flow):
+            raise LookupError("a message outside of any exchange")
+        app = state.route.app
+        if not message.is_text or app is None or not app.rewrite.messages or state.route.mode != "suffix":
+            return
+        hosts = rewriting.hosts_of(state)
+        view: View = app.rewrite.view
+        content = message.content
+        if message.from_client:
+            changed = message_to_origin(content, hosts)
+        else:
+            changed = message_to_suffix(content, hosts, view)
+        if changed is not content and changed != content:
+            message.content = changed
+            self.runtime.counters["messages_mapped"] += 1
+
+
+_original = websocket.WebsocketLayer
+
+
+class BoundedWebsocket(_original):
+    """Ends a connection whose message grows beyond `MAX_MESSAGE`."""
+
+    def relay_messages(self, event: Any) -> Any:
+        """As the original, with what it holds looked at afterwards."""
+        yield from super().relay_messages(event)
+        for source in (self.client_ws, self.server_ws):
+            if sum(len(part) for part in source.frame_buf) > MAX_MESSAGE:
+                closing = CloseConnection(code=CloseReason.MESSAGE_TOO_BIG, reason="")
+                for each in (self.client_ws, self.server_ws):
+                    yield each.send2(closing)
+                    yield commands.CloseConnection(each.conn)
+                source.frame_buf = [b""]
+                self.flow.live = False
+                self._handle_event = self.done
+                return
+
+    _handle_event = _original.start
+
+
+def install() -> None:
+    """Make mitmproxy use it for every WebSocket."""
+    websocket.WebsocketLayer = BoundedWebsocket  # type: ignore[misc]
