@@ -63,6 +63,31 @@ need_node() {
     || fail "Node.js $(node --version) is too old: the emulated identity provider needs 20.12 or newer"
 }
 
+# Servers that the tests start for themselves on loopback ports; those that Debian starts are not used.
+need_servers() {
+  [ -n "$(find /usr/lib/postgresql -name postgres -type f -print -quit 2>/dev/null)" ] \
+    || debian_package postgresql "reports on PostgreSQL" || fail "the tests need PostgreSQL's server: apt-get install postgresql"
+  need rsyslogd rsyslog "a sender of logs"
+  [ -n "$(find /usr/lib -path '*rsyslog/lmnsd_gtls.so' -print -quit 2>/dev/null)" ] \
+    || debian_package rsyslog-gnutls "logs over TLS" || fail "the tests need rsyslog's TLS driver: apt-get install rsyslog-gnutls"
+  need_syslog_ng
+}
+
+# The other well-known sender. Its package and rsyslog's exclude each other: it is unpacked into a folder of its own.
+need_syslog_ng() {
+  local place="${CASB_SYSLOG_NG:-$HOME/.cache/casb/syslog-ng}" library
+  if command -v syslog-ng >/dev/null 2>&1 || [ -x /usr/sbin/syslog-ng ] || [ -x "$place/usr/sbin/syslog-ng" ]; then return 0; fi
+  say "unpacking syslog-ng (a sender of logs)"
+  [ -n "${apt_updated:-}" ] || { as_root apt-get update -qq >&2 && apt_updated=yes; } || true
+  for library in $(apt-cache depends syslog-ng-core | sed -n 's/^  Depends: \(lib[a-z0-9.+-]*\)$/\1/p'); do
+    dpkg -s "$library" >/dev/null 2>&1 || debian_package "$library" "syslog-ng" || true
+  done
+  local work; work=$(mktemp -d)
+  (cd "$work" && apt-get download -qq syslog-ng-core >/dev/null 2>&1 && mkdir -p "$place" && dpkg -x ./*.deb "$place") \
+    || fail "the tests need syslog-ng: unpack the package syslog-ng-core into $place, or name its folder in CASB_SYSLOG_NG"
+  rm -rf "$work"
+}
+
 need_browser() {
   need chromium,chromium-browser,google-chrome chromium "a real browser"
   need certutil libnss3-tools "the browser's certificate store"
@@ -79,5 +104,17 @@ npm_install() {
   say "installing the packages of $1"
   # Not --prefix: that moves npm's global configuration, too, and with it the machine's certificates.
   (cd "$1" && npm ci --no-audit --no-fund --loglevel=error >/dev/null)
+  printf '%s\n' "$wanted" >"$stamp"
+}
+
+# python_apps FOLDER: an environment for the Python programs that its requirements.lock names, apart from ours.
+python_apps() {
+  local stamp="$1/.venv/.casb-stamp" wanted
+  wanted=$(cat "$1/requirements.lock" .venv/pyvenv.cfg | sha256sum; pwd)
+  [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && return 0
+  say "installing the Python programs of $1"
+  rm -rf "$1/.venv"
+  .venv/bin/python -m venv "$1/.venv"
+  "$1/.venv/bin/python" -m pip install -qq --disable-pip-version-check --require-hashes --no-deps --only-binary=:all: -r "$1/requirements.lock"
   printf '%s\n' "$wanted" >"$stamp"
 }

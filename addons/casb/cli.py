@@ -25,6 +25,7 @@ VERBS = {
     "record": "capture sessions for replay, secrets left out",
     "alert": "list, show and close alerts",
     "activity": "search and export the activity log",
+    "lab": "an application directly and through the suffix, compared",
     "catalog": "the apps and which of them owns a host",
     "certs": "the certificate authority: make, show, export",
     "open": "open a file that was handed over encrypted",

@@ -197,6 +197,13 @@ ROWS: tuple[tuple[str, str, str, str, str], ...] = (
         "",
     ),
     (
+        "C128",
+        "a host cannot be attached to an app",
+        "`casb catalog attach` and the portal put a line into the app's file and change nothing else in it.",
+        "Name an app that is there; where the file is written in an unusual way, add the domain by hand.",
+        "",
+    ),
+    (
         "U001",
         "an upload's description cannot be read",
         "An app's signature says where the request names the file, and the request is not like that.",

@@ -56,6 +56,7 @@ class EmulatedEntra:
     organizations: str
     control: str
     ca: Path
+    port: int = 0
     tenants: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
@@ -68,8 +69,10 @@ class EmulatedEntra:
         port: int = 0,
         tenants: Sequence[Mapping[str, Any]] | None = None,
         backchannel_ca: Path | None = None,
+        base: str | None = None,
     ) -> Self:
-        """Starts it and waits until it listens. `backchannel_ca` is trusted for back-channel logout."""
+        """Starts it and waits until it listens. `backchannel_ca` is trusted for back-channel logout; `base` is its
+        address as browsers know it, when something stands in front of it."""
         node = shutil.which("node")
         if node is None:
             raise StartError("Node.js is not installed: the emulated identity provider needs version 20 or newer")
@@ -80,6 +83,7 @@ class EmulatedEntra:
             "cert": str(leaf.certificate),
             "ca": backchannel_ca and str(backchannel_ca),
             "port": port,
+            "base": base,
             "clients": [client.as_json() for client in clients],
             "tenants": tenants,
             "follow_stdin": True,

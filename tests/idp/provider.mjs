@@ -120,6 +120,8 @@ export class Tenant {
       scopes: SCOPES,
       claims: { openid: CLAIMS, profile: [], email: [] },
       conformIdTokenClaims: false,
+      // As Entra for the redirect addresses of a single-page application.
+      clientBasedCORS: (ctx, origin, client) => client.redirectUris.some((each) => new URL(each).origin === origin),
       clientAuthMethods: ['client_secret_post', 'client_secret_basic', 'private_key_jwt'],
       cookies: {
         names: { session: `ESTSAUTH-${this.mount.slice(0, 8)}`, interaction: `sign-${this.mount.slice(0, 8)}`, resume: `resume-${this.mount.slice(0, 8)}` },

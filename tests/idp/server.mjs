@@ -7,11 +7,12 @@
 //   ca?                  PEM file trusted for back-channel logout
 //   port?, control_port? 0 or absent: free ones
 //   name?                host name in the issuer; default localhost
+//   base?                the issuer's address as browsers know it, when something stands in front; default https://name:port
 //   clients              [{id, secret?, certificate?, redirect_uris, post_logout_redirect_uris?, backchannel_logout_uri?, frontchannel_logout_uri?}]
 //   tenants?             [{id, name, domain, users: [{name, display_name?, device?, groups?, …}]}]; see directory.mjs
 //   follow_stdin?        true: end when standard input ends, so that nothing outlives its parent
 // }
-// Prints one line of JSON once it listens: {base, issuer, organizations, control, tenants}.
+// Prints one line of JSON once it listens: {base, issuer, organizations, control, tenants, port}.
 
 import { readFileSync } from 'node:fs';
 import https from 'node:https';
@@ -113,7 +114,7 @@ async function main() {
     });
   });
   const port = await listen(server, settings.port ?? 0);
-  const base = `https://${settings.name ?? 'localhost'}:${port}`;
+  const base = settings.base ?? `https://${settings.name ?? 'localhost'}:${port}`;
   const ca = settings.ca && readFileSync(settings.ca);
   for (const tenant of [...world.directory.tenants, null]) {
     world.tenants.push(new Tenant({ base, mount: tenant?.id ?? 'organizations', tenant, ca, clients: settings.clients, ...world }));
@@ -127,6 +128,7 @@ async function main() {
     organizations: `${base}/organizations/v2.0`,
     control: `http://127.0.0.1:${control}`,
     tenants: world.directory.tenants,
+    port,
   })}\n`);
 }
 

@@ -17,6 +17,8 @@ casb catalog suggest --kind score_update --app dropbox 'they have SOC 3 now'
 casb catalog probe dropbox --allow-network --keep
 casb catalog recalculate --weights weights.yaml
 casb catalog check                                    every error of the shipped catalog's files
+casb catalog learned --format csv
+casb catalog attach static.files.contoso.example --app files
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ import json
 import os
 import sys
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +38,14 @@ from casb.catalog.match import Catalog
 from casb.catalog.views import detail, summary
 from casb.commands import _catalog_change, _catalog_read
 from casb.commands._catalog_open import inventory
+from casb.commands._log import settings_of
 from casb.errors import Problems
 from casb.model.app import App
+from casb.store.attach import Attached, attach
+from casb.store.auditfile import note
 from casb.store.catalog_files import SHIPPED, read_texts
 from casb.store.folder import load_draft
+from casb.store.learned_sqlite import LearnedHosts, learned_csv
 from casb.yamlfile import did_you_mean
 
 
@@ -54,11 +61,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     checked.add_argument("path", nargs="?", metavar="DIR|FILE", help="default: the shipped catalog")
     _catalog_read.add_to(verbs)
     _catalog_change.add_to(verbs)
-    for each in (listed, matched, shown):
+    learned = verbs.add_parser("learned", help="hosts that pages of an app asked for and that no app owns")
+    learned.add_argument("--app", metavar="ID", help="of this app alone")
+    attached = verbs.add_parser("attach", help="give a host to an app: adds a line to its file and keeps the rest")
+    attached.add_argument("host", help="a host name, or *. and a host name for all names below it")
+    attached.add_argument("--app", metavar="ID", required=True)
+    for each in (listed, matched, shown, learned, attached):
         each.add_argument(
             "--config", default="policies", metavar="DIR", help="configuration folder (default: policies)"
         )
-        each.add_argument("--format", choices=("text", "json"), default="text")
+        formats = ("text", "json", "csv") if each is learned else ("text", "json")
+        each.add_argument("--format", choices=formats, default="text")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -67,7 +80,11 @@ def run(arguments: argparse.Namespace) -> int:
         return int(arguments.do(arguments))
     if arguments.what == "check":
         return _check(Path(arguments.path or os.path.relpath(SHIPPED)))
+    if arguments.what == "attach":
+        return _attach(arguments)
     catalog = _catalog(arguments.config)
+    if arguments.what == "learned":
+        return _learned(arguments, catalog)
     as_json = arguments.format == "json"
     if arguments.what == "list":
         apps = list(catalog.apps)
@@ -146,6 +163,45 @@ def _match(catalog: Catalog, arguments: argparse.Namespace, as_json: bool) -> in
     else:
         print(f"no app owns {host}", file=sys.stderr)
     return 0 if app or entry else 1
+
+
+def _attach(arguments: argparse.Namespace) -> int:
+    data = Path(settings_of(arguments.config).data)
+
+    def write_down(done: Attached) -> None:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        note(data, "host attached", datetime.now(UTC), host=done.domain, app=done.app, file=done.file)
+
+    done = attach(Path(arguments.config), arguments.host, arguments.app, write_down)
+    if arguments.format == "json":
+        print(json.dumps(asdict(done), indent=2))
+    elif done.changed:
+        print(f"{done.domain} belongs to {done.app} now: {done.file}")
+    else:
+        print(f"{done.app} has {done.domain} already")
+    return 0
+
+
+def _learned(arguments: argparse.Namespace, catalog: Catalog) -> int:
+    known = LearnedHosts(settings_of(arguments.config).data).all(arguments.app)
+    rows = [each.as_json() for each in known if catalog.match(each.host) is None]
+    if arguments.format == "json":
+        print(json.dumps(rows, indent=2))
+    elif arguments.format == "csv":
+        print(learned_csv(rows), end="")
+    elif not rows:
+        print("nothing was learned: an app lists unknown hosts with 'unknown_hosts: learn' in its file")
+    else:
+        cells = [("HOST", "APP", "COUNT", "KINDS", "LAST", "PAGE")]
+        cells += [
+            (row["host"], row["app"], str(row["count"]), ",".join(row["kinds"]), row["last"], row["page"])
+            for row in rows
+        ]
+        widths = [max(len(row[column]) for row in cells) for column in range(5)]
+        for row in cells:
+            line = [*(cell.ljust(width) for cell, width in zip(row[:5], widths, strict=True)), row[5]]
+            print("  ".join(line))
+    return 0
 
 
 def _table(apps: list[App]) -> str:

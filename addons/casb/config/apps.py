@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
+from publicsuffix2 import PublicSuffixList  # type: ignore[import-untyped]  # ships no types
+
 from casb.config.deployment import check_id, check_provider, endpoint
 from casb.config.notes import Notes
 from casb.config.shape import AppShape, SignatureShape
@@ -17,6 +19,7 @@ from casb.yamlfile import Path
 RESERVED = frozenset({"login", "device"})
 """Names that would appear as hosts of ours under the suffix (contracts: `login.<suffix>`, `device.<suffix>`)."""
 
+_SUFFIXES = PublicSuffixList()
 _METHOD = re.compile(r"[A-Z]{1,20}\Z")
 
 
@@ -66,6 +69,7 @@ def read_app(shape: AppShape, path: Path, settings: Settings | None, notes: Note
         logout=shape.logout,
         provider=shape.provider,
         always_proxied=shape.always_proxied,
+        unknown_hosts=shape.unknown_hosts,
         on_failure=shape.on_failure or (settings.on_failure if settings else "block"),
     )
 
@@ -83,7 +87,10 @@ def _domain(text: str, path: Path, settings: Settings | None, notes: Notes) -> t
     suffix = settings.suffix if settings else ""
     host = domain.removeprefix("*.")
     canonical = f"[{host}]" if ":" in host else host
-    if domain in RESERVED:
+    if domain != host and _SUFFIXES.get_tld(host, strict=True) == host:
+        hint = "everybody can have a name there: list the app's own names"
+        notes.wrong("C112", f"{text!r} covers the whole public suffix {host!r}", path, hint)
+    elif domain in RESERVED:
         notes.wrong("C123", f"{text!r}: {domain}.{suffix or '<suffix>'} is a host of ours", path)
     elif reserved(host):
         notes.wrong("C123", f"{text!r} ends like a spelling of ours (--p<digits>, --v6, --x)", path)

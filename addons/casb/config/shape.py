@@ -16,6 +16,7 @@ import pydantic
 type TagWord = Literal["sanctioned", "unsanctioned", "monitored", "none"]
 type CategoryWord = Literal["administrative", "cloud-provider", "corporate", "risky", "vpn", "other"]
 type FailureWord = Literal["block", "allow"]
+type UnknownHostsWord = Literal["pass", "learn", "deny"]
 type ReceiverWord = Literal["syslog-udp", "syslog-tcp", "syslog-tls", "directory", "ftp", "ftps", "upload"]
 type ViewWord = Literal["suffix", "origin"]
 type DeviceTagWord = Literal["compliant", "hybrid-joined", "client-certificate"]
@@ -416,6 +417,9 @@ class AppShape:
     """Id of its identity provider. Default: the first."""
     always_proxied: bool = True
     """`false`: users whom no session policy could concern are sent to the real host."""
+    unknown_hosts: UnknownHostsWord = "pass"
+    """Hosts that its pages ask for and that no app owns: `pass` lets them be, `learn` lists them (`casb catalog
+    learned`), `deny` lists them and has the browser refuse them."""
     on_failure: FailureWord | None = None
     """Default: that of `casb.yaml`."""
 

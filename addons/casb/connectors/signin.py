@@ -31,6 +31,7 @@ from casb.connectors.live import LiveSessions, Login
 from casb.errors import CasbError, ConfigError, ConnectorError, TokenError
 from casb.identity.claims import Claims, LogoutClaims, device_of, user_of
 from casb.identity.sessions import (
+    ChildRecord,
     Flow,
     HandOffCode,
     LoginRecord,
@@ -326,6 +327,45 @@ class SignIn(LiveSessions):
         cookie = await self.open(login, host, pending.app)
         await self._retire(host, previous, login)
         return Redeemed(cookie=cookie, session=login.record.session(), pending=pending)
+
+    async def invite(self, session_host: str, cookie: str, hosts: Iterable[str]) -> dict[str, str]:
+        """One-time codes with which the browser of a session gets one on further hosts of the same app, by host."""
+        found = await self._child(session_host, cookie)
+        codes: dict[str, str] = {}
+        if found is None:
+            return codes
+        for host in hosts:
+            code = self._new_id()
+            record = HandOffCode(login=found[2].key.hex(), host=host, bind=session_host, pending="")
+            await self._store.put("join", key_of(code), dump(record), ttl=self._limits.code)
+            codes[host] = code
+        return codes
+
+    async def join(self, host: str, code: str, inviter: str, app: str, *, previous: str | None = None) -> str:
+        """The cookie for a code of `invite`; raises `TokenError` for another host or inviter."""
+        data = await self._store.take("join", key_of(code)) if is_id(code) else None
+        record = load(HandOffCode, data) if data is not None else None
+        if record is None or (record.host, record.bind) != (host, inviter):
+            raise TokenError("I015", "the code was made for another host or browser")
+        login = await self._login_at(record.login_key)
+        if login is None:
+            raise TokenError("I011", "the request that led here has been forgotten; open the app again")
+        cookie = await self.open(login, host, app)
+        await self._retire(host, previous, login)
+        return cookie
+
+    async def vouch(self, host: str, cookie: str, key: bytes, *, ttl: float) -> None:
+        """Remember under `key` (address, browser and app, digested) that this session has a page open."""
+        found = await self._child(host, cookie)
+        if found is not None:
+            record = ChildRecord(login=found[2].key.hex(), host=host)
+            await self._store.put("vouch", key, dump(record), ttl=ttl, indexes=(f"login:{found[2].key.hex()}",))
+
+    async def vouched(self, key: bytes) -> Session | None:
+        """The session that has a page open under `key`, if it still lives."""
+        data = await self._store.get("vouch", key)
+        login = await self._login_at(load(ChildRecord, data).login_key) if data is not None else None
+        return None if login is None else login.record.session()
 
     async def keep_body(self, session: Session, pending: PendingRequest) -> str | None:
         """A token, good once within a minute, for a form that brings the browser back with the same method, or None

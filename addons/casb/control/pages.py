@@ -66,8 +66,10 @@ def html(
     bad: bool = False,
     mark: str = "i",
     script: str = "",
+    connect: str = "",
 ) -> Page:
-    """A page around `content`, which is HTML already escaped by the caller. `script` is ours alone, allowed by hash."""
+    """A page around `content`, which is HTML already escaped by the caller. `script` is ours alone, allowed by hash;
+    `connect` are the CSP sources that it may send to."""
     body = (
         "<!doctype html><html lang=en><head><meta charset=utf-8>"
         '<meta name=viewport content="width=device-width,initial-scale=1">'
@@ -78,6 +80,7 @@ def html(
     ).encode()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     allowed = f"script-src 'sha256-{digest}'; " if script else ""
+    allowed += f"connect-src {connect}; " if connect else ""
     policy = (
         f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; {allowed}form-action {form_action}; "
         "frame-ancestors 'none'; base-uri 'none'"

@@ -83,4 +83,5 @@ class App:
     logout: tuple[str, ...] = ()  # path globs that end the app's own session; ours ends with it (S49)
     provider: str | None = None  # identity provider id; None: the deployment's first
     always_proxied: bool = True  # False: a user whom no session policy could concern goes to the real host (S30)
+    unknown_hosts: str = "pass"  # pass | learn | deny: hosts that its pages ask for and that no app owns (S43)
     on_failure: str = "block"  # block | allow: what an activity that cannot be judged gets (S22)

@@ -49,6 +49,9 @@ class Control:
             raise LookupError("exchange without a route")
         if state.ours or state.route.kind is not Kind.APP:
             return
+        if state.preflight:
+            translate.send_to(flow, state.route)
+            return
         session = state.session
         if session is None or state.route.app is None:
             raise LookupError("a controlled exchange without a session")

@@ -17,6 +17,8 @@ from casb.connectors.signin import parse_answer
 from casb.control.exchange import Party, access
 from casb.control.pages import Page, error_page, facts_list, html, json_page, redirect
 from casb.control.routes import Kind
+from casb.control.siblings import JOIN_PATH, joined_hosts, page_app
+from casb.control.unknown import REPORT_PATH
 from casb.errors import CasbError, ConnectorError, StoreError, TokenError
 from casb.identity.sessions import (
     FLOW_COOKIE,
@@ -37,6 +39,7 @@ from casb.proxy import rewriting, translate
 from casb.proxy.escapes import Escapes
 from casb.proxy.ids import ulid
 from casb.proxy.incidents import incident
+from casb.proxy.learning import Learning
 from casb.proxy.notices import Notices
 from casb.proxy.opening import open_page, opened
 from casb.proxy.runtime import Runtime, now
@@ -58,12 +61,19 @@ RESTORE_FRAGMENT = (
     'const on=document.getElementById("on"),key="casb."+on.dataset.for;let part="";'
     'try{part=sessionStorage.getItem(key)||"";sessionStorage.removeItem(key)}catch{}location.replace(on.href+part)'
 )
+# Synchronous, so that the browser takes this page for no page of its own: it has gone on before it is loaded.
+JOIN = (
+    'const on=document.getElementById("on");for(const e of document.querySelectorAll("[data-at]"))try{'
+    'const x=new XMLHttpRequest();x.open("POST",e.dataset.at,false);x.withCredentials=true;'
+    "x.send(e.dataset.code)}catch{}"
+    'location.replace(on.href+(on.hash?"":location.hash))'
+)
 
 
 class Endpoints:
     """One table of paths; everything else under the reserved path does not exist."""
 
-    def __init__(self, runtime: Runtime, sessions: Sessions, notices: Notices) -> None:
+    def __init__(self, runtime: Runtime, sessions: Sessions, notices: Notices, learning: Learning) -> None:
         self.runtime = runtime
         self.sessions = sessions
         self.notices = notices
@@ -75,6 +85,8 @@ class Endpoints:
             ("GET", "/.casb/sign-in"): self.sign_in,
             ("GET", "/.casb/sign-out"): self.ask_sign_out,
             ("POST", "/.casb/sign-out"): self.sign_out,
+            ("POST", REPORT_PATH): learning.report,
+            ("POST", JOIN_PATH): self.join,
         }
         self.on_login: dict[tuple[str, str], Endpoint] = {
             ("GET", "/"): self.apps,
@@ -246,7 +258,7 @@ class Endpoints:
                 headers=cookies,
             )
         if token is None:
-            return redirect(done.pending.target, headers=cookies)
+            return await self._join_others(state, done.cookie, done.pending.target, cookies)
         action = escape(with_resume(done.pending.path, token))
         return html(
             200,
@@ -257,6 +269,49 @@ class Endpoints:
             form_action="'self' https:",  # the answer may redirect anywhere, and form-action would block that
             script=SUBMIT,
         )
+
+    async def _join_others(self, state: State, value: str, target: str, cookies: tuple[tuple[str, str], ...]) -> Page:
+        """Go on to what was asked for; first the browser gets a session on the app's other hosts, so that what its
+        pages ask of them is let in."""
+        app = state.route.app
+        hosts = joined_hosts(app, state.snapshot, state.route.authority) if app and state.route.mode == "suffix" else []
+        if not hosts or b"sec-fetch-mode" not in state.fields:
+            return redirect(target, headers=cookies)
+        codes = await self.runtime.sign_in.invite(state.route.authority, value, hosts)
+        links = "".join(
+            f'<i data-at="https://{escape(host)}{JOIN_PATH}" data-code="{code}"></i>' for host, code in codes.items()
+        )
+        return html(
+            200,
+            "Signing in",
+            f'<p>You are being signed in.</p><p class="row"><a class="button" id="on" href="{escape(target)}">'
+            f"Continue</a></p>{links}",
+            headers=cookies,
+            script=JOIN,
+            connect=" ".join(f"https://{host}{JOIN_PATH}" for host in codes),
+        )
+
+    async def join(self, flow: http.HTTPFlow, state: State) -> Page:
+        """A page of ours on another host of the app brings a code: the browser itself says which host, in `Origin`."""
+        origin = state.fields.get(b"origin", b"").decode("latin-1")
+        app = state.route.app
+        if app is None or page_app(state.fields, state.snapshot) is not app or state.route.mode != "suffix":
+            raise TokenError("I020", "this must be asked from our own page")
+        header = state.fields.get(b"cookie", b"").decode("latin-1")
+        value = await self.runtime.sign_in.join(
+            state.route.authority,
+            (flow.request.raw_content or b"").decode("latin-1"),
+            origin.removeprefix("https://"),
+            app.id,
+            previous=cookie(header, SESSION_COOKIE),
+        )
+        headers = (
+            ("set-cookie", set_cookie(SESSION_COOKIE, value)),
+            ("access-control-allow-origin", origin),
+            ("access-control-allow-credentials", "true"),
+            ("cache-control", "no-store"),
+        )
+        return Page(status=204, headers=headers, body=b"")
 
     def _log_on(self, state: State, session: Session) -> bool:
         """Write the log-on down; the access decision it holds is made again, and enforced, at the first request.
@@ -483,7 +538,7 @@ class Endpoints:
         return opened(self.runtime, flow, state, login.record)
 
 
-_FROM_ELSEWHERE = frozenset({"/.casb/oidc/callback", "/.casb/oidc/backchannel-logout"})
+_FROM_ELSEWHERE = frozenset({"/.casb/oidc/callback", "/.casb/oidc/backchannel-logout", JOIN_PATH})
 
 
 def same_origin(state: State) -> bool:

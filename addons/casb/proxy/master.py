@@ -13,11 +13,12 @@ from mitmproxy import options
 from mitmproxy.addons import proxyserver
 from mitmproxy.master import Master
 
-from casb.proxy import heads, levers, messages, stream
+from casb.proxy import heads, levers, messages, siblings, stream
 from casb.proxy.control import Control
 from casb.proxy.endpoints import Endpoints
 from casb.proxy.gateway import Gateway
 from casb.proxy.layers import NextLayer
+from casb.proxy.learning import Learning
 from casb.proxy.notices import Notices
 from casb.proxy.record import Recorder
 from casb.proxy.recorded import FlowLog
@@ -43,13 +44,17 @@ def addons(runtime: Runtime) -> list[Any]:
     notices = Notices(runtime.sessions)
     sessions = Sessions(runtime)
     control = Control(runtime, notices)
+    learning = Learning(runtime)
     chain: list[Any] = [
         Gateway(runtime),
         sessions,
-        Endpoints(runtime, sessions, notices),
+        Endpoints(runtime, sessions, notices, learning),
+        siblings.Before(runtime),
         Inward(runtime),
         control,
         Outward(runtime),
+        siblings.After(runtime),
+        learning,
         messages.Messages(runtime),
         Recorder(runtime, control),
         Tunnels(runtime),

@@ -6,6 +6,7 @@ The common case (a session looked up in the last seconds) does no I/O and makes 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import ipaddress
 import logging
 import time
@@ -17,12 +18,14 @@ from cachetools import LRUCache, TTLCache
 from mitmproxy import ctx, http
 from mitmproxy.connection import Client
 
+from casb.control import siblings
 from casb.control.pages import Page, error_page, redirect, sign_in_needed
 from casb.control.routes import Kind
 from casb.control.snapshot import Snapshot
 from casb.errors import StoreError, TokenError
 from casb.identity.sessions import PENDING_COOKIE, SESSION_COOKIE, cookie, is_safe_path, key_of, set_cookie
 from casb.model.activity import ActivityType, RequestMode
+from casb.model.app import App
 from casb.model.identity import Session
 from casb.proxy import translate
 from casb.proxy.faults import log_fault
@@ -35,6 +38,8 @@ logger = logging.getLogger(__name__)
 
 RESERVED = "/.casb/"
 RESUME = "__casb_resume"
+VOUCHED = 1800.0
+"""Seconds that an open page lets its static parts through (`control/siblings.py`)."""
 WATCH = 0.25
 """Seconds between looks at the revocation counter; live connections of ended sessions are closed then."""
 SWEEP = 30.0
@@ -57,6 +62,8 @@ class Sessions:
         self._strange: TTLCache[tuple[str, str, str], str] = TTLCache(4096, NOTED)
         self._asked: LRUCache[str, tuple[int, int]] = LRUCache(20_000)  # address -> minute, sign-ins begun in it
         self._trusted: LRUCache[str, bool] = LRUCache(4096)
+        self._vouched: TTLCache[bytes, bool] = TTLCache(20_000, VOUCHED / 3)
+        self._keeping: set[asyncio.Future[None]] = set()
         self._task: asyncio.Task[None] | None = None
         runtime.on_swap.append(self._swapped)
 
@@ -79,6 +86,11 @@ class Sessions:
             state.limit, state.on_overflow = state.snapshot.settings.session.resume_body, lambda: False
             return None
         value = self.cookie(state)
+        if value is None and siblings.is_preflight(flow.request.method, state.fields):
+            self._preflight(flow, state)
+            return None
+        if value is None and siblings.is_static(flow.request.method, state.fields):
+            return self._static(flow, state)
         if value is None:
             self._stranger(flow, state, noted=self._noted(state, None))
             return None
@@ -114,8 +126,61 @@ class Sessions:
         earlier = self.live.get(flow.client_conn.id, ())
         self.live[flow.client_conn.id] = [*(each for each in earlier if not each.over), state]
         app = state.route.app
+        if app is not None and state.facts.mode is RequestMode.NAVIGATION and state.route.mode == "suffix":
+            self._vouch(state, app)
         if app is not None and app.logout and any(translate.glob(each, state.facts.path) for each in app.logout):
             state.ending = True
+
+    # ------------------------------------------------------------ without a cookie, between hosts of one app
+
+    def _preflight(self, flow: http.HTTPFlow, state: State) -> None:
+        """A question of a page of ours goes on bare; anybody else's is refused like any stranger's request."""
+        if siblings.page_app(state.fields, state.snapshot) is None:
+            self._stranger(flow, state, noted="")
+        elif siblings.ours_alone(state.fields):
+            translate.answer(flow, Page(status=204, headers=siblings.own_answer(state.fields), body=b""))
+        else:
+            state.preflight = True
+            translate.set_request_fields(flow, siblings.question(flow.request.headers.fields))
+
+    def _vouch(self, state: State, app: App) -> None:
+        if len(app.domains) < 2 and not app.domains[0].startswith("*."):
+            return
+        key = self._visit(state, app)
+        if key not in self._vouched:
+            self._vouched[key] = True
+            keeping = asyncio.ensure_future(
+                self.runtime.sign_in.vouch(state.route.authority, state.cookie, key, ttl=VOUCHED)
+            )
+            self._keeping.add(keeping)
+            keeping.add_done_callback(self._kept)
+
+    def _kept(self, done: asyncio.Future[None]) -> None:
+        self._keeping.discard(done)
+        if not done.cancelled() and done.exception() is not None:
+            logger.error("an open page was not noted: %r", done.exception())
+
+    @staticmethod
+    def _visit(state: State, app: App) -> bytes:
+        """Address, browser and app, as a key."""
+        agent = state.fields.get(b"user-agent", b"")
+        return hashlib.sha256(b"\0".join((state.ip.encode(), agent, app.id.encode()))).digest()
+
+    async def _static(self, flow: http.HTTPFlow, state: State) -> None:
+        """A static part of a page for a person who has that app open; the response must be of the kind asked for."""
+        app = state.route.app
+        session = None
+        if app is not None and siblings.page_app(state.fields, state.snapshot) is app:
+            try:
+                session = await self.runtime.sign_in.vouched(self._visit(state, app))
+            except StoreError as error:
+                self._store_away(flow, state, error)
+                return
+        if session is None:
+            self._stranger(flow, state, noted=self._noted(state, None))
+            return
+        self.runtime.counters["parts_vouched"] += 1
+        state.session, state.part = session, state.fields[b"sec-fetch-dest"]
 
     def _store_away(self, flow: http.HTTPFlow, state: State, error: StoreError) -> None:
         identifier = incident(self.runtime, code="store", fact=error.message, ip=state.ip, facts=state.facts)

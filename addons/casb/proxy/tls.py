@@ -111,7 +111,7 @@ class TlsConfig(tlsconfig.TlsConfig):
                 chain_file=None,
                 request_client_cert=False,
                 alpn_select_callback=tlsconfig.alpn_select_callback,
-                extra_chain_certs=(),
+                extra_chain_certs=tuple(entry.chain_certs),
                 dhparams=None,
             )
             context.use_certificate(entry.cert.to_cryptography())

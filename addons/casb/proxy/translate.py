@@ -57,6 +57,8 @@ class State:
     stranger: bool = False  # a person without a session, to be sent to sign in
     seal: Seal | None = field(default=None, repr=False)  # for cookies that flattened hosts share
     noted: str = ""  # id of the record that a cookie without a session was shown
+    preflight: bool = False  # a question that browsers ask without cookies; it goes on without a session
+    part: bytes = b""  # a static part of a page, let through for who has the page open: its `Sec-Fetch-Dest`
     ending: bool = False  # the app's own sign-out
     resumed: bytes | None = None  # the body kept across a sign-in
     rewriting: RewriteContext | None = None  # what both directions of rewriting need to know

@@ -18,7 +18,7 @@ from casb.rewrite.script import is_module
 from casb.rewrite.sites import is_public_suffix
 
 PARTS = (
-    "boot", "names", "network", "cookies", "places", "markup", "frames", "report", "notices", "last",
+    "boot", "names", "network", "anonymous", "cookies", "places", "markup", "frames", "report", "notices", "last",
 )  # fmt: skip
 """Files of `page/` in their order: `boot` gives what all use, `last` puts every part into the realm."""
 

@@ -17,6 +17,7 @@ from casb.sidecar import (
     api,
     discovery_api,
     errors,
+    learned,
     operate,
     policies,
     portal,
@@ -54,6 +55,7 @@ def build_app(services: Services, provider: signin.AdminProvider | None = None) 
     | `/discovery…` | a session; changes: an admin's | shadow_*.py |
     | `/catalog…` | a session; changes: an admin's; wishes: anybody's | shadow_app.py, shadow_catalog.py |
     | `/access…` | a session; changes: an admin's | access.py |
+    | `/learned[/export.csv]` `/learned/attach` | a session; changes: an admin's | learned.py |
     | `/static/…` | anybody | style, script, icon |
     """
     app = FastAPI(
@@ -76,6 +78,7 @@ def build_app(services: Services, provider: signin.AdminProvider | None = None) 
         alerts.router,
         alerts.api,
         access.router,
+        learned.router,
         shadow_dashboard.router,
         shadow_manage.router,
         shadow_executive.router,

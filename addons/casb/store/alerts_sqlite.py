@@ -292,9 +292,11 @@ def of_record(record: Mapping[str, Any]) -> list[NewAlert]:
     raised = record.get("alerts")
     if not isinstance(raised, list) or not raised:
         return []
-    user, app, client = (record.get(name) or {} for name in ("user", "app", "client"))
+    user, app, client = (_mapping(record.get(name)) for name in ("user", "app", "client"))
     found = []
     for each in raised:
+        if not isinstance(each, Mapping):
+            continue
         severity = each.get("severity")
         found.append(
             NewAlert(
@@ -309,10 +311,18 @@ def of_record(record: Mapping[str, Any]) -> list[NewAlert]:
                 user=str(user.get("name") or ""),
                 ip=str(client.get("ip") or ""),
                 daily_limit=each["daily_limit"] if isinstance(each.get("daily_limit"), int) else DAILY_LIMIT,
-                email=tuple(str(address) for address in each.get("email") or ()),
+                email=_addresses(each.get("email")),
             )
         )
     return found
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _addresses(value: object) -> tuple[str, ...]:
+    return tuple(each for each in value if isinstance(each, str)) if isinstance(value, list) else ()
 
 
 def _alert(row: Sequence[Any], activities: tuple[str, ...] = ()) -> Alert:

@@ -2,6 +2,7 @@ import argparse
 import json
 import re
 import shlex
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from casb.catalog.metrics import read_metrics
 from casb.cli import main
 from casb.commands import _catalog_change, _catalog_open, catalog
 from casb.store import app_catalog, catalog_files, tag_file
+from casb.store.learned_sqlite import LearnedHost, LearnedHosts
 
 POLICIES = str(Path(__file__).parents[3] / "policies")
 
@@ -51,6 +53,54 @@ def test_a_broken_folder_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "casb.yaml:1:1: C013 unknown key 'sufix'; did you mean 'suffix'?" in capsys.readouterr().err
     assert main(["catalog", "list", "--config", str(tmp_path / "nowhere")]) == 1
     assert "C121" in capsys.readouterr().err
+
+
+@pytest.fixture
+def deployment(tmp_path: Path) -> Path:
+    (tmp_path / "apps").mkdir()
+    (tmp_path / "casb.yaml").write_text("suffix: casb.example\ndata: data\n")
+    (tmp_path / "apps/files.yaml").write_text("id: files\nname: F  # kept\ndomains:\n  - files.example\n")
+    (tmp_path / "data").mkdir()
+    return tmp_path
+
+
+def test_what_was_learned_is_listed_until_it_is_attached(deployment: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    start = datetime(2026, 3, 2, 8, tzinfo=UTC)
+    found = LearnedHost(
+        app="files",
+        host="cdn.example",
+        first=start,
+        last=start,
+        count=3,
+        page="files.example/a",
+        kinds=frozenset({"font"}),
+    )
+    LearnedHosts(deployment / "data").add([found])
+    config = ["--config", str(deployment)]
+    assert main(["catalog", "learned", *config]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split() == [
+        *("cdn.example", "files", "3", "font", "2026-03-02T08:00:00.000Z", "files.example/a")
+    ]
+    assert main(["catalog", "learned", "--format", "csv", "--app", "files", *config]) == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith("cdn.example,files,3,font,")
+    assert main(["catalog", "attach", "cdn.example", "--app", "files", *config]) == 0
+    assert (
+        (deployment / "apps/files.yaml").read_text().endswith("# kept\ndomains:\n  - files.example\n  - cdn.example\n")
+    )
+    noted = json.loads((deployment / "data/audit.jsonl").read_text())
+    assert (noted["what"], noted["detail"]["host"]) == ("host attached", "cdn.example")
+    capsys.readouterr()
+    assert main(["catalog", "attach", "cdn.example", "--app", "files", *config]) == 0
+    assert "already" in capsys.readouterr().out
+    assert main(["catalog", "learned", "--format", "json", *config]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+
+
+def test_a_wildcard_over_a_public_suffix_is_refused(deployment: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (deployment / "apps/files.yaml").read_text()
+    assert main(["catalog", "attach", "*.github.io", "--app", "files", "--config", str(deployment)]) == 1
+    assert "C112" in capsys.readouterr().err
+    assert (deployment / "apps/files.yaml").read_text() == before
 
 
 APPS = """

@@ -747,3 +747,49 @@ def test_any_text_is_an_answer_or_refused(text: str) -> None:
         assert parse_answer(text)
     except TokenError as error:
         assert error.code == "I018"
+
+
+# --- further hosts of an app ------------------------------------------------------------------------------------------
+
+
+async def test_an_invitation_opens_one_host_once_for_its_inviter(signin: SignIn, idp: Any) -> None:
+    result, redeemed = await sign_in(signin, idp)
+    codes = await signin.invite(A, redeemed.cookie, [B, "api.casb.test"])
+    assert set(codes) == {B, "api.casb.test"}
+    cookie = await signin.join(B, codes[B], A, "files")
+    session = await signin.session_for(B, cookie)
+    assert session is not None and session.id == redeemed.session.id
+    assert await signin.session_for(A, cookie) is None
+    assert await refusal(signin.join(B, codes[B], A, "files")) == "I015"
+    await signin.end(result.login)
+    assert await signin.session_for(B, cookie) is None
+
+
+@pytest.mark.parametrize(("host", "inviter"), [(A, A), (B, B), (B, "evil.test"), (B, "")])
+async def test_an_invitation_is_of_no_use_elsewhere(signin: SignIn, idp: Any, host: str, inviter: str) -> None:
+    _, redeemed = await sign_in(signin, idp)
+    codes = await signin.invite(A, redeemed.cookie, [B])
+    assert await refusal(signin.join(host, codes[B], inviter, "files")) == "I015"
+    assert await refusal(signin.join(B, codes[B], A, "files")) == "I015", "one try"
+
+
+async def test_an_invitation_is_no_hand_off_and_needs_a_session(signin: SignIn, idp: Any) -> None:
+    _, redeemed = await sign_in(signin, idp)
+    codes = await signin.invite(A, redeemed.cookie, [B])
+    started = await signin.start_pending(host=B, path="/")
+    assert await refusal(signin.redeem(B, codes[B], started.bind)) == "I014"
+    assert await signin.invite(B, redeemed.cookie, [B]) == {}
+    assert await signin.invite(A, "x" * 43, [B]) == {}
+
+
+async def test_who_has_a_page_open_is_known_until_the_login_ends(signin: SignIn, idp: Any, now: Any) -> None:
+    result, redeemed = await sign_in(signin, idp)
+    key = b"k" * 32
+    assert await signin.vouched(key) is None
+    await signin.vouch(A, redeemed.cookie, key, ttl=60)
+    session = await signin.vouched(key)
+    assert session is not None and session.id == redeemed.session.id
+    await signin.vouch(B, redeemed.cookie, b"o" * 32, ttl=60)
+    assert await signin.vouched(b"o" * 32) is None
+    await signin.end(result.login)
+    assert await signin.vouched(key) is None

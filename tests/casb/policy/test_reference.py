@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from casb.commands.schema import as_text
+from casb.config import draft
 from casb.errors import Problems
 from casb.policy.cases import check_suite, read_suite, run
 from casb.policy.compile import compile_policies
@@ -121,8 +122,17 @@ def test_cases_in_the_manual_pass() -> None:
         assert all(outcome.passed for outcome in run(suite, policies))
 
 
+@pytest.mark.parametrize("keys", blocks("app"), ids=lambda text: text.split(":")[0])
+def test_app_keys_in_the_manual_are_understood(keys: str) -> None:
+    files = {
+        "casb.yaml": b"version: 1\nsuffix: casb.example\n",
+        "apps/one.yaml": f"id: one\nname: One\ndomains: [one.example]\n{keys}".encode(),
+    }
+    assert draft(files, "/etc/casb").errors == ()
+
+
 def test_every_block_of_the_manual_is_one_of_these() -> None:
-    assert {name for name, _ in BLOCKS} == {"", "when", "test"}
+    assert {name for name, _ in BLOCKS} == {"", "when", "test", "app"}
 
 
 def test_the_manual_without_a_reference_stays_as_it_is() -> None:

@@ -5,6 +5,7 @@ const install = (realm) => {
 };
 if (entered) entered.enter(here);
 else if (config.suffix) install(here);
+else if (inWindow) quietly(() => watchAnswers(here));
 const exposed = { realm: here, url: outward, enter };
 if (show) exposed.show = show;
 defineProperty(here, KEY, { value: Object.freeze(exposed) });
