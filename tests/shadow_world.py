@@ -18,8 +18,9 @@ from casb.catalog.inventory import Local, build
 from casb.discovery.streams import Kind, Stream
 from casb.store.catalog_files import load_shipped
 from casb.store.discovery_book import Ingest
-from casb.store.discovery_frames import connection, write
+from casb.store.discovery_frames import connection, table, write
 from casb.store.discovery_service import Discovery
+from usage_support import row
 
 EVERYBODYS = (
     "microsoft-365", "microsoft-teams", "onedrive", "sharepoint", "google-workspace", "slack", "zoom", "salesforce",
@@ -100,7 +101,10 @@ def _fame(value: object) -> float:
 
 def hash_of(text: str) -> int:
     """The same in every process, unlike `hash`."""
-    return sum(ord(char) * 31 ** int(place) for place, char in enumerate(text)) % 1_000_003
+    found = 0
+    for char in text:
+        found = (31 * found + ord(char)) % 1_000_003
+    return found
 
 
 def _add(
@@ -114,7 +118,7 @@ def _add(
     low: int,
     high: int,
 ) -> None:
-    table = pa.table(
+    ranks = pa.table(
         {
             "rank": pa.array(range(len(apps)), pa.int32()),
             "app": apps,
@@ -131,7 +135,7 @@ def _add(
     with tempfile.TemporaryDirectory(prefix="casb-world-") as folder:
         place = Path(folder, "world.parquet")
         with connection() as con:
-            con.register("apps", table)
+            con.register("apps", ranks)
             write(place, con.sql(_ROWS.format(**values)).to_arrow_table())
         now = datetime.now(UTC)
         outcome = {"lines": 0, "events": 0, "matched": 0, "source": stream.source}
@@ -140,6 +144,33 @@ def _add(
         )
         nobodys = [(until - timedelta(days=day), f"intranet{day % 7}.corp.example", 40 + day) for day in range(days)]
         discovery.usage.add(ingest, [place], nobodys, Path(folder))
+
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "=cmd|' /C calc'!A0",
+    "../../etc/passwd",
+    "a b&c?d#e%2f",
+    "\u202eevil",
+    "x" * 500,
+)
+"""Names that a log may hold; to every page they are text."""
+
+
+def hostile(discovery: Discovery) -> None:
+    """Put users, addresses, devices and resources of such names into a stream of their own that counts in Global."""
+    stream = discovery.input_stream("=HYPERLINK(<b>)", Kind.INPUT)
+    today = discovery.clock().date()
+    rows = [
+        row("dropbox", name, f"2001:db8::{index}", stream=stream.id, day=today, device=name, resource=f"bucket:{name}")
+        for index, name in enumerate(HOSTILE)
+    ]
+    with tempfile.TemporaryDirectory(prefix="casb-hostile-") as folder:
+        write(Path(folder, "spill.parquet"), table(rows))
+        ingest = Ingest(
+            stream=stream.id, key="hostile", time=discovery.clock(), name="h", catalog="world", outcome={"lines": 6}
+        )
+        discovery.usage.add(ingest, [Path(folder, "spill.parquet")], [], Path(folder))
 
 
 def main() -> None:
