@@ -1,9 +1,9 @@
 """A fast lane beside a log parser: lines of one strict layout summed column by column, all others left to the parser.
 
-Arrow splits a block of lines into columns; what a column means is asked of the parser's own functions, once for
-each value that occurs. So a line gives the same usage on either way, and a line that is the least bit different
-(another layout, no ASCII, a host whose paths matter) stays in the stream for the parser. The lane leaves an empty line where it
-took one, which keeps the numbers of the others.
+Arrow splits a block of lines into columns; what a column means is asked of the parser's own functions, once for each
+value that occurs. So a line gives the same usage on either way, and a line that is the least bit different (another
+layout, no ASCII, a host whose paths matter) stays in the stream for the parser. The lane leaves an empty line where
+it took one, which keeps the numbers of the others.
 """
 
 from __future__ import annotations
