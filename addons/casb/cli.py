@@ -21,6 +21,7 @@ VERBS = {
     "replay": "recorded flows through the decision path",
     "discover": "firewall and proxy logs to discovered apps",
     "discovery": "kept usage: streams, reports, uploads, names behind pseudonyms",
+    "endpoint": "devices with an endpoint agent: events, hunting, blocking",
     "collect": "the log collector: syslog, folders and FTP",
     "record": "capture sessions for replay, secrets left out",
     "alert": "list, show and close alerts",

@@ -21,6 +21,13 @@ ROWS: tuple[tuple[str, str, str, str, str], ...] = (
         "discovery: {sources: [{name: branch, zone: CEST}]}",
     ),
     (
+        "C132",
+        "the endpoint agent's section is not complete",
+        "Indicators are pushed to an https address with a token of an application of yours.",
+        "Write api, authority, client_id and client_secret; policies/README.md shows them together.",
+        "discovery: {endpoints: {authority: 'http://login.example/tenant'}}",
+    ),
+    (
         "D001",
         "there is nothing to write",
         "None of the lines was about an app of the catalog.",
@@ -158,6 +165,20 @@ ROWS: tuple[tuple[str, str, str, str, str], ...] = (
         "the collector cannot start",
         "A port or folder of a source cannot be used, or there are no sources.",
         "Follow the message; see discovery.sources in casb.yaml.",
+        "",
+    ),
+    (
+        "D070",
+        "no such device, app or indicator",
+        "The endpoint agent has told of no device of this name, or the catalog has no app of this id.",
+        "`casb endpoint devices` and `casb catalog` list them.",
+        "",
+    ),
+    (
+        "D071",
+        "indicators cannot be pushed",
+        "No address and application are configured, or the agent's API refused; the message says which.",
+        "See discovery.endpoints in casb.yaml. What was pushed before stays known; push again to go on.",
         "",
     ),
 )

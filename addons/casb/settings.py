@@ -209,6 +209,26 @@ class Collector:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoints:
+    """Endpoint agents (Defender for Endpoint): what is kept of their events, and blocking on devices."""
+
+    enforce: bool = False  # unsanctioned and monitored apps become indicators
+    severity: Literal["informational", "low", "medium", "high"] = "medium"
+    blocked_url: str | None = None  # where block notices send people
+    warned_url: str | None = None
+    bypass_hours: int = 24
+    hunting_days: int = 30
+    hunting_limit: int = 10 * 1024**3  # bytes of kept events; the oldest days go first
+    directory: str | None = None  # folder that exports are dropped into
+    api: str = "https://api.security.microsoft.com"
+    authority: str | None = None  # https://login.microsoftonline.com/<tenant>; None: nothing is pushed
+    client_id: str | None = None
+    client_secret: Secret | None = None
+    scope: str = "https://api.securitycenter.microsoft.com/.default"
+    ca: str | None = None  # PEM that alone is trusted for both
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Discovery:
     """Shadow IT: retention, privacy, and where logs come from."""
 
@@ -227,6 +247,7 @@ class Discovery:
     proxy_stream: bool = True  # the proxy's own tunnelled and controlled traffic counts
     sources: tuple[LogSource, ...] = ()
     collector: Collector = field(default_factory=Collector)
+    endpoints: Endpoints = field(default_factory=Endpoints)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

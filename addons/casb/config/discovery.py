@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from casb.config.notes import Notes
-from casb.config.shape import CollectorShape, DiscoveryShape, LogSourceShape
-from casb.settings import Collector, Discovery, LogSource
+from casb.config.shape import CollectorShape, DiscoveryShape, EndpointsShape, LogSourceShape
+from casb.settings import Collector, Discovery, Endpoints, LogSource
 from casb.yamlfile import Path
 
 _AT = ("discovery",)
@@ -44,7 +45,46 @@ def read_discovery(shape: DiscoveryShape, notes: Notes, *, address: Address, url
         proxy_stream=shape.proxy_stream,
         sources=sources,
         collector=collector,
+        endpoints=_endpoints(shape.endpoints or EndpointsShape(), notes),
     )
+
+
+def _endpoints(shape: EndpointsShape, notes: Notes) -> Endpoints:
+    at = (*_AT, "endpoints")
+    default = Endpoints()
+    for key in ("api", "authority", "blocked_url", "warned_url"):
+        text = getattr(shape, key)
+        if text is not None and not _https(text):
+            notes.wrong("C132", f"{key} is not an https address", (*at, key))
+    for key, least, most in (("bypass_hours", 1, 720), ("hunting_days", 0, 180)):
+        if not least <= getattr(shape, key) <= most:
+            notes.wrong("C120", f"{key} is a number from {least} to {most}", (*at, key))
+    if shape.authority is not None and (shape.client_id is None or shape.client_secret is None):
+        notes.wrong("C132", "pushing indicators needs 'client_id' and 'client_secret'", at)
+    return Endpoints(
+        enforce=shape.enforce,
+        severity=shape.severity,
+        blocked_url=shape.blocked_url,
+        warned_url=shape.warned_url,
+        bypass_hours=shape.bypass_hours,
+        hunting_days=shape.hunting_days,
+        hunting_limit=notes.byte_count(shape.hunting_limit, default.hunting_limit, (*at, "hunting_limit")),
+        directory=shape.directory and notes.path(shape.directory),
+        api=(shape.api or default.api).rstrip("/"),
+        authority=shape.authority and shape.authority.rstrip("/"),
+        client_id=shape.client_id,
+        client_secret=notes.secret(shape.client_secret, (*at, "client_secret")),
+        scope=shape.scope or default.scope,
+        ca=notes.file(shape.ca, (*at, "ca")),
+    )
+
+
+def _https(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme == "https" and bool(parts.hostname) and "@" not in parts.netloc and text.isprintable()
+    except ValueError:
+        return False
 
 
 def _source(shape: LogSourceShape, at: Path, whole: DiscoveryShape, notes: Notes, address: Address) -> LogSource:

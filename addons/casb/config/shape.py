@@ -19,6 +19,10 @@ type FailureWord = Literal["block", "allow"]
 type UnknownHostsWord = Literal["pass", "learn", "deny"]
 type ReceiverWord = Literal["syslog-udp", "syslog-tcp", "syslog-tls", "directory", "ftp", "ftps", "upload"]
 type ViewWord = Literal["suffix", "origin"]
+type ClipboardWord = Literal["system", "inside"]
+type WatermarkWord = Literal["never", "controlled", "always"]
+type TamperWord = Literal["record", "block"]
+type ScriptWord = Literal["allow", "refuse"]
 type DetectionWord = Literal[
     "exfiltration-to-unsanctioned-app", "breached-app", "new-popular-app", "generative-ai-app", "unblocked-cloud-app"
 ]
@@ -289,6 +293,40 @@ class CollectorShape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointsShape:
+    """Endpoint agents (Microsoft Defender for Endpoint)."""
+
+    enforce: bool = False
+    """Unsanctioned apps are blocked, monitored ones warned of on devices."""
+    severity: Literal["informational", "low", "medium", "high"] = "medium"
+    """Of all alerts about blocked apps."""
+    blocked_url: str | None = None
+    """Where the notice of a blocked app sends people."""
+    warned_url: str | None = None
+    """Where the notice of a monitored app sends people."""
+    bypass_hours: int = 24
+    """Hours that a warning which somebody went past stays silent, 1 to 720."""
+    hunting_days: int = 30
+    """Days that single events are kept for hunting, 0 to 180."""
+    hunting_limit: str | None = None
+    """Size of kept events; the oldest days go first. Default `10GB`."""
+    directory: str | None = None
+    """Folder that exports are dropped into."""
+    api: str | None = None
+    """Address of the indicator API. Default `https://api.security.microsoft.com`."""
+    authority: str | None = None
+    """`https://login.microsoftonline.com/<tenant>`; without it nothing is pushed."""
+    client_id: str | None = None
+    """Application that may write indicators (`Ti.ReadWrite.All`)."""
+    client_secret: str | None = None
+    """Its secret, `env:NAME` or `file:PATH`."""
+    scope: str | None = None
+    """What the token is asked for. Default `https://api.securitycenter.microsoft.com/.default`."""
+    ca: str | None = None
+    """PEM file that alone is trusted for both addresses."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DiscoveryShape:
     """Shadow IT: what is kept of egress logs, and where they come from."""
 
@@ -316,6 +354,8 @@ class DiscoveryShape:
     """Sources of logs."""
     collector: CollectorShape | None = None
     """The log collector."""
+    endpoints: EndpointsShape | None = None
+    """Endpoint agents."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -412,6 +452,21 @@ class RewriteShape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ControlsShape:
+    """How copying, cutting, pasting and printing are controlled in the app's pages."""
+
+    clipboard: ClipboardWord = "system"
+    """`inside`: what policies do not let out of the app can still be pasted in it, and in other apps with `inside`."""
+    watermark: WatermarkWord = "never"
+    """The person's name and the time across the page, also when printed. `controlled`: only on pages where a policy
+    concerns copying, cutting, pasting or printing."""
+    on_tamper: TamperWord = "record"
+    """What follows when the guard of a controlled page did not report: a record, or no further page for 10 minutes."""
+    without_script: ScriptWord = "allow"
+    """`refuse`: a browser that runs no script is shown a refusal in place of controlled pages."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AppShape:
     """One app: `apps/<id>.yaml`."""
 
@@ -436,6 +491,8 @@ class AppShape:
     """What its requests mean, where that is not plain."""
     rewrite: RewriteShape | None = None
     """Quirks of rewriting."""
+    controls: ControlsShape | None = None
+    """Copying, cutting, pasting and printing in its pages."""
     start: str = "/"
     """Path that a person opens first."""
     logout: tuple[str, ...] = ()

@@ -83,6 +83,12 @@ class Fetcher:
         """One POST, read whole."""
         return self._send("POST", url, params=params, data=data, headers=headers)
 
+    def request(
+        self, method: str, url: str, *, data: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> Reply:
+        """One request of any method, read whole."""
+        return self._send(method, url, data=data, headers=headers)
+
     def read(self, url: str) -> bytes:
         """The body of a successful GET."""
         reply = self.get(url)

@@ -31,6 +31,7 @@ from casb.store.discovery_proxy import ProxyTraffic, read_traffic
 from casb.store.discovery_reports import Reports
 from casb.store.discovery_uploads import Uploads
 from casb.store.discovery_usage import UsageStore
+from casb.store.endpoint_service import Endpoints, is_endpoint
 from casb.store.folder import fingerprint, load_draft
 from casb.store.records_sqlite import Database, database_path
 
@@ -41,6 +42,8 @@ MOST_FILES = 20
 KEPT_TASKS = timedelta(days=90)
 PARSE, DELETE, VIEW, EXPORT = "parse", "delete data", "create view", "export"
 PROXY_STREAM = "Session proxy"
+ENDPOINT_STREAM = "Defender-managed endpoints"
+ENDPOINT_SOURCE = "defender-network"
 FAILED_PARSING = "LOG_COLLECTOR_CONSTANTLY_FAILED_PARSING"
 FAILURES = 3
 """Parsing tasks that fail in a row until somebody should look."""
@@ -93,9 +96,19 @@ class Discovery:
             clock=clock,
             processes=processes,
         )
+        self.endpoints = Endpoints(
+            settings,
+            self.book,
+            self.usage,
+            self.reports,
+            self.ingestor,
+            known=self.known,
+            clock=clock,
+        )
 
     def close(self) -> None:
         """Let go of everything."""
+        self.endpoints.close()
         self.usage.close()
         self.book.close()
         self._folder.close()
@@ -110,7 +123,8 @@ class Discovery:
         """Make a stream of every configured source, and bring its facts up to date."""
         for source in self.settings.discovery.sources:
             facts = _facts(source)
-            stream = self.book.ensure_stream(source.name, Kind.INPUT, self.clock(), **facts)
+            kind = Kind.ENDPOINT if is_endpoint(source.type) else Kind.INPUT
+            stream = self.book.ensure_stream(source.name, kind, self.clock(), **facts)
             if any(getattr(stream, name) != value for name, value in facts.items()):
                 self.book.put_stream(changed(stream, self.clock(), **facts))
 
@@ -129,7 +143,13 @@ class Discovery:
                 "anonymize_devices": defaults.anonymize_devices,
             }
         )
+        if kind is Kind.INPUT and is_endpoint(str(facts["source"] or "")):
+            kind = Kind.ENDPOINT  # never merged into Global
         return self.book.ensure_stream(name, kind, self.clock(), **facts)
+
+    def endpoint_stream(self) -> Stream:
+        """The built-in stream of devices with an endpoint agent."""
+        return self.input_stream(ENDPOINT_STREAM, Kind.ENDPOINT, source=ENDPOINT_SOURCE)
 
     def create_view(self, name: str, filters: ViewFilter, who: str, comment: str = "") -> Stream:
         """A custom continuous report: what comes from now on and passes the filters. Raises `StoreError` D030, D031."""
@@ -153,6 +173,7 @@ class Discovery:
     def delete_all(self, who: str) -> str:
         """Delete all discovery data, of every stream; streams and settings stay. Irreversible."""
         self.usage.drop(None)
+        self.endpoints.events.drop()
         return self.tasks.note(DELETE, "Delete all cloud discovery data", who, self.clock(), {})
 
     # Ingestion
@@ -229,7 +250,7 @@ class Discovery:
         """Do the next task, if there is one; whether there was."""
         task = self.tasks.claim(self.clock())
         if task is None:
-            return self._proxy()
+            return self._dropped() or self._proxy() or self.endpoints.settle() > 0
         stream = self.book.stream(task.stream or "")
         if task.kind != PARSE or stream is None:
             self.tasks.end(task.id, self.clock(), outcome={}, error="D031", message="its stream has been deleted")
@@ -256,7 +277,22 @@ class Discovery:
 
     def waiting(self) -> bool:
         """Whether there is anything to do."""
-        return bool(self.tasks.waiting() or self.proxy.waiting())
+        return bool(
+            self.tasks.waiting()
+            or self.proxy.waiting()
+            or self.endpoints.waiting()
+            or next(self.endpoints.dropped(), None)
+        )
+
+    def _dropped(self) -> bool:
+        """Queue exports that lie in the folder of `discovery.endpoints.directory`; whether there were any."""
+        found = False
+        for path in self.endpoints.dropped():
+            taken = self.uploads.adopt(path)
+            self.continuous(self.endpoint_stream(), [taken], "directory", title=f"Parse {path.name[:100]}")
+            path.unlink(missing_ok=True)
+            found = True
+        return found
 
     def _work(self, task: Task, stream: Stream) -> None:
         paths = [str(path) for path in task.input["paths"]]
@@ -271,7 +307,8 @@ class Discovery:
         size = sum(os.path.getsize(path) for path in paths if os.path.exists(path))
         beat = _Beat(self, task.id, size)
         try:
-            outcome = self.ingestor.take(given, beat)
+            take = self.endpoints.take if stream.kind is Kind.ENDPOINT else self.ingestor.take
+            outcome = take(given, beat)
             self.tasks.end(task.id, self.clock(), outcome=outcome)
             _forget(task)
         except Refused as refused:
@@ -317,6 +354,7 @@ class Discovery:
         self.usage.compact()
         self.uploads.sweep(now)
         self.proxy.tidy()
+        self.endpoints.tidy()
         for path in self.tasks.purge(now - KEPT_TASKS):
             with contextlib.suppress(OSError):
                 os.unlink(path)
