@@ -15,7 +15,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -74,9 +74,8 @@ def _casb(fast: bool, processes: int) -> Callable[[Path], int]:
     return read_all
 
 
-def measure(path: Path) -> list[dict[str, object]]:
+def measure(path: Path) -> Iterator[dict[str, object]]:
     """One row for each way to read the file; wall and processor time, peak memory of the largest process so far."""
-    found: list[dict[str, object]] = []
     ways: list[tuple[str, Callable[[Path], int]]] = [
         ("python csv", _csv),
         ("lane, 1 process", _casb(True, 1)),
@@ -89,12 +88,27 @@ def measure(path: Path) -> list[dict[str, object]]:
         lines = way(path)
         wall, used = time.perf_counter() - began, _cpu() - cpu
         peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-        found.append({"way": name, "lines": lines, "wall": lines / wall, "cpu": lines / used, "peak_mb": peak // 1024})
-    return found
+        yield {"way": name, "lines": lines, "wall": lines / wall, "cpu": lines / used, "peak_mb": peak // 1024}
 
 
 def _cpu() -> float:
     return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+
+
+def _table(rows: Iterator[dict[str, object]], *, as_json: bool) -> None:
+    first: dict[str, object] = {}
+    out = sys.stdout.write
+    if not as_json:
+        out(f"{'':28}{'lines/s':>12}{'of csv':>8}{'lines/cpu s':>14}{'of csv':>8}{'peak MB':>9}\n")
+    for row in rows:
+        first = first or row
+        wall, cpu = float(str(row["wall"])), float(str(row["cpu"]))
+        shares = wall / float(str(first["wall"])), cpu / float(str(first["cpu"]))
+        if as_json:
+            out(json.dumps(row) + "\n")
+        else:
+            out(f"{row['way']:28}{wall:12,.0f}{shares[0]:8.2f}{cpu:14,.0f}{shares[1]:8.2f}{row['peak_mb']:>9}\n")
+        sys.stdout.flush()
 
 
 def main() -> int:
@@ -108,16 +122,7 @@ def main() -> int:
         path = arguments.keep or Path(folder) / "access.log"
         if not path.exists():
             write(path, arguments.lines)
-        rows = measure(path)
-    if arguments.json:
-        json.dump(rows, sys.stdout, indent=2)
-        return 0
-    out = sys.stdout.write
-    out(f"{'':28}{'lines/s':>12}{'of csv':>8}{'lines/cpu s':>14}{'of csv':>8}{'peak MB':>9}\n")
-    for row in rows:
-        wall, cpu = float(str(row["wall"])), float(str(row["cpu"]))
-        shares = wall / float(str(rows[0]["wall"])), cpu / float(str(rows[0]["cpu"]))
-        out(f"{row['way']:28}{wall:12,.0f}{shares[0]:8.2f}{cpu:14,.0f}{shares[1]:8.2f}{row['peak_mb']:>9}\n")
+        _table(measure(path), as_json=arguments.json)
     return 0
 
 
