@@ -81,7 +81,7 @@ control((realm) => {
     wishToPrint(realm, "keyboard");
   }, true);
   realm.addEventListener("beforeprint", () => {
-    if (lifted) return;
+    if (lifted || !outermost()) return; // frames of a page are printed with it
     coverAll();
     const { act } = ruleFor("print");
     if (act === "audit") attempt("print", pageText(realm), "menu");
