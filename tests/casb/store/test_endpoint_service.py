@@ -22,8 +22,8 @@ from casb.store.discovery_jobs import Task
 from casb.store.discovery_service import Discovery
 from casb.store.endpoint_push import push
 from casb.store.records_sqlite import Database, database_path
-from endpoint_support import blocked, device, row, streamed
 from endpoint_fakes import Remembering
+from endpoint_support import blocked, device, row, streamed
 
 APPS = {
     "box": ("Box", ["*.box.example"], 8, "sanctioned"),
