@@ -63,6 +63,31 @@ need_node() {
     || fail "Node.js $(node --version) is too old: the emulated identity provider needs 20.12 or newer"
 }
 
+# Servers that the tests start for themselves on loopback ports; those that Debian starts are not used.
+need_servers() {
+  [ -n "$(find /usr/lib/postgresql -name postgres -type f -print -quit 2>/dev/null)" ] \
+    || debian_package postgresql "reports on PostgreSQL" || fail "the tests need PostgreSQL's server: apt-get install postgresql"
+  need rsyslogd rsyslog "a sender of logs"
+  [ -n "$(find /usr/lib -path '*rsyslog/lmnsd_gtls.so' -print -quit 2>/dev/null)" ] \
+    || debian_package rsyslog-gnutls "logs over TLS" || fail "the tests need rsyslog's TLS driver: apt-get install rsyslog-gnutls"
+  need_syslog_ng
+}
+
+# The other well-known sender. Its package and rsyslog's exclude each other: it is unpacked into a folder of its own.
+need_syslog_ng() {
+  local place="${CASB_SYSLOG_NG:-$HOME/.cache/casb/syslog-ng}" library
+  if command -v syslog-ng >/dev/null 2>&1 || [ -x /usr/sbin/syslog-ng ] || [ -x "$place/usr/sbin/syslog-ng" ]; then return 0; fi
+  say "unpacking syslog-ng (a sender of logs)"
+  [ -n "${apt_updated:-}" ] || { as_root apt-get update -qq >&2 && apt_updated=yes; } || true
+  for library in $(apt-cache depends syslog-ng-core | sed -n 's/^  Depends: \(lib[a-z0-9.+-]*\)$/\1/p'); do
+    dpkg -s "$library" >/dev/null 2>&1 || debian_package "$library" "syslog-ng" || true
+  done
+  local work; work=$(mktemp -d)
+  (cd "$work" && apt-get download -qq syslog-ng-core >/dev/null 2>&1 && mkdir -p "$place" && dpkg -x ./*.deb "$place") \
+    || fail "the tests need syslog-ng: unpack the package syslog-ng-core into $place, or name its folder in CASB_SYSLOG_NG"
+  rm -rf "$work"
+}
+
 need_browser() {
   need chromium,chromium-browser,google-chrome chromium "a real browser"
   need certutil libnss3-tools "the browser's certificate store"

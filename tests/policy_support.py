@@ -6,7 +6,7 @@ import textwrap
 from datetime import UTC, datetime
 from typing import Any
 
-from casb.model.activity import Activity, ActivityType
+from casb.model.activity import Activity, ActivityType, TextFacts
 from casb.model.app import App
 from casb.model.file import FileFacts
 from casb.model.identity import Client, Device, DeviceTag, User
@@ -27,6 +27,7 @@ def activity(
     device: Device | None = None,
     client: Client | None = None,
     file: FileFacts | str | None = None,
+    text: TextFacts | None = None,
     contexts: tuple[str, ...] = (),
 ) -> Activity:
     """An activity of Ada in the files app, from an unmanaged device, unless said otherwise."""
@@ -41,6 +42,7 @@ def activity(
         device=device or Device(tags=frozenset(DeviceTag(tag) for tag in tags)),
         client=client or Client(ip="192.0.2.1"),
         file=file,
+        text=text,
         auth_contexts=frozenset(contexts),
     )
 

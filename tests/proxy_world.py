@@ -264,8 +264,9 @@ class World:
         groups: tuple[str, ...] = (),
         host: str | None = None,
         port: int | None = None,
+        authority: str = "",
     ) -> str:
-        """Put a session into the store; the `Cookie` header for it."""
+        """Put a session into the store; the `Cookie` header for it. `authority`: as browsers write it, without :443."""
         import secrets
 
         login_cookie, cookie = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
@@ -279,7 +280,7 @@ class World:
             started=now,
             expires=now + timedelta(hours=8),
         )
-        authority_name = f"{host or self.host}:{port or self.port}"
+        authority_name = authority or f"{host or self.host}:{port or self.port}"
         child = ChildRecord(login=key.hex(), host=authority_name, app="files")
 
         async def keep() -> None:

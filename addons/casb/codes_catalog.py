@@ -189,10 +189,24 @@ ROWS: tuple[tuple[str, str, str, str, str], ...] = (
         "",
     ),
     (
+        "C234",
+        "there is no such block list",
+        "Block scripts and lists have names such as `palo-alto` and `rpz`, or the reference product's numbers.",
+        "`casb catalog block-script` without a format lists them.",
+        "",
+    ),
+    (
         "S061",
         "the tags in force cannot be read",
         "`tags-in-force.json` in the data folder is missing or damaged; the sidecar makes it at its start.",
         "Start the sidecar again, or run `casb catalog tag --publish`.",
+        "",
+    ),
+    (
+        "S062",
+        "the bypass cannot be kept",
+        "Somebody went on past the warning of a monitored app, and the data folder could not be written to.",
+        "Make room in the data folder, or give the proxy the right to write there; until then the warning stays.",
         "",
     ),
 )

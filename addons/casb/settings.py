@@ -150,6 +150,16 @@ class Webhook:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Enforcement:
+    """What unsanctioned and monitored apps meet with, in the proxy and in the alerts."""
+
+    severity: SeverityWord = "medium"  # of alerts about connections to unsanctioned apps
+    bypass: int = 24 * 3600  # seconds that a monitored app stays open to whoever went on past the warning
+    blocked_help: str | None = None  # address that the page of a blocked app links to
+    warned_help: str | None = None  # the same for a monitored one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Alerts:
     """Whom alerts are told, besides the portal."""
 
@@ -227,6 +237,13 @@ class Discovery:
     anonymize_devices: bool = False
     directory: str | None = None  # CSV or YAML: log name to UPN and groups
     database: Secret | None = None  # libpq connection string; None: files in the data folder
+    detections: tuple[str, ...] = (
+        "exfiltration-to-unsanctioned-app",
+        "breached-app",
+        "new-popular-app",
+        "generative-ai-app",
+        "unblocked-cloud-app",
+    )  # built-in ones that are on
     proxy_stream: bool = True  # the proxy's own tunnelled and controlled traffic counts
     sources: tuple[LogSource, ...] = ()
     collector: Collector = field(default_factory=Collector)
@@ -250,6 +267,7 @@ class Settings:
     sidecar: Sidecar = field(default_factory=Sidecar)
     discovery: Discovery = field(default_factory=Discovery)
     alerts: Alerts = field(default_factory=Alerts)
+    enforcement: Enforcement = field(default_factory=Enforcement)
     trusted_proxies: tuple[str, ...] = ()
     on_failure: Literal["block", "allow"] = "block"  # the default behaviour (S22)
     geo_database: str | None = None  # operator's .mmdb (extra `casb[geo]`)

@@ -13,7 +13,7 @@ import functools
 import re
 import types
 import typing
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
@@ -94,17 +94,26 @@ def read_located[T](
 
 
 def examine[T](
-    shape: type[T], text: bytes, file: str, *, prefix: str = "P", limit: int = MAX_BYTES, dates: bool = False
+    shape: type[T],
+    text: bytes,
+    file: str,
+    *,
+    prefix: str = "P",
+    limit: int = MAX_BYTES,
+    dates: bool = False,
+    narrow: Callable[[Node], Node] = lambda root: root,
 ) -> tuple[T | None, Marks | None, Report]:
     """As `read_located`, without raising: the value is None when it does not fit, the marks when there is no tree.
 
     For those who have more to say about a faulty file. A value may come together with errors and must not be used then.
     With `dates` a plain `2024-04-24` is that text, for documents whose shape leaves no doubt about what it is.
+    `narrow` leaves out what others read.
     """
     report = Report(file, prefix)
     root = _tree(text, report, limit, dates)
     if root is None:
         return None, None, report
+    root = narrow(root)
     return _typed(shape, root, report), Marks(file, root), report
 
 

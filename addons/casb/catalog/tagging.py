@@ -135,6 +135,12 @@ class TagIndex:
         return found.owner
 
 
+BLOCKED_APP = "blocked-cloud-app"
+"""The name under which attempts to reach an unsanctioned app raise alerts."""
+
+NOT_BLOCKED = "unblocked-cloud-app"
+"""The name under which traffic that did reach an unsanctioned app raises alerts."""
+
 ENFORCED = frozenset({AppTag.UNSANCTIONED, AppTag.MONITORED})
 """The tags that something is done about."""
 

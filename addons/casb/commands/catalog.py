@@ -16,6 +16,7 @@ casb catalog export --where 'tag=unsanctioned' --format csv > unsanctioned.csv
 casb catalog suggest --kind score_update --app dropbox 'they have SOC 3 now'
 casb catalog probe dropbox --allow-network --keep
 casb catalog recalculate --weights weights.yaml
+casb catalog block-script --format palo-alto          what an appliance is to block
 casb catalog check                                    every error of the shipped catalog's files
 casb catalog learned --format csv
 casb catalog attach static.files.contoso.example --app files
@@ -36,7 +37,7 @@ from casb.catalog.domains import bare_host
 from casb.catalog.entries import check, compile_apps
 from casb.catalog.match import Catalog
 from casb.catalog.views import detail, summary
-from casb.commands import _catalog_change, _catalog_read
+from casb.commands import _catalog_block, _catalog_change, _catalog_read
 from casb.commands._catalog_open import inventory
 from casb.commands._log import settings_of
 from casb.errors import Problems
@@ -61,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     checked.add_argument("path", nargs="?", metavar="DIR|FILE", help="default: the shipped catalog")
     _catalog_read.add_to(verbs)
     _catalog_change.add_to(verbs)
+    _catalog_block.add_to(verbs)
     learned = verbs.add_parser("learned", help="hosts that pages of an app asked for and that no app owns")
     learned.add_argument("--app", metavar="ID", help="of this app alone")
     attached = verbs.add_parser("attach", help="give a host to an app: adds a line to its file and keeps the rest")

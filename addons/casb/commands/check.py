@@ -15,12 +15,14 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from casb.commands import _policy_files as files
+from casb.discovery.policies import DiscoveryPolicy
+from casb.discovery.policies import load as load_discovery
 from casb.errors import CasbError, PolicyError, Problems
 from casb.policy.cases import Suite, check_suite, read_suite
 from casb.policy.cases import run as run_suite
@@ -28,6 +30,7 @@ from casb.policy.compile import Policies, compile_policies
 from casb.policy.loader import LoadedPolicy, load
 from casb.policy.rollout import expired
 from casb.policy.suspicions import overlaps, suspicions
+from casb.store.discovery_words import words
 from casb.store.folder import fingerprint, load_draft
 
 
@@ -75,13 +78,14 @@ def _check(arguments: argparse.Namespace) -> int:
     for folder in found.folders:
         known_apps, ip_tags = _deployment(folder, errors)
     loaded = _policies(found, errors, warnings, known_apps, ip_tags)
+    watching = discovery_policies(files.read(found.policies, []), loaded, errors)
     suites = _suites(found, errors)
     if not errors:
         active = compile_policies(loaded).all
         warnings += [*_over(loaded), *suspicions(active), *_without_test(loaded, suites)]
         warnings += overlaps(active) if arguments.overlaps else ()
     count = len(found.policies) + len(found.tests)
-    _print(arguments.format, errors, warnings, f"{count} files, {len(loaded)} policies")
+    _print(arguments.format, errors, warnings, f"{count} files, {len(loaded) + len(watching)} policies")
     return 1 if errors else 0
 
 
@@ -99,6 +103,24 @@ def _policies(
         return ()
     warnings += loaded.warnings
     return loaded.policies
+
+
+def discovery_policies(
+    texts: Mapping[str, bytes], others: Collection[LoadedPolicy], errors: list[CasbError]
+) -> tuple[DiscoveryPolicy, ...]:
+    """The discovery policies among them; what is wrong with them is added to `errors`, what is known already is not."""
+    try:
+        watching = load_discovery(texts, words())
+    except Problems as problems:
+        known = {str(each) for each in errors}
+        errors += [each for each in problems.errors if str(each) not in known]
+        return ()
+    first = {each.document.id: each.origins.policy for each in others}
+    for each in watching:
+        if each.id in first:
+            hint = f"the first one is at {first[each.id]}; ids are unique in the folder"
+            errors.append(PolicyError("P030", f"policy id '{each.id}' is used twice", each.where, hint))
+    return watching
 
 
 type Tested = tuple[Suite, Policies]

@@ -26,6 +26,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+from casb.commands import _discovery_policies
 from casb.commands._log import settings_of
 from casb.commands._progress import size
 from casb.discovery.exclude import ENTITIES, Exclusion
@@ -89,6 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     made.add_argument("id")
     made = verb("work", "do what is queued (the sidecar starts this by itself)")
     made.add_argument("--linger", type=float, default=0.0, metavar="SECONDS", help="wait that long for more")
+    verb("evaluate", "evaluate discovery policies and detections now")
     made = verb("resolve", "ask for the names behind pseudonyms; somebody else must approve")
     made.add_argument("pseudonyms", nargs="+")
     made.add_argument("--reason", required=True)
@@ -322,13 +324,18 @@ def _retry(discovery: Discovery, arguments: argparse.Namespace, folder: Path) ->
 def _work(discovery: Discovery, arguments: argparse.Namespace, folder: Path) -> int:
     last = time.monotonic()
     parent = os.getppid()
+    turn = _discovery_policies.Turn(discovery)
     while True:
         if discovery.work():
             last = time.monotonic()
+            if not discovery.waiting():
+                turn.take()
         elif time.monotonic() - last >= arguments.linger or os.getppid() != parent:
             break
         else:
+            turn.take()
             time.sleep(0.25)
+    turn.take()
     discovery.tidy()
     return 0
 
@@ -433,6 +440,7 @@ _VERBS: Mapping[str, Callable[[Discovery, argparse.Namespace, Path], int]] = {
     "tasks": _tasks,
     "retry": _retry,
     "work": _work,
+    "evaluate": _discovery_policies.evaluate,
     "resolve": _resolve,
     "requests": _requests,
     "approve": _decide,

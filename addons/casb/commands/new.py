@@ -21,9 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from casb.commands import _policy_files as files
+from casb.discovery.policies import load as load_discovery
 from casb.errors import CasbError, PolicyError, Where
 from casb.policy.loader import load
 from casb.policy.wording import sentence
+from casb.store.discovery_words import words
 from casb.yamlfile import did_you_mean
 
 _ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
@@ -74,15 +76,24 @@ def templates() -> Iterator[Template]:
     for name in sorted(texts):
         if name.endswith("_test.yaml"):
             continue
-        loaded = load({name: texts[name].encode()}).policies[0]
+        does, severity = _does(name, texts[name])
         yield Template(
             id=name.removesuffix(".yaml"),
             policy=texts[name],
-            cases=texts[name.replace(".yaml", "_test.yaml")],
+            cases=texts.get(name.replace(".yaml", "_test.yaml"), ""),
             about=_about(texts[name]),
-            sentence=sentence(loaded),
-            severity=loaded.document.severity.value,
+            sentence=does,
+            severity=severity,
         )
+
+
+def _does(name: str, text: str) -> tuple[str, str]:
+    """What a template does, in a sentence, and how bad a match is."""
+    found = load({name: text.encode()}).policies
+    if found:
+        return sentence(found[0]), found[0].document.severity.value
+    watching = load_discovery({name: text.encode()}, words())[0]
+    return f"Discovery: {watching.name}.", watching.severity.value
 
 
 def _about(text: str) -> str:
@@ -103,18 +114,24 @@ def _write(template: Template, name: str, apps: str | None, folder: Path) -> lis
             )
     _refuse_twin(name, folder)
     text = _renamed(template.policy, template.id, name)
+    if apps and not template.cases:
+        raise PolicyError("P062", f"'{template.id}' watches all apps", None, "leave --apps away, and narrow 'when'")
     if apps:
         listed = ", ".join(each.strip() for each in apps.split(","))
         text = text.replace(f"  - id: {name}\n", f"  - id: {name}\n    apps: [{listed}]\n", 1)
     cases = _renamed(template.cases, template.id, name)
     if apps:
         cases = cases.replace("given: {activity", f"given: {{app: {apps.split(',')[0].strip()}, activity")
-    load({str(policy): text.encode()})  # An app's name may be no name at all.
-    test.parent.mkdir(parents=True, exist_ok=True)
-    for path, content in ((policy, text), (test, cases)):
+    load({str(policy): text.encode()})
+    load_discovery({str(policy): text.encode()}, words())  # An app's name may be no name at all.
+    made = (
+        [(policy, text), (test, cases)] if cases else [(policy, text)]
+    )  # Discovery has nothing to try an activity on.
+    for path, content in made:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as file:
             file.write(content)
-    return [policy, test]
+    return [path for path, _ in made]
 
 
 def _refuse_twin(name: str, folder: Path) -> None:

@@ -13,10 +13,15 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import pydantic
+import yaml
+
 from casb.config import schemas
+from casb.discovery.policies import FIELDS, Daily, DiscoveryAlert, DiscoveryDocument
 from casb.policy.reference import cases_schema, in_manual, policy_schema
 
 KINDS = ("policy", "test", "casb", "app", "ranges")
@@ -30,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     if arguments.write:
         folder: Path = arguments.write
-        (folder / "schema.json").write_text(as_text(policy_schema()), encoding="utf-8")
+        (folder / "schema.json").write_text(as_text(schema_of("policy")), encoding="utf-8")
         manual = folder / "README.md"
         if manual.is_file():
             manual.write_text(in_manual(manual.read_text(encoding="utf-8")), encoding="utf-8")
@@ -42,10 +47,38 @@ def run(arguments: argparse.Namespace) -> int:
 def schema_of(kind: str) -> dict[str, Any]:
     """The schema of a kind of file."""
     if kind == "policy":
-        return policy_schema()
+        return with_discovery(policy_schema())
     if kind == "test":
         return cases_schema()
     return schemas()[kind]
+
+
+def with_discovery(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a policy file in which discovery policies may stand, too."""
+    whole = pydantic.TypeAdapter(list[DiscoveryDocument], config=pydantic.ConfigDict(extra="forbid")).json_schema()
+    definitions = {**schema["$defs"], **whole["$defs"]}
+    for shape in (DiscoveryDocument, Daily, DiscoveryAlert):
+        found = definitions[shape.__name__]
+        found["additionalProperties"] = False
+        for each in fields(shape):
+            described = found["properties"][each.name]
+            described["description"] = each.metadata["doc"]
+            described["examples"] = [yaml.safe_load(example) for example in each.metadata["examples"]]
+            described.pop("title", None)
+            if described.get("default") == []:  # An empty list may not be written; it stands for "left out".
+                del described["default"]
+            if not described["examples"]:
+                del described["examples"]
+    when = definitions["DiscoveryDocument"]["properties"]["when"]
+    when |= {"type": "object", "properties": {name: {} for name in FIELDS}, "additionalProperties": False}
+    del when["default"]
+    policies = schema["properties"]["policies"]
+    policies["items"] = {
+        "if": {"properties": {"kind": {"const": "discovery"}}, "required": ["kind"]},
+        "then": {"$ref": "#/$defs/DiscoveryDocument"},
+        "else": policies["items"],
+    }
+    return {**schema, "$defs": definitions}
 
 
 def as_text(schema: dict[str, Any]) -> str:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from casb.connectors.oidc import OidcProvider
-from casb.errors import StoreError
+from casb.errors import CasbError, StoreError
 from casb.settings import Settings
 from casb.sidecar import budgets, notify
 from casb.sidecar.app import build_app
@@ -33,6 +33,7 @@ from casb.sidecar.server import bind, server
 from casb.sidecar.services import Services
 from casb.sidecar.signin import CODE_FILE, first_run_code
 from casb.store.alerts_sqlite import AlertStore
+from casb.store.app_catalog import AppCatalog
 from casb.store.folder import load
 from casb.store.portal_sqlite import PortalStore
 from casb.store.records_sqlite import Database, SqliteRecords, database_path
@@ -55,14 +56,16 @@ def run(arguments: argparse.Namespace) -> int:
     settings = configuration.settings
     data_folder(settings)
     database = Database(database_path(settings))
+    deployment = FolderDeployment(arguments.config, configuration, _now)
     services = Services(
         settings=settings,
         records=SqliteRecords(database),
         portal=PortalStore(database),
         alerts=AlertStore(database),
-        deployment=FolderDeployment(arguments.config, configuration, _now),
+        deployment=deployment,
         ingest_token=sidecar_token(settings),
         clock=_now,
+        catalog=AppCatalog.open(database, settings, _now, lambda: deployment.view().apps),
         discovery=open_discovery(settings),
     )
     provider = admin_provider(settings)
@@ -74,6 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
         threading.Thread(target=keep_tidy, args=(services, over), name="retention", daemon=True),
         threading.Thread(target=budgets.watch, args=(services, over), name="budgets", daemon=True),
         threading.Thread(target=notify.watch, args=(services, over), name="notify", daemon=True),
+        threading.Thread(target=keep_tags, args=(services, over), name="tags", daemon=True),
         threading.Thread(target=keep_working, args=(services, arguments.config, over), name="tasks", daemon=True),
     ]
     try:
@@ -150,6 +154,21 @@ def keep_working(services: Services, folder: str, over: threading.Event) -> None
         if worker.returncode not in (0, -signal.SIGTERM) and not over.is_set():
             logger.error("the worker of discovery ended status=%s", worker.returncode)
             over.wait(5)
+
+
+def keep_tags(services: Services, over: threading.Event, every: float = 1.0) -> None:
+    """Publish the tags for the proxies, and from then on tag what comes and changes in apps/*.yaml; until `over`."""
+    catalog, published = services.catalog, False
+    while catalog is not None and not over.is_set():
+        try:
+            if not published:
+                catalog.publish()
+                published = True
+            for error in catalog.sync_configured():
+                logger.error("a tag of apps/*.yaml is refused: %s", error)
+        except CasbError as error:
+            logger.error("tags cannot be published error=%r", str(error))
+        over.wait(every)
 
 
 def keep_tidy(services: Services, over: threading.Event, every: timedelta = timedelta(hours=1)) -> None:

@@ -11,7 +11,7 @@ from casb.config.deployment import check_id, check_provider, endpoint
 from casb.config.notes import Notes
 from casb.config.shape import AppShape, SignatureShape
 from casb.hostname import authority_pattern
-from casb.model.app import App, AppTag, Rewrite, Signature, Upstream, View
+from casb.model.app import App, AppTag, Controls, Rewrite, Signature, Upstream, View, Watermark
 from casb.settings import Settings
 from casb.spelling import fits, reserved
 from casb.yamlfile import Path
@@ -43,6 +43,15 @@ def read_app(shape: AppShape, path: Path, settings: Settings | None, notes: Note
         rewrite = Rewrite(
             exclude=given.exclude, inject_guard=given.inject_guard, view=View(given.view), messages=given.messages
         )
+    controls = Controls()
+    if shape.controls is not None:
+        wanted = shape.controls
+        controls = Controls(
+            clipboard=wanted.clipboard,
+            watermark=Watermark(wanted.watermark),
+            on_tamper=wanted.on_tamper,
+            without_script=wanted.without_script,
+        )
     if settings is not None:
         check_provider(shape.provider, settings.providers, (*path, "provider"), notes)
     listed = [_domain(text, (*path, "domains", at), settings, notes) for at, text in enumerate(shape.domains)]
@@ -65,6 +74,7 @@ def read_app(shape: AppShape, path: Path, settings: Settings | None, notes: Note
             _signature(each, (*path, "signatures", at), notes) for at, each in enumerate(shape.signatures)
         ),
         rewrite=rewrite,
+        controls=controls,
         start=shape.start,
         logout=shape.logout,
         provider=shape.provider,

@@ -16,6 +16,7 @@ from casb.config.shape import (
     CasbFile,
     DeviceShape,
     DiscoveryShape,
+    EnforcementShape,
     ListenersShape,
     ProviderShape,
     SidecarShape,
@@ -26,6 +27,7 @@ from casb.settings import (
     Admins,
     Alerts,
     DeviceRules,
+    Enforcement,
     Limits,
     Listeners,
     Mail,
@@ -67,6 +69,7 @@ def read_settings(shape: CasbFile, notes: Notes) -> Settings:
         sidecar=_sidecar(shape.sidecar or SidecarShape(), providers, notes),
         discovery=read_discovery(shape.discovery or DiscoveryShape(), notes, address=_address, url=check_url),
         alerts=_alerts(shape.alerts or AlertsShape(), notes),
+        enforcement=_enforcement(shape.enforcement or EnforcementShape(), notes),
         trusted_proxies=shape.trusted_proxies,
         on_failure=shape.on_failure,
         geo_database=notes.file(shape.geo_database, ("geo_database",)),
@@ -238,6 +241,19 @@ def _limits(shape: CasbFile, notes: Notes) -> Limits:
         request_body=notes.byte_count(given.request_body, default.request_body, ("limits", "request_body")),
         head=notes.byte_count(given.head, default.head, ("limits", "head")),
         upstream_idle=notes.seconds(given.upstream_idle, default.upstream_idle, ("limits", "upstream_idle")),
+    )
+
+
+def _enforcement(shape: EnforcementShape, notes: Notes) -> Enforcement:
+    default = Enforcement()
+    bypass = notes.seconds(shape.bypass, default.bypass, ("enforcement", "bypass"))
+    if not 60 <= bypass <= 30 * 86400:
+        notes.wrong("C120", "a bypass lasts from a minute to 30 days", ("enforcement", "bypass"))
+    for name, url in (("blocked_help", shape.blocked_help), ("warned_help", shape.warned_help)):
+        if url is not None:
+            check_url(url, ("enforcement", name), notes)
+    return Enforcement(
+        severity=shape.severity, bypass=bypass, blocked_help=shape.blocked_help, warned_help=shape.warned_help
     )
 
 

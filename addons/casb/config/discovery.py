@@ -41,6 +41,7 @@ def read_discovery(shape: DiscoveryShape, notes: Notes, *, address: Address, url
         anonymize_devices=shape.anonymize_devices,
         directory=notes.file(shape.directory, (*_AT, "directory")),
         database=notes.secret(shape.database, (*_AT, "database")),
+        detections=shape.detections,
         proxy_stream=shape.proxy_stream,
         sources=sources,
         collector=collector,

@@ -19,6 +19,13 @@ type FailureWord = Literal["block", "allow"]
 type UnknownHostsWord = Literal["pass", "learn", "deny"]
 type ReceiverWord = Literal["syslog-udp", "syslog-tcp", "syslog-tls", "directory", "ftp", "ftps", "upload"]
 type ViewWord = Literal["suffix", "origin"]
+type ClipboardWord = Literal["system", "inside"]
+type WatermarkWord = Literal["never", "controlled", "always"]
+type TamperWord = Literal["record", "block"]
+type ScriptWord = Literal["allow", "refuse"]
+type DetectionWord = Literal[
+    "exfiltration-to-unsanctioned-app", "breached-app", "new-popular-app", "generative-ai-app", "unblocked-cloud-app"
+]
 type DeviceTagWord = Literal["compliant", "hybrid-joined", "client-certificate"]
 type ActivityWord = Literal[
     "logon", "logoff", "view", "download", "upload", "copy", "cut", "paste", "print", "send_item", "share", "unshare",
@@ -192,6 +199,20 @@ class WebhookShape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EnforcementShape:
+    """What unsanctioned and monitored apps meet with."""
+
+    severity: SeverityWord = "medium"
+    """Of alerts about connections to unsanctioned apps."""
+    bypass: str = "24h"
+    """How long a monitored app stays open to whoever went on past its warning."""
+    blocked_help: str | None = None
+    """Address that the page of a blocked app links to: where to ask, what to use."""
+    warned_help: str | None = None
+    """The same for the warning of a monitored app."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AlertsShape:
     """Whom alerts are told, besides the portal."""
 
@@ -319,6 +340,14 @@ class DiscoveryShape:
     """CSV (`name,upn,groups,display`) or YAML: names in logs to people and groups."""
     database: str | None = None
     """PostgreSQL connection string, `env:NAME` or `file:PATH`. Default: files in the data folder."""
+    detections: tuple[DetectionWord, ...] = (
+        "exfiltration-to-unsanctioned-app",
+        "breached-app",
+        "new-popular-app",
+        "generative-ai-app",
+        "unblocked-cloud-app",
+    )
+    """Built-in detections that are on. Default: all."""
     proxy_stream: bool = True
     """Count the proxy's own tunnelled and controlled traffic."""
     sources: tuple[LogSourceShape, ...] = ()
@@ -359,6 +388,8 @@ class CasbFile:
     """Shadow IT."""
     alerts: AlertsShape | None = None
     """Whom alerts are told, besides the portal."""
+    enforcement: EnforcementShape | None = None
+    """What unsanctioned and monitored apps meet with."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses and ranges whose `X-Forwarded-For` is believed."""
     on_failure: FailureWord = "block"
@@ -421,6 +452,21 @@ class RewriteShape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ControlsShape:
+    """How copying, cutting, pasting and printing are controlled in the app's pages."""
+
+    clipboard: ClipboardWord = "system"
+    """`inside`: what policies do not let out of the app can still be pasted in it, and in other apps with `inside`."""
+    watermark: WatermarkWord = "never"
+    """The person's name and the time across the page, also when printed. `controlled`: only on pages where a policy
+    concerns copying, cutting, pasting or printing."""
+    on_tamper: TamperWord = "record"
+    """What follows when the guard of a controlled page did not report: a record, or no further page for 10 minutes."""
+    without_script: ScriptWord = "allow"
+    """`refuse`: a browser that runs no script is shown a refusal in place of controlled pages."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AppShape:
     """One app: `apps/<id>.yaml`."""
 
@@ -445,6 +491,8 @@ class AppShape:
     """What its requests mean, where that is not plain."""
     rewrite: RewriteShape | None = None
     """Quirks of rewriting."""
+    controls: ControlsShape | None = None
+    """Copying, cutting, pasting and printing in its pages."""
     start: str = "/"
     """Path that a person opens first."""
     logout: tuple[str, ...] = ()

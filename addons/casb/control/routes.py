@@ -5,9 +5,10 @@ Pure: a `Snapshot` and a host in, a `Route` out. Built once per connection, not 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
+from casb.catalog.tagging import TaggedApp, TagIndex
 from casb.control.snapshot import Snapshot
 from casb.model.app import App, AppTag
 from casb.rewrite.hosts import split_port
@@ -18,7 +19,8 @@ class Kind(Enum):
 
     LOGIN = "login"  # our sign-in host
     APP = "app"  # a controlled app
-    UNSANCTIONED = "unsanctioned"  # forward mode: opened only to say no
+    UNSANCTIONED = "unsanctioned"  # opened only to say no
+    MONITORED = "monitored"  # opened only to warn; who has been warned is led past it
     TUNNEL = "tunnel"  # forward mode: not ours, never opened
     NOTHING = "nothing"  # no such host here: refused
 
@@ -41,6 +43,7 @@ class Route:
     tls: bool = True
     explicit: bool = False  # the admin named the address, so that private addresses are meant
     version: str = ""  # of the snapshot this came from
+    tagged: TaggedApp | None = None  # why it is UNSANCTIONED or MONITORED, when a published tag says so
 
     @property
     def port(self) -> int:
@@ -48,11 +51,38 @@ class Route:
         return int(self.authority.removeprefix(self.host).removeprefix(":") or 443)
 
 
-def route(snapshot: Snapshot, host: str, port: int, *, forward: bool) -> Route:
+def route(snapshot: Snapshot, host: str, port: int, *, forward: bool, tags: TagIndex | None = None) -> Route:
     """The route for a host name as the client gave it (SNI or Host, lower case, no port).
 
     `port` is the one the browser used. In the forward mode any host may be asked for; in the reverse modes only ours.
+    `tags` are those in force: an unsanctioned or monitored app is led to its page in whatever mode it is asked for.
     """
+    plain = _plain_route(snapshot, host, port, forward=forward)
+    if tags is None or plain.kind not in (Kind.APP, Kind.TUNNEL, Kind.UNSANCTIONED):
+        return plain
+    tagged = tags.match(plain.origin)
+    if tagged is None:
+        return plain
+    kind = Kind.UNSANCTIONED if tagged.tag is AppTag.UNSANCTIONED else Kind.MONITORED
+    if plain.kind is Kind.UNSANCTIONED:
+        kind = Kind.UNSANCTIONED  # apps/*.yaml says so too: a monitored tag does not loosen it
+    return replace(plain, kind=kind, tagged=tagged, app=plain.app or _app_of(tagged))
+
+
+def _app_of(tagged: TaggedApp) -> App:
+    """A catalog app as the activity log names it."""
+    return App(
+        id=tagged.id,
+        name=tagged.name,
+        domains=tagged.domains,
+        category=tagged.category,
+        tag=tagged.tag,
+        risk_score=tagged.score,
+        controlled=False,
+    )
+
+
+def _plain_route(snapshot: Snapshot, host: str, port: int, *, forward: bool) -> Route:
     settings = snapshot.settings
     authority = host if port == 443 else f"{host}:{port}"
     if host == settings.login_host:

@@ -8,7 +8,8 @@ it can be:
 * **joining**: at sign-in the browser gets a session on every host that the app lists, asked for by a page of ours whose
   `Origin` the browser itself vouches for;
 * **static parts** (fonts, scripts, styles, pictures …) are let through for a person who has a page of that app open at
-  the same address with the same browser, and only when what comes is of the kind that was asked for;
+  the same address with the same browser: without any cookie, so that the application gives what it gives to everybody,
+  and only when what comes is of the kind that was asked for;
 * an **anonymous request** of a script is sent with credentials and `x-casb-anonymous` by the guard: the session is
   found by the cookie, and the application gets the request without its own cookies, as the page meant it.
 """
@@ -37,15 +38,18 @@ _QUESTION = frozenset(
 _ANSWER = frozenset(b"vary date cache-control allow server".split())
 _SIMPLE = frozenset({b"GET", b"HEAD", b"POST"})
 _KINDS: dict[bytes, re.Pattern[str]] = {
-    b"font": re.compile(r"font/|application/(?:x-)?font|application/vnd\.ms-fontobject|application/octet-stream\Z"),
+    b"font": re.compile(r"font/[a-z0-9.+-]+\Z|application/(?:x-)?font[a-z0-9.+-]*\Z|application/vnd\.ms-fontobject\Z"),
     b"script": re.compile(r"(?:text|application)/(?:x-)?(?:java|ecma)script\Z"),
     b"style": re.compile(r"text/css\Z"),
-    b"image": re.compile(r"image/"),
-    b"audio": re.compile(r"audio/|video/|application/ogg\Z"),
-    b"video": re.compile(r"audio/|video/|application/ogg\Z"),
+    b"image": re.compile(r"image/(?:png|apng|jpe?g|gif|webp|avif|bmp|svg\+xml|x-icon|vnd\.microsoft\.icon)\Z"),
     b"track": re.compile(r"text/vtt\Z"),
-    b"manifest": re.compile(r"application/(?:manifest\+)?json\Z"),
+    b"manifest": re.compile(r"application/manifest\+json\Z"),
 }
+"""What browsers load as such a part and show; scans and drawings (`image/tiff`, `image/vnd.dwg`) are documents."""
+_FONT_FILES = (".woff2", ".woff", ".ttf", ".otf", ".eot")
+_OPAQUE = "application/octet-stream"
+_PLAIN_STATUS = frozenset({200, 206})
+_UNCHANGED = 304  # the browser has it already
 
 
 def page_app(fields: Fields, snapshot: Snapshot) -> App | None:
@@ -180,10 +184,25 @@ def is_static(method: str, fields: Fields) -> bool:
     )
 
 
-def is_of_kind(destination: bytes, content_type: str, *, attachment: bool) -> bool:
-    """Whether what has come is what such a request may have."""
+def is_of_kind(destination: bytes, status: int, content_type: str, path: str, *, attachment: bool) -> bool:
+    """Whether what has come is what such a request may have: nothing but the part itself, no page of an error either.
+
+    `content_type` is in lower case without parameters, `path` the request's without its query: old servers give fonts
+    as opaque bytes, which only the name of a font vouches for.
+    """
+    if status == _UNCHANGED:
+        return True
     pattern = _KINDS.get(destination)
-    return pattern is not None and not attachment and pattern.match(content_type) is not None
+    if pattern is None or attachment or status not in _PLAIN_STATUS:
+        return False
+    if content_type == _OPAQUE:
+        return destination == b"font" and path.lower().endswith(_FONT_FILES)
+    return pattern.match(content_type) is not None
+
+
+def bare(fields: Iterable[Field]) -> list[Field]:
+    """A request for a static part as the application gets it: nobody's."""
+    return [pair for pair in fields if pair[0].lower() not in (b"cookie", b"authorization", ANONYMOUS)]
 
 
 def joined_hosts(app: App, snapshot: Snapshot, present: str) -> list[str]:

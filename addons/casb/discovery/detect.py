@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from casb.discovery.entry import Entry, LineReader, Outcome
-from casb.discovery.parser import HEADER, HELD, LogParser, Parsers
+from casb.discovery.parser import GENERIC, HEADER, HELD, NO_TRAFFIC, LogParser, Parsers
 from casb.discovery.syslog import layers
 from casb.discovery.times import Clock
 from casb.model.discovery import Skipped, TrafficEvent
@@ -29,8 +29,14 @@ def detect(head: Sequence[tuple[int, str]], parsers: Parsers, clock: Clock) -> G
     """The source of these numbered lines."""
     found = [(text, layers(Entry(number, text))) for number, text in head[:MAX_LINES]]
     scores: list[tuple[float, LogParser]] = []
-    for parser in parsers.values():
+    refused = [False] * len(found)  # Known to a product's own parser as no traffic: nothing to win for generic ones.
+    for parser in sorted(parsers.values(), key=lambda each: -each.certainty):
         outcomes = _outcomes(parser, found, clock)
+        if parser.certainty >= GENERIC:
+            for index, outcome in enumerate(outcomes):
+                refused[index] |= final(parser, outcome)
+        else:
+            outcomes = [None if refused[index] else outcome for index, outcome in enumerate(outcomes)]
         headers = sum(1 for outcome in outcomes if isinstance(outcome, Skipped) and outcome.why == HEADER)
         score = sum(map(_worth, outcomes)) / max(1, len(found) - headers)
         if score:
@@ -49,7 +55,12 @@ def detect(head: Sequence[tuple[int, str]], parsers: Parsers, clock: Clock) -> G
 
 def _outcomes(parser: LogParser, found: Sequence[tuple[str, Sequence[Entry]]], clock: Clock) -> list[Outcome]:
     reader = parser.start(clock)
-    return [first_outcome(reader, entries) for text, entries in found if parser.offered(text)]
+    return [first_outcome(reader, entries) if parser.offered(text) else None for text, entries in found]
+
+
+def final(parser: LogParser, outcome: Outcome) -> bool:
+    """True where a product's own parser knows the line as no traffic: what a generic one read there would be wrong."""
+    return parser.certainty >= GENERIC and isinstance(outcome, Skipped) and outcome.why == NO_TRAFFIC
 
 
 def first_outcome(reader: LineReader, entries: Sequence[Entry]) -> Outcome:

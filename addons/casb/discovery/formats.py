@@ -115,7 +115,8 @@ def _unescaped(text: str) -> str:
 # --- CEF and LEEF
 
 _BAR = re.compile(r"(?<!\\)(?:\\\\)*\|")
-_CEF_KEY = re.compile(r"(?:^|\s+)([A-Za-z0-9_.\-\[\]:/]{1,100})=")
+_CEF_KEY = re.compile(r"(?:^|\s+)(?!(?:OU|CN|DC|O|L|ST|C)=)([A-Za-z0-9_.\-\[\]:/]{1,100})=")
+"""Not the parts of a distinguished name, which vendors write unescaped: `suser=LDAP://host OU=People,DC=corp/Ada`."""
 _BARE_CEF = re.compile(r"\s*[01]\|[^|=]+\|[^|=]+\|[^|]*\|[^|]*\|[^|]*\|[^|]*\|")
 _BARE_LEEF = re.compile(r"\s*[12]\.0\|[^|=]+\|[^|=]+\|[^|]*\|[^|]*\|")
 

@@ -42,6 +42,12 @@ class LogParser:
 
 HEADER: Final = "a header"
 
+NO_TRAFFIC: Final = "a record of the device itself, no traffic"
+"""Final when a source's own parser says so: a generic one would make the device's own name a destination."""
+
+GENERIC = 0.7
+"""Parsers less certain than this read a shape that many products write, the others a product's own lines."""
+
 JOINED: Final = "joined with the line that ends the connection"
 
 HELD: Final = Skipped(line=0, why="held back")

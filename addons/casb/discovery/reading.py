@@ -32,7 +32,7 @@ from typing import BinaryIO
 from casb.discovery import detect, documents, lines, unpack
 from casb.discovery.detect import first_outcome
 from casb.discovery.entry import Entry, LineReader, Outcome
-from casb.discovery.parser import HELD, Joining, LogParser, Parsers
+from casb.discovery.parser import GENERIC, HELD, NO_TRAFFIC, Joining, LogParser, Parsers
 from casb.discovery.syslog import along, layers
 from casb.discovery.times import Clock
 from casb.model.discovery import Skipped, TrafficEvent
@@ -154,6 +154,9 @@ class _Bench:
             if outcome is None and first is not None and self._path is not None:
                 inner = along(entry, self._path) if self._path else entry
                 outcome = first(inner) if inner is not None else None
+            elif isinstance(outcome, Skipped) and outcome.why == NO_TRAFFIC:
+                yield outcome
+                continue
             if outcome is None or (isinstance(outcome, Skipped) and outcome is not HELD):
                 outcome = self._searched(entry)  # A refusal may be due to a wrapper that other lines do not have.
             if outcome is not HELD:
@@ -187,14 +190,18 @@ class _Bench:
             if outcome is not None:
                 return outcome
         best: Skipped | None = None
+        known = False
         for parser in self._queue:
-            if not parser.offered(entry.text):
+            if not parser.offered(entry.text) or (known and parser.certainty < GENERIC):
                 continue
             outcome = first_outcome(self._reader(parser), found)
             if isinstance(outcome, TrafficEvent) or outcome is HELD:
                 self._queue.remove(parser)
-                self._queue.insert(0, parser)
+                generic = parser.certainty < GENERIC
+                at = sum(each.certainty >= GENERIC for each in self._queue) if generic else 0
+                self._queue.insert(at, parser)
                 return outcome
+            known = known or detect.final(parser, outcome)
             best = best or outcome
         return best or entry.skip(UNKNOWN)
 

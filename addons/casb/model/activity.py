@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -98,6 +98,21 @@ class ActivityObject:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TextFacts:
+    """The text that is copied, cut, pasted or printed. Only its length is ever logged.
+
+    `content` is None as long as the page has not told it; "" when there is no text at all, as with an image.
+    """
+
+    content: str | None = field(default=None, repr=False)
+    length: int | None = None  # in characters (UTF-16 code units, as the page counts)
+
+
+IN_PAGE = (ActivityType.COPY, ActivityType.CUT, ActivityType.PASTE, ActivityType.PRINT)
+"""What only the page itself can see, and what has a text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Activity:
     """Everything a policy may look at. `id` is a ULID, handed in from the rim."""
 
@@ -112,6 +127,7 @@ class Activity:
     instance: str | None = None
     objects: tuple[ActivityObject, ...] = ()
     file: FileFacts | None = None
+    text: TextFacts | None = None
     request: RequestFacts | None = None
     response: ResponseFacts | None = None
     source: Source = Source.SESSION_CONTROL

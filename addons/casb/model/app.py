@@ -60,6 +60,24 @@ class Rewrite:
     messages: bool = True  # WebSocket text messages are mapped
 
 
+class Watermark(StrEnum):
+    """On which pages of an app the person's name stands across the screen."""
+
+    NEVER = "never"
+    CONTROLLED = "controlled"  # where a policy concerns copying, cutting, pasting or printing, for this person
+    ALWAYS = "always"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Controls:
+    """How copying, cutting, pasting and printing are controlled in the pages of an app."""
+
+    clipboard: Literal["system", "inside"] = "system"  # inside: what may not be copied out can still be pasted inside
+    watermark: Watermark = Watermark.NEVER
+    on_tamper: Literal["record", "block"] = "record"  # when a page's guard did not report
+    without_script: Literal["allow", "refuse"] = "allow"  # browsers that run no script, on controlled pages
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class App:
     """One application. `domains` are lower-case A-labels or addresses.
@@ -79,6 +97,7 @@ class App:
     upstream: Upstream = field(default_factory=Upstream)
     signatures: tuple[Signature, ...] = ()
     rewrite: Rewrite = field(default_factory=Rewrite)
+    controls: Controls = field(default_factory=Controls)
     start: str = "/"  # path a person opens first; shown on the sign-out and portal pages
     logout: tuple[str, ...] = ()  # path globs that end the app's own session; ours ends with it (S49)
     provider: str | None = None  # identity provider id; None: the deployment's first

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from casb.model.activity import Activity, ActivityType, Source
+from casb.model.activity import IN_PAGE, Activity, ActivityType, Source, TextFacts
 from casb.model.app import App, AppTag
 from casb.model.file import FileFacts, Finding, Verdict, VerdictStatus
 from casb.model.identity import AgentTag, Client, ClientApp, Device, DeviceTag, DeviceType, User
@@ -63,7 +63,16 @@ def _activity(data: Mapping[str, Any]) -> Activity:
         session_id=data.get("session"),
         auth_contexts=frozenset(data.get("auth_contexts", ())),
         file=_file(data.get("file")),
+        text=_text(data),
     )
+
+
+def _text(data: Mapping[str, Any]) -> TextFacts | None:
+    """What the log does not keep is not known."""
+    told = data.get("text")
+    if told:
+        return TextFacts(content="" if told.get("length") == 0 else None, length=told.get("length"))
+    return TextFacts() if data["activity"] in IN_PAGE else None
 
 
 def _file(data: Mapping[str, Any] | None) -> FileFacts | None:

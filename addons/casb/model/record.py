@@ -79,6 +79,7 @@ def to_json(record: Record) -> dict[str, Any]:
             and {"status": file.verdict.status.value, "inspector": file.verdict.inspector, "why": file.verdict.why},
             "findings": {each.info_type: each.count for each in file.verdict.findings} if file.verdict else {},
         },
+        "text": activity.text and {"length": activity.text.length},
         "request": request
         and {
             "method": request.method,

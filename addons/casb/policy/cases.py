@@ -11,7 +11,7 @@ from datetime import UTC
 from typing import Literal
 
 from casb.errors import CasbError, PolicyError, Where
-from casb.model.activity import Activity, ActivityType
+from casb.model.activity import IN_PAGE, Activity, ActivityType, TextFacts
 from casb.model.app import App, AppTag
 from casb.model.decision import Decision, Reason, Truth
 from casb.model.file import FileFacts, Finding, Verdict, VerdictStatus
@@ -90,6 +90,14 @@ class GivenFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GivenText:
+    """The text. `length` is that of `content` when left out; without `content` the page does not tell it."""
+
+    content: str | None = None
+    length: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
     """The activity of a case."""
 
@@ -99,6 +107,7 @@ class Given:
     device: DeviceWord | tuple[DeviceWord, ...] | GivenDevice = ()
     client: str | GivenClient = field(default_factory=GivenClient)
     file: str | GivenFile | None = None
+    text: str | GivenText | None = None
     auth_contexts: tuple[str, ...] = ()
     time: str = "2026-01-01T12:00:00Z"
 
@@ -284,6 +293,7 @@ def activity_of(given: Given) -> Activity:
         device=_device(given.device),
         client=_client(given.client),
         file=_file(given.file),
+        text=_text(given),
         auth_contexts=frozenset(given.auth_contexts),
     )
 
@@ -338,6 +348,14 @@ def _client(given: str | GivenClient) -> Client:
         agent_tags=frozenset(client.agent_tags),
         app=client.app,
     )
+
+
+def _text(given: Given) -> TextFacts | None:
+    if given.text is None:
+        return TextFacts() if given.activity in IN_PAGE else None
+    text = GivenText(content=given.text) if isinstance(given.text, str) else given.text
+    length = len(text.content) if text.length is None and text.content is not None else text.length
+    return TextFacts(content=text.content, length=length)
 
 
 def _file(given: str | GivenFile | None) -> FileFacts | None:

@@ -418,7 +418,7 @@ def _compare(each: Field, name: str, operand: Any) -> Check:
 def session_part(node: Node) -> Check:
     """The condition as far as it can be told at sign-in: what a later exchange may bring is unknown."""
     if isinstance(node, Leaf):
-        return unknown if node.field.group in ("client", "file") else node.check
+        return unknown if node.field.group in ("client", "file", "text") else node.check
     if not node.parts:
         return node.check
     combine = {"all": all_of, "any": any_of, "not": none_of}[node.kind]
@@ -437,6 +437,8 @@ def show(each: Field, fact: Any, activity: Activity) -> str:
     """A fact as people read it, never with control characters, at most about 120 characters."""
     if fact is UNREAD:
         return "not known: the file has not been read" if each.group == "file" else "not known"
+    if each.code == "text.content" and fact is not None:
+        return f"a text of {len(fact)} characters"  # It goes into the log, which has no business with it.
     if fact == UNMANAGED_ONLY:
         return "no device tags"
     if isinstance(fact, frozenset):

@@ -70,6 +70,8 @@ def _shadowed(policy: Policy, action: Action, activity: Activity, truth: Truth) 
 
 
 def _unread(activity: Activity) -> bool:
+    if activity.text is not None and activity.text.content is None:
+        return True
     return activity.file is not None and not activity.file.inspected
 
 
@@ -174,6 +176,8 @@ def _unscannable(policy: Policy, activity: Activity) -> Reason:
     if leaf is None or leaf.field.group == "file":
         verdict = activity.file.verdict if activity.file else None
         code, fact = "file.unscannable", verdict.why if verdict and verdict.why else "the file could not be read"
+    elif leaf.field.group == "text":
+        code, fact = "text.unscannable", "the text was not told"
     else:
         code, fact = f"{leaf.code}.unknown", leaf.fact(activity)
     treatment = "match" if policy.unknown == policy.action else policy.unknown.word if policy.unknown else "ignore"

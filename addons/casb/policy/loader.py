@@ -10,11 +10,12 @@ from dataclasses import dataclass
 import orjson
 
 from casb.errors import CasbError, PolicyError, Problems, Where
-from casb.model.activity import ActivityType
+from casb.model.activity import IN_PAGE, ActivityType
 from casb.policy import conditions, rollout
 from casb.policy.document import Kind, PolicyDocument, PolicyFile, Protect, SimpleAction, StepUp, Unscannable
 from casb.policy.matchers import Malformed
 from casb.policy.message import PLACEHOLDERS, wrong_placeholder
+from casb.policykinds import without_discovery
 from casb.yamlfile import MAX_BYTES, Marks, Path, Report, did_you_mean, examine
 
 _ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
@@ -98,7 +99,7 @@ def _duplicates(loaded: list[LoadedPolicy]) -> list[CasbError]:
 def _load_file(
     file: str, text: bytes, known_apps: Collection[str] | None, ip_tags: Collection[str] | None, limit: int
 ) -> tuple[list[LoadedPolicy], list[CasbError]]:
-    document, marks, errors = examine(PolicyFile, text, file, limit=limit)
+    document, marks, errors = examine(PolicyFile, text, file, limit=limit, narrow=without_discovery)
     if marks is None:
         raise Problems(errors.sorted())
     warnings = Report(file, "P")
@@ -129,7 +130,7 @@ def _load_policy(document: PolicyDocument, path: Path, context: conditions.Conte
     _check_action(document, activities, path, context)
     _check_rollout(document, path, context)
     if document.kind is Kind.ACCESS:
-        context = dataclasses.replace(context, without=frozenset({"file"}))
+        context = dataclasses.replace(context, without=frozenset({"file", "text"}))
     when: conditions.Node = conditions.ALWAYS
     if document.when is not None:
         when = conditions.parse(document.when, (*path, "when"), context)
@@ -221,13 +222,13 @@ def _check_reach(
     path: Path,
     context: conditions.Context,
 ) -> None:
-    """Warn when the conditions ask for a file and none of the activities has one."""
+    """Warn when the conditions ask for a file, or a text, and none of the activities has one."""
     parts = when.parts if isinstance(when, conditions.Branch) and when.kind == "all" else (when,)
-    about_files = [each for each in parts if isinstance(each, conditions.Leaf) and each.field.group == "file"]
-    if document.kind is Kind.SESSION and about_files and FILE_ACTIVITIES.isdisjoint(activities):
-        words = ", ".join(activities)
-        where = about_files[0].where
-        context.warnings.add("050", f"the policy can never match: {words} concerns no file", where)
+    for group, having in (("file", FILE_ACTIVITIES), ("text", frozenset(IN_PAGE))):
+        about = [each for each in parts if isinstance(each, conditions.Leaf) and each.field.group == group]
+        if document.kind is Kind.SESSION and about and having.isdisjoint(activities):
+            words = ", ".join(activities)
+            context.warnings.add("050", f"the policy can never match: {words} concerns no {group}", about[0].where)
 
 
 def _is_written(marks: Marks, path: Path) -> bool:

@@ -162,6 +162,8 @@ def _single(activity: Activity, policies: Policies) -> Iterator[tuple[Change, Ac
         for leaf in policy.when.leaves():
             if leaf.field.group == "file" and activity.file is None:
                 continue
+            if leaf.field.group == "text" and activity.text is None:
+                continue
             holding = leaf.check(activity) is not YES
             for value, changed in itertools.islice(supposed(leaf, activity, holding=holding), 2):
                 told = plain(value)

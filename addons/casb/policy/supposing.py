@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from casb.model.activity import Activity
+from casb.model.activity import Activity, TextFacts
 from casb.model.app import App, AppTag
 from casb.model.file import FileFacts
 from casb.model.identity import UNMANAGED, AgentTag, ClientApp, DeviceTag, DeviceType, User
@@ -67,6 +67,15 @@ def _file(**change: str) -> Setter:
     return put
 
 
+def _text_content(activity: Activity, value: Any) -> Activity:
+    content = value or ""
+    return replace(activity, text=TextFacts(content=content, length=len(content)))
+
+
+def _text_length(activity: Activity, value: Any) -> Activity:
+    return replace(activity, text=replace(activity.text or TextFacts(), length=value) if value is not None else None)
+
+
 def _device_tag(activity: Activity, value: Any) -> Activity:
     tags = frozenset(DeviceTag(word.casefold()) for word in value if word.casefold() != UNMANAGED)
     return replace(activity, device=replace(activity.device, tags=tags))
@@ -109,6 +118,8 @@ _SETTERS: Mapping[str, Setter] = {
     "file.detected_type": _file(detected_type="content"),
     "file.declared_type": _file(declared_type="value"),
     "file.label": _file(label="content"),
+    "text.content": _text_content,
+    "text.length": _text_length,
 }
 """One for each condition of the vocabulary; a test holds them together."""
 

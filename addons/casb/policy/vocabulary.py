@@ -266,6 +266,20 @@ def _file_label(activity: Activity) -> str | Unread | None:
     return None if _was_read(file) else UNREAD
 
 
+def _text_content(activity: Activity) -> str | Unread | None:
+    text = activity.text
+    if text is None:
+        return None
+    return UNREAD if text.content is None else plain_name(text.content) or None
+
+
+def _text_length(activity: Activity) -> int | Unread | None:
+    text = activity.text
+    if text is None:
+        return None
+    return UNREAD if text.length is None else text.length
+
+
 def _was_read(file: FileFacts) -> bool:
     return file.inspected and not (file.verdict and file.verdict.status is VerdictStatus.UNSCANNABLE)
 
@@ -354,6 +368,14 @@ FIELDS: tuple[Field, ...] = (
     Field(group="file", name="label", kind=Kind.PATTERN, get=_file_label, content=True,
           doc="The sensitivity label in the file, by name or id. `*` and `?` are wildcards. The file is held and read.",
           examples=("file: {label: Confidential*}", "file: {label: {is_set: false}}")),
+    Field(group="text", name="content", kind=Kind.PATTERN, get=_text_content, content=True,
+          doc="The text itself. The page sends it to the proxy only where a policy asks for it; it is never logged. "
+              "Case, width and invisible characters make no difference.",
+          examples=("text: {contains: [confidential, internal only]}",
+                    "text: {content: {contains: secret}}")),
+    Field(group="text", name="length", kind=Kind.NUMBER, get=_text_length, content=True,
+          doc="How many characters it has.",
+          examples=("text: {length: {at_least: 500}}", "text: {length: {less_than: 20}}")),
 )  # fmt: skip
 """Every condition there is. The first field of a group is meant when a group has a bare value: `device: unmanaged`."""
 
@@ -368,6 +390,7 @@ GROUP_DOCS: Mapping[str, str] = {
     "client": "Address and program, looked at anew for every exchange. A bare value is the `ip`.",
     "app": "The app. A bare value is the `id`.",
     "file": "The file that is downloaded or uploaded. A bare value is the `name`.",
+    "text": "The text that is copied, cut, pasted or printed in a page. A bare value is the whole `content`.",
 }
 
 TREE_DOCS: Mapping[str, str] = {
@@ -376,4 +399,11 @@ TREE_DOCS: Mapping[str, str] = {
     "not": "Conditions that must not hold (of a list: none of them).",
 }
 
-DEFAULT_FIELD: Mapping[str, str] = {"user": "name", "device": "tag", "client": "ip", "app": "id", "file": "name"}
+DEFAULT_FIELD: Mapping[str, str] = {
+    "user": "name",
+    "device": "tag",
+    "client": "ip",
+    "app": "id",
+    "file": "name",
+    "text": "content",
+}

@@ -92,6 +92,7 @@ class Control:
         if found is None:
             client, device = snapshot.client(ip, agent.decode("utf-8", "replace")[:1024], session.device)
             party = Party.of(session, client, device)
+            self.runtime.met(ip, session.user)
             if route.app is None:
                 raise LookupError("no app")
             record = access(snapshot, route.app, party, now=now(), new_id=ulid, mode=route.mode)

@@ -36,6 +36,7 @@ from casb.model.decision import Action
 from casb.model.identity import Session
 from casb.policy.engine import may_concern
 from casb.proxy import rewriting, translate
+from casb.proxy.controls import Controls
 from casb.proxy.escapes import Escapes
 from casb.proxy.ids import ulid
 from casb.proxy.incidents import incident
@@ -73,14 +74,22 @@ JOIN = (
 class Endpoints:
     """One table of paths; everything else under the reserved path does not exist."""
 
-    def __init__(self, runtime: Runtime, sessions: Sessions, notices: Notices, learning: Learning) -> None:
+    def __init__(
+        self, runtime: Runtime, sessions: Sessions, notices: Notices, learning: Learning, controls: Controls
+    ) -> None:
         self.runtime = runtime
+        self.controls = controls
         self.sessions = sessions
         self.notices = notices
         self.escapes = Escapes(runtime)
         self.on_app: dict[tuple[str, str], Endpoint] = {
             ("GET", "/.casb/guard.js"): self.guard,
             ("POST", "/.casb/report"): self.report,
+            ("POST", "/.casb/activity"): self.in_page,
+            ("POST", "/.casb/alive"): self.in_page,
+            ("POST", "/.casb/clipboard"): self.in_page,
+            ("POST", "/.casb/paste"): self.in_page,
+            ("GET", "/.casb/scripts-off"): self.scripts_off,
             ("GET", "/.casb/session"): self.session,
             ("GET", "/.casb/sign-in"): self.sign_in,
             ("GET", "/.casb/sign-out"): self.ask_sign_out,
@@ -179,8 +188,12 @@ class Endpoints:
     async def guard(self, flow: http.HTTPFlow, state: State) -> Page:
         """The script in the page."""
         view = state.route.app.rewrite.view if state.route.app else View.SUFFIX
-        guard = rewriting.guard_of(rewriting.hosts_of(state), view)
+        hosts = rewriting.hosts_of(state)
+        guard = rewriting.guard_of(hosts, view)
         version = parse_qs(flow.request.path.partition("?")[2]).get("v", [""])[0]
+        if version and version != guard_version(guard.digest):
+            controlled = rewriting.guard_of(hosts, view, controls=True)
+            guard = controlled if version == guard_version(controlled.digest) else guard
         current = version == guard_version(guard.digest)
         headers = (
             ("content-type", "text/javascript; charset=utf-8"),
@@ -200,6 +213,25 @@ class Endpoints:
             return json_page(401, {"casb": "sign-in", "url": f"https://{state.route.authority}/.casb/sign-in"})
         self.escapes.note(state, found[0], flow.request.raw_content or b"")
         return Page(status=204, headers=(("cache-control", "no-store"),), body=b"")
+
+    async def in_page(self, flow: http.HTTPFlow, state: State) -> Page:
+        """What the guard of a controlled page asks and tells: answered for a live session only."""
+        found = await self._session(state)
+        if found is None:
+            return json_page(401, {"casb": "sign-in", "url": f"https://{state.route.authority}/.casb/sign-in"})
+        session, body = found[0], flow.request.raw_content or b""
+        match state.facts.path:
+            case "/.casb/activity":
+                return self.controls.attempt(state, session, body)
+            case "/.casb/alive":
+                return await self.controls.alive(state, session, body)
+            case "/.casb/clipboard":
+                return await self.controls.keep(state, session, body)
+        return await self.controls.kept(state, session, body)
+
+    async def scripts_off(self, flow: http.HTTPFlow, state: State) -> Page:
+        """For browsers that run no script, where the app refuses them."""
+        return self.controls.scripts_off()
 
     async def _session(self, state: State) -> tuple[Session, str] | None:
         value = self.sessions.cookie(state)

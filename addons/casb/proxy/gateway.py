@@ -15,10 +15,10 @@ from mitmproxy import http
 from mitmproxy.connection import Client
 from mitmproxy.proxy import mode_specs, server_hooks
 
-from casb.control.pages import Page, error_page, html, redirect
+from casb.control.pages import error_page, redirect
 from casb.control.routes import Kind, Route
-from casb.model.app import App
-from casb.proxy import translate
+from casb.proxy import enforcement, translate
+from casb.proxy.enforcement import PAGE_ONLY, address_of
 from casb.proxy.faults import log_fault
 from casb.proxy.incidents import incident
 from casb.proxy.runtime import Runtime
@@ -53,21 +53,24 @@ class Gateway:
             )
         if found.mode == "host" and port != found.port:
             # The app's own name on whatever port the browser came by: known from the request only.
-            found = client.casb_route = self.runtime.route(host, port, forward=False)  # type: ignore[attr-defined]
-        if found.version != self.runtime.snapshot.version:
+            found = self.runtime.route(host, port, forward=False, ip=address_of(client))
+            client.casb_route = found  # type: ignore[attr-defined]
+        if found.version != self.runtime.version or found.kind in PAGE_ONLY:
             found = self._again(client, found, forward)
-        self._attach(flow, found)
+        state = self._attach(flow, found)
         match found.kind:
             case Kind.LOGIN | Kind.APP:
                 return None
-            case Kind.UNSANCTIONED:
-                return translate.refuse(flow, "requestheaders", self._unsanctioned(flow, found.app))
+            case Kind.UNSANCTIONED | Kind.MONITORED:
+                return enforcement.answer(self.runtime, flow, state)
+            case Kind.TUNNEL:
+                return enforcement.reconnect(flow)
             case _:
                 return self._stop(flow, 404, "Not here", "No application is reached under this name any more.")
 
     def _again(self, client: Client, found: Route, forward: bool) -> Route:
-        """The configuration changed under a live connection."""
-        fresh = self.runtime.route(found.host, found.port, forward=forward)
+        """The configuration or the tags changed under a live connection, or somebody went on past a warning."""
+        fresh = self.runtime.route(found.host, found.port, forward=forward, ip=address_of(client))
         client.casb_route = fresh  # type: ignore[attr-defined]
         return fresh
 
@@ -81,10 +84,11 @@ class Gateway:
 
     def _plain(self, flow: http.HTTPFlow, host: str, port: int, forward: bool) -> None:
         """Without TLS nothing of a controlled app is served: the browser is sent to https."""
+        ip = address_of(flow.client_conn)
         if not forward:
-            found = self.runtime.route(host, self.runtime.snapshot.settings.port, forward=False)
+            found = self.runtime.route(host, self.runtime.snapshot.settings.port, forward=False, ip=ip)
         else:
-            found = self.runtime.route(host, 443 if port == 80 else port, forward=True)
+            found = self.runtime.route(host, 443 if port == 80 else port, forward=True, ip=ip)
         self._attach(flow, found)
         if found.kind is Kind.TUNNEL:
             self.runtime.counters["plain_passed"] += 1
@@ -93,35 +97,16 @@ class Gateway:
                 state.ours = True  # not controlled: passed as it is
             flow.request.stream = True
             return None
-        if found.kind is Kind.UNSANCTIONED:
-            return translate.refuse(flow, "requestheaders", self._unsanctioned(flow, found.app))
+        if found.kind in PAGE_ONLY:
+            state = translate.state_of(flow)
+            if state is None:
+                raise LookupError("exchange without a route")
+            return enforcement.answer(self.runtime, flow, state)
         if found.kind is Kind.NOTHING:
             return self._stop(flow, 404, "Not here", "No application is reached under this name.")
         if flow.request.method in ("GET", "HEAD"):
             return translate.answer(flow, redirect(f"https://{found.authority}{flow.request.path}"))
         return self._stop(flow, 403, "Encryption needed", "Controlled applications are only reached over https.")
-
-    def _unsanctioned(self, flow: http.HTTPFlow, app: App | None) -> Page:
-        name = app.name if app else "This application"
-        peer = flow.client_conn.peername
-        state = translate.state_of(flow)
-        identifier = incident(
-            self.runtime,
-            code="app.unsanctioned",
-            fact=f"{name} is tagged unsanctioned",
-            ip=peer[0] if peer else "",
-            app=app,
-            facts=state.facts if state else None,
-        )
-        return html(
-            403,
-            f"{name} is not sanctioned",
-            "<p>Your organisation does not allow this application. Ask your help desk for an alternative.</p>"
-            f"<p><small>Activity {identifier}</small></p>",
-            headers=(("x-casb-activity", identifier),),
-            bad=True,
-            mark="!",
-        )
 
     def _stop(self, flow: http.HTTPFlow, status: int, title: str, text: str) -> None:
         state = translate.state_of(flow)

@@ -13,6 +13,7 @@ from mitmproxy.proxy.layers import modes
 from mitmproxy.proxy.layers.http import HTTPMode
 
 from casb.control.routes import Kind
+from casb.proxy.enforcement import address_of
 from casb.proxy.runtime import Runtime
 from casb.proxy.tunnels import CountedTunnel, begin
 
@@ -40,7 +41,8 @@ class NextLayer(next_layer.NextLayer):
         if starts_like_tls_record(data_client):
             return super()._next_layer(context, data_client, data_server)
         host, port = (context.server.address or ("", 0))[:2]
-        if self.runtime.route(host.lower().rstrip("."), port, forward=True).kind is Kind.TUNNEL:
+        ip = address_of(context.client)
+        if self.runtime.route(host.lower().rstrip("."), port, forward=True, ip=ip).kind is Kind.TUNNEL:
             self.runtime.counters["tunnels"] += 1
             begin(context.client, host.lower().rstrip("."))
             return CountedTunnel(context, ignore=True)

@@ -15,6 +15,7 @@ from mitmproxy.master import Master
 
 from casb.proxy import heads, levers, messages, siblings, stream
 from casb.proxy.control import Control
+from casb.proxy.controls import Controls
 from casb.proxy.endpoints import Endpoints
 from casb.proxy.gateway import Gateway
 from casb.proxy.layers import NextLayer
@@ -45,14 +46,16 @@ def addons(runtime: Runtime) -> list[Any]:
     sessions = Sessions(runtime)
     control = Control(runtime, notices)
     learning = Learning(runtime)
+    controls = Controls(runtime)
     chain: list[Any] = [
         Gateway(runtime),
         sessions,
-        Endpoints(runtime, sessions, notices, learning),
+        Endpoints(runtime, sessions, notices, learning, controls),
         siblings.Before(runtime),
         Inward(runtime),
         control,
         Outward(runtime),
+        controls,
         siblings.After(runtime),
         learning,
         messages.Messages(runtime),

@@ -1,7 +1,7 @@
 """WebSocket messages between the hooks of an exchange: names mapped both ways, memory bounded, a bug refuses.
 
-The handshake was decided on and mapped like any other exchange. Binary messages pass untouched; mitmproxy keeps the
-fragments of what did not change, compression and close codes.
+The handshake was decided on and mapped like any other exchange. Of binary messages only what browsers send as Protocol
+Buffers is mapped; mitmproxy keeps the fragments of what did not change, compression and close codes.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from casb.proxy import rewriting, translate
 from casb.proxy.faults import log_fault
 from casb.proxy.runtime import Runtime
 from casb.rewrite.messages import message_to_origin, message_to_suffix
+from casb.rewrite.protobuf import binary_to_origin
 
 logger = logging.getLogger(__name__)
 
@@ -53,12 +54,14 @@ class Messages:
         if state is None or translate.is_refused(flow):
             raise LookupError("a message outside of any exchange")
         app = state.route.app
-        if not message.is_text or app is None or not app.rewrite.messages or state.route.mode != "suffix":
+        if app is None or not app.rewrite.messages or state.route.mode != "suffix":
             return
         hosts = rewriting.hosts_of(state)
         view: View = app.rewrite.view
         content = message.content
-        if message.from_client:
+        if not message.is_text:
+            changed = binary_to_origin(content, hosts) if message.from_client else content
+        elif message.from_client:
             changed = message_to_origin(content, hosts)
         else:
             changed = message_to_suffix(content, hosts, view)

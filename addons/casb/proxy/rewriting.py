@@ -21,6 +21,7 @@ from casb.control.routes import Kind
 from casb.errors import ContentError
 from casb.model.app import View
 from casb.proxy import translate
+from casb.proxy.controls import for_page
 from casb.proxy.ids import ulid
 from casb.proxy.notices import cookie as notice_cookie
 from casb.proxy.pins import Pins
@@ -59,18 +60,18 @@ class Guard:
     for_worker: Callable[[bytes], bytes]
 
 
-_guards: LRUCache[tuple[int, View], tuple[HostMap, Guard]] = LRUCache(16)
+_guards: LRUCache[tuple[int, View, bool], tuple[HostMap, Guard]] = LRUCache(32)
 
 
-def guard_of(hosts: HostMap, view: View = View.SUFFIX) -> Guard:
-    """The guard script as apps of that view get it."""
-    found = _guards.get((id(hosts), view))
+def guard_of(hosts: HostMap, view: View = View.SUFFIX, *, controls: bool = False) -> Guard:
+    """The guard script as apps of that view get it; with `controls` as pages that are controlled do."""
+    found = _guards.get((id(hosts), view, controls))
     if found is None or found[0] is not hosts:
-        script = guard_script(hosts, view=view)
+        script = guard_script(hosts, view=view, controls=controls)
         digest = guard_digest(script)
         version = caching.version_of(hosts, view, digest, __version__)
         guard = Guard(script=script, digest=digest, version=version, for_worker=worker_prologue(script))
-        found = _guards[id(hosts), view] = (hosts, guard)
+        found = _guards[id(hosts), view, controls] = (hosts, guard)
     return found[1]
 
 
@@ -85,7 +86,10 @@ def context_of(state: State) -> RewriteContext:
         return state.rewriting
     route, hosts = state.route, hosts_of(state)
     view = route.app.rewrite.view if route.app else View.SUFFIX
-    guard = guard_of(hosts, view)
+    destination = state.fields.get(b"sec-fetch-dest", b"").decode("latin-1")
+    inject = bool(route.app and route.app.rewrite.inject_guard)
+    controlled = for_page(state) if inject and destination in _CONTROLLED else b""
+    guard = guard_of(hosts, view, controls=bool(controlled))
     host = route.origin_authority or route.host
     related = relation(state.fields, hosts, host, state.facts.method)
     state.rewriting = RewriteContext(
@@ -102,10 +106,12 @@ def context_of(state: State) -> RewriteContext:
         guard_digest=guard.digest,
         worker_guard=guard.for_worker,
         host=host,
-        destination=state.fields.get(b"sec-fetch-dest", b"").decode("latin-1"),
+        destination=destination,
         mode=state.fields.get(b"sec-fetch-mode", b"").decode("latin-1"),
-        inject_guard=bool(route.app and route.app.rewrite.inject_guard),
+        inject_guard=inject,
         view=view,
+        controls=controlled,
+        needs_script=bool(controlled and route.app and route.app.controls.without_script == "refuse"),
     )
     return state.rewriting
 
@@ -113,9 +119,10 @@ def context_of(state: State) -> RewriteContext:
 def version_of(state: State) -> str:
     """The version of rewriting that holds for an exchange."""
     context = context_of(state)
-    return guard_of(context.hosts, context.view).version
+    return guard_of(context.hosts, context.view, controls=bool(context.controls)).version
 
 
+_CONTROLLED = frozenset(("document", "iframe", "frame", "embed", "object", ""))  # what shows as a page
 _IN_PIECES = frozenset(("worker", "sharedworker", "serviceworker"))  # nothing can pin them, and they get the guard
 
 
@@ -128,6 +135,14 @@ def _is_ours(field: tuple[bytes, bytes], state: State) -> bool:
     if name == b"x-casb-activity":
         return value == identifier.encode()
     return name == b"set-cookie" and value == notice_cookie(identifier).encode()
+
+
+def _runs_scripts(flow: http.HTTPFlow, context: RewriteContext) -> bool:
+    """Whether the guard of this page can be expected to run: not in a frame, which may be a sandbox of its parent."""
+    response = flow.response
+    if response is None or flow.request.method != "GET" or context.destination != "document":
+        return False
+    return "sandbox" not in response.headers.get("content-security-policy", "")
 
 
 class Inward:
@@ -232,6 +247,9 @@ class Outward:
         version = version_of(state)
         if rewriter is not None:
             mapped = caching.versioned(mapped, version, purpose=kind == "page")
+            if context.controls and kind == "page":
+                mapped = caching.unstored(mapped)
+                state.page_sent = _runs_scripts(flow, context)
         elif response.status_code == 304 and caching.was_rewritten(state.fields.get(b"if-none-match", b""), version):
             mapped = caching.versioned(mapped, version, purpose=True)
         elif state.route.mode == "suffix":

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from cachetools import TTLCache
 
+from casb.catalog.tagging import TaggedApp, TagIndex
 from casb.connectors.signin import SignIn
 from casb.control.exchange import Party
-from casb.control.routes import Route, route
+from casb.control.routes import Kind, Route, route
 from casb.control.snapshot import Snapshot
-from casb.model.identity import Session
+from casb.model.identity import Session, User
 from casb.model.record import Record
 from casb.ports import SessionStore
 from casb.protection.encrypt import AgeProtector
 from casb.proxy.certificates import Authority
 from casb.proxy.scanning import Scanner
+from casb.store.bypasses import Bypasses
 from casb.store.keyring import Keyring
 
 type Log = Callable[[Record], None]
@@ -59,25 +61,58 @@ class Runtime:
     protector: AgeProtector
     scanner: Scanner
     log: Log
+    bypasses: Bypasses
+    tags: TagIndex | None = None  # as published; None: nothing ever was
     tunnelled: Tunnelled = untold
     close: Callable[[], None] = lambda: None
     problems: list[str] = field(default_factory=list)  # why the newest configuration is not in force
     counters: Counter[str] = field(default_factory=Counter)
     routes: TTLCache[tuple[str, int, bool], Route] = field(default_factory=lambda: TTLCache(20_000, 300))
     visitors: TTLCache[tuple[str, str, str, bytes], Visitor] = field(default_factory=lambda: TTLCache(50_000, 60))
+    # Who is at a client address; None: several people.
+    people: TTLCache[str, User | None] = field(default_factory=lambda: TTLCache(50_000, 3600))
+    version: str = ""  # of snapshot and tags together: a route of another one is looked up anew
     on_swap: list[Callable[[Snapshot], None]] = field(default_factory=list)
 
-    def route(self, host: str, port: int, *, forward: bool) -> Route:
-        """The route of a host under the snapshot in force."""
+    def __post_init__(self) -> None:
+        self._renew()
+
+    def route(self, host: str, port: int, *, forward: bool, ip: str = "") -> Route:
+        """The route of a host under the snapshot and the tags in force, for a client at `ip`."""
         key = (host, port, forward)
         found = self.routes.get(key)
-        if found is None or found.version != self.snapshot.version:
-            found = self.routes[key] = route(self.snapshot, host, port, forward=forward)
+        if found is None or found.version != self.version:
+            fresh = route(self.snapshot, host, port, forward=forward, tags=self.tags)
+            found = self.routes[key] = replace(fresh, version=self.version)
+        if found.tagged is not None and not self._concerned(found.tagged, found.kind, ip):
+            return replace(route(self.snapshot, host, port, forward=forward), version=self.version)
         return found
+
+    def _concerned(self, tagged: TaggedApp, kind: Kind, ip: str) -> bool:
+        """Whether a tag holds for a client: somebody unknown is concerned by every profile."""
+        user = self.people.get(ip) if tagged.profile is not None else None
+        if tagged.profile is not None and user is not None and not tagged.profile.concerns(user.groups):
+            return False
+        return kind is not Kind.MONITORED or not self.bypasses.holds(ip, tagged.id, now().timestamp())
+
+    def met(self, ip: str, user: User) -> None:
+        """Somebody signed in is at this address. Who shares it with others is nobody there."""
+        before = self.people.get(ip, user)
+        self.people[ip] = user if before is not None and before.id == user.id else None
+
+    def put_tags(self, tags: TagIndex) -> None:
+        """Put other tags in force, at once and whole."""
+        self.tags = tags
+        self.routes.clear()
+        self._renew()
+
+    def _renew(self) -> None:
+        self.version = f"{self.snapshot.version} {self.tags.list.version if self.tags else '-'}"
 
     def swap(self, snapshot: Snapshot) -> None:
         """Put a new snapshot in force, at once and whole. Exchanges under way keep the one they began with."""
         self.snapshot = snapshot
+        self._renew()
         self.routes.clear()
         self.visitors.clear()
         for callback in self.on_swap:

@@ -25,12 +25,16 @@ class Before:
 
     @sealed
     def requestheaders(self, flow: http.HTTPFlow) -> None:
-        """An anonymous request of the guard's goes on without the application's cookies."""
+        """A static part, and an anonymous request of the guard's, are asked for without the application's cookies."""
         state = translate.state_of(flow)
-        if state is None or state.ours or siblings.ANONYMOUS not in state.fields:
+        if state is None or state.ours:
             return
-        kept = [pair for pair in flow.request.headers.fields if pair[0].lower() not in (b"cookie", siblings.ANONYMOUS)]
-        translate.set_request_fields(flow, kept)
+        fields = flow.request.headers.fields
+        if state.part:
+            translate.set_request_fields(flow, siblings.bare(fields))
+        elif siblings.ANONYMOUS in state.fields:
+            kept = [pair for pair in fields if pair[0].lower() not in (b"cookie", siblings.ANONYMOUS)]
+            translate.set_request_fields(flow, kept)
 
     @sealed
     def responseheaders(self, flow: http.HTTPFlow) -> None:
@@ -46,10 +50,10 @@ class Before:
             return
         if state.part:
             facts = translate.response_facts(response)
-            known = response.status_code in (304, 404) or siblings.is_of_kind(
-                state.part, facts.content_type, attachment=facts.attachment
-            )
-            if not known:
+            path = state.facts.path
+            if not siblings.is_of_kind(
+                state.part, response.status_code, facts.content_type, path, attachment=facts.attachment
+            ):
                 url = f"https://{state.route.authority}/.casb/sign-in"
                 translate.refuse(flow, "responseheaders", json_page(401, {"casb": "sign-in", "url": url}))
 

@@ -20,6 +20,7 @@ from mitmproxy.proxy import mode_specs
 from OpenSSL import SSL
 
 from casb.control.routes import Kind, Route
+from casb.proxy.enforcement import PAGE_ONLY, address_of, handshake_failed
 from casb.proxy.faults import log_fault
 from casb.proxy.runtime import Runtime
 from casb.proxy.tunnels import begin
@@ -67,13 +68,21 @@ class TlsConfig(tlsconfig.TlsConfig):
         sni = (data.client_hello.sni or "").lower().rstrip(".")
         address = data.context.server.address
         if not forward or address is None:
-            return self.runtime.route(sni, self.runtime.snapshot.settings.port, forward=False)
-        asked = address[0].lower().rstrip(".")
-        by_name = self.runtime.route(sni, address[1], forward=True) if sni else None
+            ip = address_of(data.context.client)
+            return self.runtime.route(sni, self.runtime.snapshot.settings.port, forward=False, ip=ip)
+        asked, ip = address[0].lower().rstrip("."), address_of(data.context.client)
+        by_name = self.runtime.route(sni, address[1], forward=True, ip=ip) if sni else None
         # A controlled host stays controlled when it is reached by address or under another name in CONNECT.
         if by_name is not None and by_name.kind is not Kind.TUNNEL:
             return by_name
-        return self.runtime.route(asked, address[1], forward=True)
+        return self.runtime.route(asked, address[1], forward=True, ip=ip)
+
+    def tls_failed_client(self, data: tls.TlsData) -> None:
+        """Record who never got to see the page of a tagged app."""
+        try:
+            handshake_failed(self.runtime, data.context.client)
+        except Exception:
+            log_fault(logger, "attempt not recorded")
 
     def tls_start_client(self, data: tls.TlsData) -> None:
         """Show a certificate for the host, or none: then mitmproxy fails the handshake."""
@@ -91,9 +100,9 @@ class TlsConfig(tlsconfig.TlsConfig):
             self.runtime.counters["tls_refused"] += 1
             return
         ssl = SSL.Connection(self._context(self.runtime.authority.leaf(found.host)))
-        ssl.set_app_data(
-            tlsconfig.AppData(client_alpn=data.context.client.alpn, server_alpn=None, http2=ctx.options.http2)
-        )
+        # Of a tagged app only a page is seen here: HTTP/1.1, whose connection can be ended behind it.
+        http2 = ctx.options.http2 and found.kind not in PAGE_ONLY
+        ssl.set_app_data(tlsconfig.AppData(client_alpn=data.context.client.alpn, server_alpn=None, http2=http2))
         ssl.set_accept_state()
         data.ssl_conn = ssl
 

@@ -62,6 +62,8 @@ class State:
     ending: bool = False  # the app's own sign-out
     resumed: bytes | None = None  # the body kept across a sign-in
     rewriting: RewriteContext | None = None  # what both directions of rewriting need to know
+    page_secret: str = ""  # what the guard of the page in the answer tells back
+    page_sent: bool = False  # and the page went out
     response: ResponseFacts | None = None
     protected: bool = False  # the response leaves encrypted: nobody touches its body any more
     naming: bool = False  # the upload's form is held until it has told its file names

@@ -26,12 +26,14 @@ from casb.control.snapshot import Snapshot
 from casb.protection.encrypt import AgeProtector
 from casb.proxy import master as mitm
 from casb.proxy.certificates import Authority
+from casb.proxy.enforcement import Tags, load_tags
 from casb.proxy.record import spool_log
 from casb.proxy.reload import Folder, Published, Reload, Source, snapshot_of
 from casb.proxy.runtime import Runtime, now, untold
 from casb.proxy.scanning import Scanner
 from casb.proxy.tunnels import spool_tunnels
 from casb.settings import Settings
+from casb.store.bypasses import Bypasses
 from casb.store.keyring import Keyring
 from casb.store.sessions_sqlite import SqliteSessions
 from casb.store.spool import Spool
@@ -91,6 +93,8 @@ def build_runtime(snapshot: Snapshot, data: Path) -> tuple[Runtime, Spool]:
         protector=AgeProtector(keyring.wrap, os.urandom, settings.recovery_recipient),
         scanner=Scanner(),
         log=spool_log(spool),
+        bypasses=Bypasses(data),
+        tags=load_tags(data),  # unreadable: the worker does not start, for it would block nothing
         tunnelled=spool_tunnels(spool) if settings.discovery.proxy_stream else untold,
     )
     follow_providers(runtime)
@@ -149,7 +153,7 @@ async def run(source: Source, ready: Callable[[Master], None] = lambda master: N
     runtime, spool = build_runtime(snapshot, data)
     status = Status(runtime, spool, data / "workers" / f"{os.getpid()}.json")
     server = mitm.build(runtime)
-    server.addons.add(Reload(runtime, source), status)
+    server.addons.add(Reload(runtime, source), Tags(runtime, data), status)
     ready(server)
     try:
         await server.run()

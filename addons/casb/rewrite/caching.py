@@ -83,6 +83,14 @@ def versioned(fields: list[Field], version: str, *, purpose: bool) -> list[Field
     return out
 
 
+def unstored(fields: list[Field]) -> list[Field]:
+    """The head of a page that holds what is true of one person at one moment: asked for anew each time."""
+    out = [
+        field for field in fields if field[0].lower() not in (b"cache-control", b"etag", b"last-modified", b"expires")
+    ]
+    return [*out, (b"Cache-Control", b"private, no-store")]
+
+
 def _directives(fields: list[Field]) -> list[bytes]:
     joined = b",".join(value for name, value in fields if name.lower() == b"cache-control")
     return [part for each in joined.split(b",") if (part := each.strip())]

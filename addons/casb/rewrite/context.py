@@ -11,6 +11,7 @@ from casb.rewrite.shared import Seal
 
 GUARD_PATH = "/.casb/guard.js"
 RESERVED_PATH = "/.casb/"
+NO_SCRIPT_PATH = "/.casb/scripts-off"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +28,9 @@ class RewriteContext:
     browser's address. `relation` is what `Sec-Fetch-Site` would have said at the origin, `crossing` that the browser
     takes the request for same-site and it is not (`sites.relation`). `forwarded` is how
     the application is told of the browser: `none`, `x-forwarded` or `forwarded`. `user` is the person's id and `seal`
-    the deployment's key ring, for cookies that flattened hosts share.
+    the deployment's key ring, for cookies that flattened hosts share. `controls` goes to the guard on its tag: what
+    this page's person may not copy, paste or print (base64url; "": no policy is about that, and the guard comes without
+    the parts for it); `needs_script` sends browsers without scripts away from the page.
     """
 
     hosts: HostMap
@@ -48,6 +51,8 @@ class RewriteContext:
     forwarded: str = "none"
     user: str = ""
     seal: Seal | None = field(default=None, repr=False, compare=False)
+    controls: bytes = field(default=b"", repr=False)
+    needs_script: bool = False
 
     @property
     def page_host(self) -> str:

@@ -52,9 +52,11 @@ _PAINT = frozenset(
 _ANIMATED = frozenset((b"from", b"to", b"by", b"values"))
 _METAS = frozenset((b"msapplication-tileimage", b"msapplication-config", b"msapplication-starturl"))
 _TRUSTED_FRAME = re.compile(rb"(?:^|[\t\n\f\r ])allow-scripts(?:[\t\n\f\r ]|$)", re.IGNORECASE)
+_ABSOLUTE = re.compile(r"[\\/]{2}([^/\\?#]*)|https:[\\/]{2}([^/\\?#]*)|[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 _NEEDS_QUOTES = frozenset(b"\t\n\f\r <>\"'`=")
 _URL_SAFE = "/:?=,;@!$()*+~-._"
 _HEAD = re.compile(r"[^:/?#]*:?//[^/\\?#]*")
+_MANIFEST = re.compile(rb"(?:^|[\t\n\f\r ])manifest(?:[\t\n\f\r ]|$)", re.IGNORECASE)
 _RELATIVE = re.compile(rb"[?#]|/(?![/\\&\t\n\r])")
 
 
@@ -137,10 +139,22 @@ class Elements:
                     changed = b'"' + changed.replace(b'"', b"&quot;") + b'"'
                 out += (tag[done : found.start(group)], changed)
                 done = found.end(group)
-        if not done:
+        if done:
+            out.append(tag[done:])
+            tag = b"".join(out)
+        return self._manifest(tag, begin) if name == b"link" else tag
+
+    def _manifest(self, tag: bytes, begin: int) -> bytes:
+        """A link to the page's own manifest, which browsers ask for without any cookie unless it says otherwise (HTML,
+        section 4.6.7.10), so without our session. Of two attributes of one name the first counts."""
+        given = attributes(tag, begin)
+        if not _MANIFEST.search(given.get(b"rel", b"")):
             return tag
-        out.append(tag[done:])
-        return b"".join(out)
+        url = html.unescape(_text(given.get(b"href", b""))).strip()
+        parts = _ABSOLUTE.match(url)
+        if not url or (parts and (parts[1] or parts[2] or "").lower() != self._context.page_host):
+            return tag
+        return tag[:begin] + b' crossorigin="use-credentials"' + tag[begin:]
 
     def attribute(self, name: bytes, key: bytes, value: bytes, given: dict[bytes, bytes]) -> bytes:
         """An attribute that is more, or less, than one URL."""

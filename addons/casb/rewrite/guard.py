@@ -26,18 +26,23 @@ PARTS = (
 _COMMENTS = re.compile(r"^[ \t]*(?://[^\n]*|/\*(?:[^*]|\*(?!/))*\*/)?[ \t]*\n|^[ \t]+", re.MULTILINE)
 
 
+CONTROLS = ("controls", "clipboard", "drags", "printing", "watermark")
+"""Files that only go where a policy is about copying, cutting, pasting or printing; they come before `last`."""
+
+
 @cache
-def _template() -> str:
+def _template(controls: bool) -> str:
     folder = files("casb.rewrite").joinpath("page")
-    parts = "".join(folder.joinpath(f"{name}.js").read_text("utf-8") for name in PARTS)
+    names = (*PARTS[:-1], *CONTROLS, PARTS[-1]) if controls else PARTS
+    parts = "".join(folder.joinpath(f"{name}.js").read_text("utf-8") for name in names)
     return f'(function casb(config) {{\n"use strict";\n{_COMMENTS.sub("", parts)}}})'
 
 
-def guard_script(hosts: HostMap, login: str = "", view: View = View.SUFFIX) -> bytes:
+def guard_script(hosts: HostMap, login: str = "", view: View = View.SUFFIX, *, controls: bool = False) -> bytes:
     """What `/.casb/guard.js` answers, as `text/javascript; charset=utf-8`.
 
     `login` is the sign-in authority (`host[:port]`) when it does not lie under the suffix; `view` is that of the app
-    whose pages load it.
+    whose pages load it; `controls` puts in what controls copying, pasting and printing.
     """
     config = {
         "suffix": hosts.suffix,
@@ -52,7 +57,7 @@ def guard_script(hosts: HostMap, login: str = "", view: View = View.SUFFIX) -> b
         "public": _public(hosts),
     }
     text = json.dumps(config, separators=(",", ":"), ensure_ascii=True)
-    return f"{_template()}({text});\n".encode()
+    return f"{_template(controls)}({text});\n".encode()
 
 
 def _public(hosts: HostMap) -> list[str]:

@@ -46,8 +46,8 @@ _URL = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 MARKUP_WORDS = (  # what else makes an HTML tag worth a look: its meaning, or that its content is not plain markup
-    *b"integrity content-security-policy srcdoc data:text/ <script <style <textarea <title <xmp <iframe".split(),
-    *b"<noembed <noframes <noscript <plaintext <svg <math".split(),
+    *b"integrity content-security-policy manifest srcdoc data:text/ <script <style <textarea <title <xmp".split(),
+    *b"<iframe <noembed <noframes <noscript <plaintext <svg <math".split(),
 )
 _REMOVED = str.maketrans("", "", "\t\r\n")  # dropped anywhere in a URL by browsers
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import bisect
 import re
 
-from casb.rewrite.context import GUARD_PATH, PagePolicy, RewriteContext, guard_version
+from casb.rewrite.context import GUARD_PATH, NO_SCRIPT_PATH, PagePolicy, RewriteContext, guard_version
 from casb.rewrite.elements import Elements
 from casb.rewrite.foreign import Foreign
 from casb.rewrite.markup import (
@@ -339,8 +339,13 @@ def guard_address(context: RewriteContext, page: PagePolicy) -> bytes:
     version = f"?v={guard_version(context.guard_digest)}" if context.guard_digest else ""
     nonce = f' nonce="{page.nonce}"' if page.nonce else ""
     digest = f' integrity="{page.digest}" crossorigin' if page.digest else ""
-    return f'src="{GUARD_PATH}{version}"{nonce}{digest}'.encode()
+    controls = f' data-casb="{context.controls.decode()}"' if context.controls else ""
+    return f'src="{GUARD_PATH}{version}"{nonce}{digest}{controls}'.encode()
 
 
 def _guard_tag(context: RewriteContext, page: PagePolicy) -> bytes:
-    return b"<script " + guard_address(context, page) + b"></script>"
+    tag = b"<script " + guard_address(context, page) + b"></script>"
+    return tag + _WITHOUT_SCRIPT if context.needs_script and context.destination == "document" else tag
+
+
+_WITHOUT_SCRIPT = f'<noscript><meta http-equiv="refresh" content="0;url={NO_SCRIPT_PATH}"></noscript>'.encode()

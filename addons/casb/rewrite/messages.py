@@ -5,7 +5,7 @@
     STOMP 1.2   COMMAND, headers, blank line, body, NUL; `content-length` counts the body's bytes
     netstring   5:hello                              engine.io 3 payloads; counts UTF-16 code units
 
-Pure functions over whole messages; binary messages are never seen here.
+Pure functions over whole messages; binary ones are `protobuf`'s.
 """
 
 from __future__ import annotations

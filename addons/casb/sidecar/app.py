@@ -17,6 +17,7 @@ from casb.sidecar import (
     api,
     discovery_api,
     endpoints_api,
+    enforcement_api,
     errors,
     learned,
     operate,
@@ -42,6 +43,8 @@ def build_app(services: Services, provider: signin.AdminProvider | None = None) 
     | `/v1/activities[/export][/ID]` `/v1/apps` `/v1/policies` | a session or a read token | api.py |
     | `/v1/discovery/…` | a session or a read token; changes: an admin's session | discovery_api.py |
     | `/api/discovery/…` `/api/v1/discovery/…` | an upload token, the collector, an admin's session | discovery_api.py |
+    | `/v1/catalog/tags…` `/v1/catalog/profiles…` `/v1/catalog/protected` | as above | enforcement_api.py |
+    | `/v1/block-lists…` `/v1/feeds…` `/api/discovery_block_scripts/` | or a feed token | enforcement_api.py |
     | `/v1/openapi.json` | anybody | generated |
     | `/sign-in` `/set-up` `/sign-out` `/auth/start` `/auth/callback` | people | signin.py |
     | `/` `/activities[/ID]` `/apps` `/audit` | a session | portal.py |
@@ -71,6 +74,8 @@ def build_app(services: Services, provider: signin.AdminProvider | None = None) 
         alerts.router,
         alerts.api,
         access.router,
+        enforcement_api.api,
+        enforcement_api.lists,
         learned.router,
         discovery_api.reading,
         discovery_api.changing,

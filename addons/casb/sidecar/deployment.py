@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Protocol
 
 from casb.config import Configuration, Draft, version_with
+from casb.discovery.policies import DiscoveryPolicy
+from casb.discovery.policies import load as load_discovery
 from casb.errors import CasbError, Problems, Where
 from casb.model.app import App
 from casb.policy.document import Protect, StepUp
@@ -17,6 +19,7 @@ from casb.policy.loader import LoadedPolicy, load
 from casb.policy.rollout import told
 from casb.ports import Clock
 from casb.store import in_force, withdrawals
+from casb.store.discovery_words import words
 from casb.store.folder import Fingerprint, fingerprint, load_draft
 
 
@@ -103,6 +106,8 @@ class FolderDeployment:
             return View(version=None, apps=self._apps, policies=(), files=(file,), read=self._clock())
         policies, errors = _policies(draft)
         errors = [*draft.errors, *errors]
+        watching, wrong = _discovery(draft)
+        errors += [each for each in wrong if str(each) not in {str(known) for known in errors}]
         if not draft.errors:
             self._apps = draft.apps
         withdrawn = withdrawals.digests(self._data)
@@ -110,7 +115,7 @@ class FolderDeployment:
         return View(
             version=None if errors else version_with(draft.version, withdrawn),
             apps=self._apps,
-            policies=tuple(sorted((_line(each) for each in policies), key=lambda line: line.id)),
+            policies=tuple(sorted([*map(_line, policies), *map(_watching, watching)], key=lambda line: line.id)),
             files=_files(self._folder, names, errors),
             read=self._clock(),
             loaded=tuple(policies),
@@ -132,6 +137,27 @@ def _policies(draft: Draft) -> tuple[list[LoadedPolicy], list[CasbError]]:
         except Problems:
             continue  # its errors are among those of the whole
     return found, errors
+
+
+def _discovery(draft: Draft) -> tuple[tuple[DiscoveryPolicy, ...], list[CasbError]]:
+    """The discovery policies, and what is wrong with them."""
+    try:
+        return load_discovery(draft.policy_texts, words()), []
+    except Problems as problems:
+        return (), problems.errors
+
+
+def _watching(policy: DiscoveryPolicy) -> PolicyView:
+    return PolicyView(
+        id=policy.id,
+        name=policy.name,
+        kind="discovery",
+        action=", ".join(policy.tags) or "alert",
+        severity=policy.severity.value,
+        file=policy.where.file,
+        line=policy.where.line,
+        enabled=policy.enabled,
+    )
 
 
 def _line(loaded: LoadedPolicy) -> PolicyView:

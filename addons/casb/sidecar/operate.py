@@ -9,9 +9,12 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from starlette.responses import PlainTextResponse, Response
 
+from casb.catalog.inventory import Inventory, tag_list
+from casb.catalog.tagging import TagList
 from casb.errors import StoreError
 from casb.sidecar import metrics, pac
 from casb.sidecar.bearer import Here
+from casb.sidecar.services import Services
 
 router = APIRouter(tags=["operate"])
 
@@ -50,9 +53,20 @@ def get_metrics(services: Here) -> Response:
     return Response(text, media_type=metrics.MEDIA_TYPE)
 
 
+def _tags(request: Request, services: Services) -> TagList | None:
+    """The tags in force, kept while the catalog stays: anybody may ask for the PAC file, again and again."""
+    if services.catalog is None:
+        return None
+    inventory = services.catalog.inventory()
+    kept: tuple[Inventory, TagList] | None = getattr(request.app.state, "pac_tags", None)
+    if kept is None or kept[0] is not inventory:
+        kept = request.app.state.pac_tags = (inventory, tag_list(inventory))
+    return kept[1]
+
+
 @router.get("/proxy.pac", summary="Proxy auto-configuration", response_class=PlainTextResponse)
 def get_pac(request: Request, services: Here) -> Response:
     """For the forward mode: point browsers at this address."""
     host = urlsplit(f"//{request.headers['host']}").hostname or "127.0.0.1"
-    text = pac.pac_file(services.settings, services.deployment.view().apps, host=host)
+    text = pac.pac_file(services.settings, services.deployment.view().apps, host=host, tags=_tags(request, services))
     return Response(text, media_type=pac.MEDIA_TYPE, headers={"Cache-Control": "max-age=60"})

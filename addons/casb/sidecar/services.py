@@ -9,6 +9,7 @@ from casb.ports import Clock
 from casb.settings import Secret, Settings
 from casb.sidecar.deployment import Deployment
 from casb.store.alerts_sqlite import AlertStore
+from casb.store.app_catalog import AppCatalog
 from casb.store.portal_sqlite import PortalStore
 from casb.store.records_sqlite import SqliteRecords
 
@@ -37,5 +38,6 @@ class Services:
     deployment: Deployment
     ingest_token: Secret
     clock: Clock
+    catalog: AppCatalog | None = None
     discovery: Discovery | None = None
     counters: Counters = field(default_factory=Counters)

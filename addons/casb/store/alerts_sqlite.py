@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import orjson
 
+from casb.catalog.tagging import BLOCKED_APP
 from casb.store.records_sqlite import Database
 
 type State = Literal["open", "benign", "false_positive", "true_positive"]
@@ -301,7 +302,7 @@ def of_record(record: Mapping[str, Any]) -> list[NewAlert]:
         found.append(
             NewAlert(
                 time=datetime.fromisoformat(str(record["time"])),
-                kind="policy",
+                kind="discovery" if each.get("policy") == BLOCKED_APP else "policy",
                 policy=str(each.get("policy", "")),
                 severity=severity if severity in SEVERITIES else "medium",
                 title=str(each.get("title") or each.get("policy") or "")[:200],

@@ -38,6 +38,7 @@ USAGE = ibis.table(
 FACTS = ibis.table({"app": "string", "category": "string", "standing": "string", "risk": "string"}, name="app_facts")
 """What the catalog in force says of the apps in `usage`, put beside it for one question."""
 
+_EXACT = {"uniq(": "uniqExact("}
 ENTITIES = ("user", "ip", "device", "resource")
 SUMS = ("events", "blocked", "up", "down", "total")
 ENTITY_SORTS = ("name", "apps", "events", "blocked", "up", "down", "total", "last")
@@ -94,6 +95,17 @@ def apps_seen(rows: Table) -> Table:
 def by_app_and_day(rows: Table) -> Table:
     """One row per app and day: what discovery policies compare with their thresholds of a day."""
     return rows.group_by("day", "app").agg(**_sums(rows), **_distinct(rows)).order_by("day", "app")
+
+
+def uploads(
+    rows: Table, entity: str, *, more_than: int = 0, names: Sequence[str] | None = None, limit: int = 100_000
+) -> Table:
+    """What each user or address uploaded to each app on each day, the largest first."""
+    rows = _named(rows, entity, "")
+    if names is not None:
+        rows = rows.filter(rows[entity].isin(list(names)))
+    found = rows.group_by("day", "app", name=rows[entity]).agg(up=rows.up.sum().cast("int64"))
+    return found.filter(found.up > more_than).order_by(ibis.desc("up"), "day", "app", "name").limit(limit)
 
 
 def by_entity(rows: Table, entity: str, *, search: str = "") -> Table:
@@ -181,7 +193,10 @@ def streams_seen() -> Table:
 def sql_of(expression: Table, dialect: str) -> str:
     """The expression as SQL: `duckdb`, `postgres`, `clickhouse`, `pyspark`. Texts in it are quoted literals."""
     sql = str(ibis.to_sql(expression, dialect=dialect))
-    return re.sub(r'\buniq\((?=\s*"t\d+"\.)', "uniqExact(", sql) if dialect == "clickhouse" else sql
+    if dialect != "clickhouse":
+        return sql
+    # Quoted texts are matched as a whole, so that what somebody is called stays as it is.
+    return re.sub(r"'(?:[^'\\]|\\.|'')*'|\buniq\(", lambda found: _EXACT.get(found[0], found[0]), sql)
 
 
 def _sums(rows: Table) -> dict[str, Any]:

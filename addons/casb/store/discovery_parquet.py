@@ -18,6 +18,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 from cachetools import LRUCache
 
 from casb.errors import StoreError
@@ -101,7 +102,7 @@ class ParquetUsage:
             id=ident,
             stream=stream,
             day=day,
-            in_global=bool(pa.compute.any(counted).as_py()),
+            in_global=bool(pc.any(counted).as_py()),
             rows=rows.num_rows,
             bytes=path.stat().st_size,
             catalog=catalog,

@@ -19,10 +19,11 @@ from typing import Protocol
 
 from casb.discovery.shaping import Shaper
 from casb.discovery.tophosts import TopHosts
-from casb.discovery.usage import SAMPLES, Counts, Tally, Window
+from casb.discovery.usage import SAMPLES, Counts, Tally, Usage, Window
 from casb.errors import CasbError
 from casb.model.discovery import Skipped, TrafficEvent
 from casb.store.discovery_frames import table, told, write
+from casb.store.discovery_lane import LaneStream
 from casb.store.discovery_pieces import Piece, opened, pieces
 
 WORTH_A_PROCESS = 24 * 1024 * 1024
@@ -129,10 +130,15 @@ def work(piece: Piece, job: Job, scratch: Path, number: int, progress: Told) -> 
     tally = Tally(job.matcher.app, by_path=job.matcher.by_path, window=job.window)
     part = Part(name=piece.path, counts=tally.counts)
     try:
-        with opened(piece, progress) as stream:
+        with opened(piece, progress) as file:
+            stream = LaneStream(
+                file, tally, job.matcher, job.window, lambda usage: _keep(usage, job.shaper, part, scratch, number)
+            )
             reading = job.read(stream, source=job.source, zone=job.zone, now=job.now, name=piece.path)
+            stream.reading = reading
             for _ in tally.feed(reading):
                 _spill(tally, job.shaper, part, scratch, number)
+            stream.finish()
             part.source, part.confidence = reading.source, reading.confidence
     except OSError as error:
         part.error = told(error)
@@ -144,7 +150,10 @@ def work(piece: Piece, job: Job, scratch: Path, number: int, progress: Told) -> 
 
 
 def _spill(tally: Tally, shaper: Shaper, part: Part, scratch: Path, number: int) -> None:
-    usage = tally.drain()
+    _keep(tally.drain(), shaper, part, scratch, number)
+
+
+def _keep(usage: list[Usage], shaper: Shaper, part: Part, scratch: Path, number: int) -> None:
     if usage:
         path = scratch / f"{number:06d}-{len(part.spills):06d}.parquet"
         write(path, table(list(shaper.rows(usage))))

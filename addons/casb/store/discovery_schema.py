@@ -35,4 +35,11 @@ CREATE INDEX proxy_traffic_batch ON proxy_traffic (batch) WHERE line IS NOT NULL
 CREATE TABLE collectors (name TEXT PRIMARY KEY, time INTEGER NOT NULL, facts TEXT NOT NULL) WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST,)
+_POLICIES = """
+CREATE TABLE policy_matches (policy TEXT NOT NULL, app TEXT NOT NULL, stream TEXT NOT NULL, time INTEGER NOT NULL,
+    PRIMARY KEY (policy, app, stream)) WITHOUT ROWID;
+CREATE TABLE policy_runs (policy TEXT PRIMARY KEY, streams TEXT NOT NULL, says TEXT NOT NULL, time INTEGER NOT NULL)
+    WITHOUT ROWID;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _POLICIES)

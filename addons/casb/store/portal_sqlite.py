@@ -30,8 +30,8 @@ class Account:
     created: datetime
 
 
-READ, UPLOAD = "read", "upload"
-SCOPES = (READ, UPLOAD)
+READ, UPLOAD, FEED = "read", "upload", "feed"
+SCOPES = (READ, UPLOAD, FEED)
 """What tokens of programs are good for."""
 
 
@@ -51,7 +51,8 @@ class AdminSession:
 class ReadToken:
     """A token for programs. The token itself is shown once and kept as a digest.
 
-    `scope` is what it is good for: `READ` lets read `/v1`, `UPLOAD` lets hand over logs, and neither lets the other.
+    `scope` is what it is good for: `READ` lets read `/v1`, `UPLOAD` lets hand over logs,
+    `FEED` lets fetch block lists; none lets what another does.
     """
 
     id: str

@@ -327,3 +327,16 @@ def test_the_manuals_weights_can_be_read() -> None:
     assert not read_metrics(found[1].encode(), "manual").multiplier(
         read_metrics(found[1].encode(), "m").factor("hipaa")
     )
+
+
+def test_block_scripts(run: Run, tmp_path: Path) -> None:
+    run("tag", "unsanctioned", "dropbox")
+    assert run("block-script", "--format", "bluecoat").splitlines()[-1] == "url.domain=dropbox.com deny"
+    assert "custom-url-category CASB-Unsanctioned list *.dropbox.com/\n" in run("block-script", "--format", "112")
+    assert "juniper-srx  129" in run("block-script")
+    assert run("block-script", "--format", "cisco-asa", "--output", str(tmp_path)) == ""
+    assert "left out: *.dropbox.com (dropbox) this format has no wildcards" in run.errors
+    kept = next(tmp_path.glob("*_CAS_Cisco_ASA_block_script.txt"))
+    assert " fqdn dropbox.com\n" in kept.read_text()
+    run("block-script", "--format", "junos", status=1)
+    assert "C234" in run.errors

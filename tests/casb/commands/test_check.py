@@ -167,3 +167,24 @@ def test_watching_checks_again_after_each_save(folder: Path) -> None:
         finally:
             watching.send_signal(signal.SIGINT)
         assert watching.wait(10) == 130
+
+
+def test_discovery_policies_are_checked_beside_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.yaml").write_text(
+        "version: 1\npolicies:\n  - {id: a, activities: download, action: blok}\n"
+        "  - {id: b, kind: discovery, when: {category: crmm}, daily: {users: 3}}\n"
+        "  - {id: c, kind: discovery}\nextra: 1\n"
+    )
+    Path("b.yaml").write_text("version: 1\npolicies:\n  - {id: c, action: audit}\n")
+    assert main(["check", "."]) == 1
+    out, _ = capsys.readouterr()
+    assert [line.split(" ")[1] for line in out.splitlines()] == ["P014", "P013", "P011"]
+    assert out.count("unknown key 'extra'") == 1, "told once, though two rooms read the file"
+    Path("a.yaml").write_text("version: 1\npolicies:\n  - {id: c, kind: discovery}\n")
+    assert main(["check", "."]) == 1
+    assert "a.yaml:3:10: P030 policy id 'c' is used twice; the first one is at b.yaml:3:10" in capsys.readouterr().out
+    Path("b.yaml").unlink()
+    assert main(["check", "."]) == 0

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from casb.catalog.tagging import TaggedApp, TagList, index_of
 from casb.control.routes import Kind, route
+from casb.model.app import AppTag
 from control_support import snapshot
 
 SHARED = snapshot()
@@ -85,3 +87,42 @@ def test_names_that_are_elsewhere(host: str, authority: str, address: tuple[str,
 @pytest.mark.parametrize("host", ["only.example.casb.test", "p.example--p8445.casb.test", "p-example--x.casb.test"])
 def test_names_that_nobody_listed(host: str) -> None:
     assert route(NAMES, host, 8443, forward=False).kind is Kind.NOTHING
+
+
+TAGS = index_of(
+    TagList(
+        apps=(
+            TaggedApp(id="mega", name="Mega", tag=AppTag.UNSANCTIONED, domains=("elsewhere.example", "files.example")),
+            TaggedApp(
+                id="chat", name="Chat", tag=AppTag.MONITORED, domains=("chat.example", "bad.example", "192.0.2.7")
+            ),
+            TaggedApp(id="own", name="Own", tag=AppTag.UNSANCTIONED, domains=("login.casb.test", "*.kept.example")),
+            TaggedApp(id="path", name="Path", tag=AppTag.UNSANCTIONED, domains=("shared.example/x",)),
+        ),
+        protected=("a.kept.example",),
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("host", "forward", "kind", "app", "why"),
+    [
+        ("elsewhere.example", True, Kind.UNSANCTIONED, "mega", "a host of the catalog"),
+        ("ELSEWHERE.example", True, Kind.UNSANCTIONED, "mega", "in whatever spelling"),
+        ("elsewhere.example", False, Kind.NOTHING, None, "nothing of ours in the reverse modes"),
+        ("chat.example", True, Kind.MONITORED, "chat", "opened for the warning"),
+        ("192.0.2.7", True, Kind.MONITORED, "chat", "an address as host"),
+        ("files.example", True, Kind.UNSANCTIONED, "files", "a controlled app is blocked by its own name"),
+        ("files.example.casb.test", False, Kind.UNSANCTIONED, "files", "and by its suffixed name"),
+        ("bad.example", True, Kind.UNSANCTIONED, "bad", "monitored does not loosen what apps/*.yaml says"),
+        ("login.casb.test", True, Kind.LOGIN, None, "our own hosts are nobody's app"),
+        ("x.kept.example", True, Kind.UNSANCTIONED, "own", "below the wildcard"),
+        ("a.kept.example", True, Kind.TUNNEL, None, "protected"),
+        ("shared.example", True, Kind.TUNNEL, None, "a path is nothing that can be told from a host"),
+        ("free.example", True, Kind.TUNNEL, None, "untagged"),
+    ],
+)
+def test_tags_lead_to_a_page(host: str, forward: bool, kind: Kind, app: str | None, why: str) -> None:
+    found = route(SHARED, host, 443, forward=forward, tags=TAGS)
+    assert (found.kind, found.app and found.app.id) == (kind, app), why
+    assert (found.tagged is not None) is (kind in (Kind.UNSANCTIONED, Kind.MONITORED)), why

@@ -66,22 +66,39 @@ def test_static_parts(method: str, changes: dict[bytes, bytes], expected: bool, 
 
 
 @pytest.mark.parametrize(
-    ("destination", "content_type", "attachment", "expected"),
+    ("destination", "status", "content_type", "path", "attachment", "expected", "why"),
     [
-        (b"font", "font/woff2", False, True),
-        (b"font", "application/octet-stream", False, True),
-        (b"font", "text/html", False, False),
-        (b"font", "font/woff2", True, False),
-        (b"script", "text/javascript", False, True),
-        (b"script", "application/json", False, False),
-        (b"style", "text/css", False, True),
-        (b"image", "image/svg+xml", False, True),
-        (b"image", "text/plain", False, False),
-        (b"empty", "font/woff2", False, False),
+        (b"font", 200, "font/woff2", "/f", False, True, "a font"),
+        (b"font", 304, "", "/f", False, True, "the browser has it"),
+        (b"font", 206, "font/woff2", "/f", False, True, "a range of it"),
+        (b"font", 200, "application/octet-stream", "/f.WOFF2", False, True, "an old server's"),
+        (b"font", 200, "application/octet-stream", "/plan.docx", False, False, "any file"),
+        (b"font", 200, "text/html", "/f.woff", False, False, "a page"),
+        (b"font", 200, "font/woff2", "/f", True, False, "a download"),
+        (b"font", 404, "font/woff2", "/f", False, False, "an error's body"),
+        (b"image", 302, "image/png", "/f", False, False, "elsewhere"),
+        (b"script", 200, "text/javascript", "/s", False, True, "a script"),
+        (b"script", 200, "application/json", "/s", False, False, "data"),
+        (b"style", 200, "text/css", "/s", False, True, "a style sheet"),
+        (b"style", 200, "text/csss", "/s", False, False, "something else"),
+        (b"image", 200, "image/svg+xml", "/i", False, True, "a picture"),
+        (b"image", 200, "image/tiff", "/scan", False, False, "a scan"),
+        (b"image", 200, "image/vnd.dwg", "/plan", False, False, "a drawing"),
+        (b"image", 200, "text/plain", "/i", False, False, "text"),
+        (b"video", 200, "video/mp4", "/v", False, False, "a recording"),
+        (b"manifest", 200, "application/json", "/m", False, False, "data"),
+        (b"empty", 200, "font/woff2", "/f", False, False, "a script's request"),
     ],
 )
-def test_kinds(destination: bytes, content_type: str, attachment: bool, expected: bool) -> None:
-    assert siblings.is_of_kind(destination, content_type, attachment=attachment) is expected
+def test_kinds(
+    destination: bytes, status: int, content_type: str, path: str, attachment: bool, expected: bool, why: str
+) -> None:
+    assert siblings.is_of_kind(destination, status, content_type, path, attachment=attachment) is expected, why
+
+
+def test_a_part_is_asked_for_by_nobody() -> None:
+    fields = [(b"Host", b"a"), (b"Cookie", b"sid=1"), (b"Authorization", b"Bearer x"), (b"Accept", b"*/*")]
+    assert siblings.bare(fields) == [(b"Host", b"a"), (b"Accept", b"*/*")]
 
 
 @pytest.mark.parametrize(

@@ -40,3 +40,15 @@ def test_a_product_goes_before_the_generic_form() -> None:
     found = guess(PARSERS["forcepoint"].sample)
     assert [name for name, _ in found.scores][:1] == ["forcepoint"]
     assert "cef" in [name for name, _ in found.scores]
+
+
+DEVICE = (
+    "time=1714979289|hostname=mgmt|product=SmartConsole|action=Accept|loguid={0x1,0x0,0x1,0x1}|origin=192.0.2.1|"
+    "administrator=admin|client_ip=192.0.2.10|machine=PC1|operation=Log In|subject=Administrator Login|"
+)
+
+
+def test_a_product_s_own_word_that_a_line_is_no_traffic_is_final() -> None:
+    found = guess(DEVICE)
+    assert found.parser is PARSERS["checkpoint"]
+    assert "keyvalue" not in dict(found.scores)

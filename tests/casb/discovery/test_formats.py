@@ -42,6 +42,15 @@ def test_colon_pairs() -> None:
     }  # fmt: skip
 
 
+def test_cef_with_a_distinguished_name_that_nobody_escaped() -> None:
+    found = formats.cef(
+        "CEF:0|a|b|1|2|n|3|act=x suser=LDAP://192.0.2.3 OU=People,DC=corp,DC=example/Ada Lovelace dst=192.0.2.9 c=1"
+    )
+    assert found is not None
+    assert found.fields["suser"] == "LDAP://192.0.2.3 OU=People,DC=corp,DC=example/Ada Lovelace"
+    assert (found.fields["dst"], found.fields["c"]) == ("192.0.2.9", "1")
+
+
 def test_cef_with_escapes_and_labels() -> None:
     event = formats.cef(
         r"prefix CEF:0|Ven\|dor|Prod\\uct|1.0|100|na\|me|3|act=a\=b msg=two words cs1=value one cs1Label=Rule Name request=http://x/?a=b&c=d suser=CORP\nadia"

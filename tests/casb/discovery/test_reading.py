@@ -185,3 +185,15 @@ def test_a_sample_with_changed_bytes_gives_outcomes(line: str, data: st.DataObje
         changed[data.draw(st.integers(0, len(changed) - 1))] = data.draw(st.integers(0, 255))
     for each in reading(bytes(changed)):
         assert isinstance(each, TrafficEvent | Skipped)
+
+
+def test_a_line_about_the_device_is_no_traffic_for_generic_parsers_either() -> None:
+    pairs = 'time="2024-05-06T07:08:09Z" src_ip=192.0.2.10 user=alice host=box.example action=allowed'
+    device = (
+        "time=1714979289|hostname=mgmt|product=SmartConsole|action=Accept|loguid={0x1,0x0,0x1,0x1}|origin=192.0.2.1|"
+        "administrator=admin|client_ip=192.0.2.10|machine=PC1|operation=Log In|subject=Administrator Login|"
+    )
+    text = "\n".join([pairs, pairs, device, pairs])
+    outcomes = list(read(io.BytesIO(text.encode()), source=None, zone=UTC, now=NOW))
+    assert [isinstance(outcome, Skipped) for outcome in outcomes] == [False, False, True, False]
+    assert outcomes[2] == Skipped(line=3, why="a record of the device itself, no traffic")

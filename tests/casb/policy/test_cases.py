@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from casb.errors import Problems
-from casb.model.activity import Activity
+from casb.model.activity import Activity, TextFacts
 from casb.model.app import AppTag
 from casb.model.file import VerdictStatus
 from casb.policy.cases import Outcome, activity_of, check_suite, gaps, read_suite, run, why
@@ -187,3 +187,18 @@ def test_gaps() -> None:
     ]
     assert len(gaps(compiled.all, [])) == 8
     assert loaded.policy_place(0).column == 12
+
+
+@pytest.mark.parametrize(
+    ("given", "text", "why"),
+    [
+        ("activity: copy, text: abc", TextFacts(content="abc", length=3), "the short form"),
+        ("activity: copy, text: {content: abc}", TextFacts(content="abc", length=3), "counted"),
+        ("activity: paste, text: {length: 9}", TextFacts(length=9), "not told"),
+        ("activity: print", TextFacts(), "nothing is told"),
+        ("activity: download", None, "has none"),
+        ("activity: copy, text: ''", TextFacts(content="", length=0), "a picture"),
+    ],
+)
+def test_texts(given: str, text: TextFacts | None, why: str) -> None:
+    assert given_activity(given).text == text, why

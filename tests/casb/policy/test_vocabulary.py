@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from casb.errors import Problems
-from casb.model.activity import Activity
+from casb.model.activity import Activity, TextFacts
 from casb.model.app import App, AppTag
 from casb.model.file import FileFacts, Verdict, VerdictStatus
 from casb.model.identity import AgentTag, Client, ClientApp, Device, DeviceTag, DeviceType, User
@@ -50,6 +50,7 @@ FULL = activity(
         detected_type="application/PDF",
         label="Secret",
     ),
+    text=TextFacts(content="A\u200b Text", length=7),
 )
 EMPTY = activity(app=None, user=None, client=Client(ip="192.0.2.1"), file=None)
 UNREAD_FILE = activity(file=FileFacts(name="a"))
@@ -81,6 +82,8 @@ FACTS: dict[str, tuple[object, object, object]] = {
     "file.declared_type": ("text/plain", None, None),
     "file.detected_type": ("application/pdf", None, UNREAD),
     "file.label": ("secret", None, UNREAD),
+    "text.content": ("a text", None, None),
+    "text.length": (7, None, None),
 }
 
 

@@ -127,11 +127,14 @@ def test_text_is_mapped_both_ways(proxy: World, deflate: bool) -> None:
     talk.sock.close()
 
 
-def test_binary_is_untouched(proxy: World) -> None:
+def test_binary_is_untouched_unless_it_is_a_message_of_fields(proxy: World) -> None:
     talk = Talk(proxy)
     data = f"https://{APP_HOST}.{SUFFIX}:{proxy.port}/".encode() + bytes(range(256))
     talk.send(ws.BytesMessage(data=data))
     assert bytes(talk.next().data) == data
+    ours, theirs = (f"https://{host}/".encode() for host in (f"{APP_HOST}.{SUFFIX}:{proxy.port}", APP_HOST))
+    talk.send(ws.BytesMessage(data=b"\x08\x01\x12" + bytes([len(ours)]) + ours))
+    assert bytes(talk.next().data) == b"\x08\x01\x12" + bytes([len(theirs)]) + theirs
     talk.send(ws.CloseConnection(code=1000))
     talk.sock.close()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from casb.rewrite.caching import Field, conditions, private, version_of, versioned, was_rewritten
+from casb.rewrite.caching import Field, conditions, private, unstored, version_of, versioned, was_rewritten
 from casb.rewrite.hosts import HostMap
 
 V = "0123abcd"
@@ -46,6 +46,13 @@ def test_outward(head: str, etag: bytes | None, control: bytes, why: str) -> Non
     assert one(out, b"cache-control") == control, why
     assert one(out, b"vary") == b"Accept-Encoding"
     assert one(out, b"accept-ranges") is None
+
+
+def test_a_page_of_one_moment_is_not_stored() -> None:
+    head = 'Cache-Control: public, max-age=9|ETag: "1"|Last-Modified: x|Expires: y|Vary: Cookie|Content-Type: text/html'
+    out = unstored(fields(head))
+    assert {name.lower() for name, _ in out} == {b"cache-control", b"vary", b"content-type"}
+    assert one(out, b"cache-control") == b"private, no-store"
 
 
 def test_pages_depend_on_their_purpose() -> None:

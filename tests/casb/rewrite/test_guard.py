@@ -94,6 +94,10 @@ class Site(http.server.BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
+        if origin := self.headers.get("Origin"):  # as the proxy answers for the hosts of one app
+            self.send_header("Access-Control-Allow-Origin", origin)
+            self.send_header("Access-Control-Allow-Credentials", "true")
+            self.send_header("Access-Control-Allow-Headers", "x-casb-anonymous")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -101,6 +105,9 @@ class Site(http.server.BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.do_GET()
+
+    def do_OPTIONS(self) -> None:
+        self.answer(204, b"")
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
@@ -136,7 +143,7 @@ class Site(http.server.BaseHTTPRequestHandler):
                 headers["Content_Security_Policy"] = to_suffix(self.policy, context, nonce=page.nonce)
             self.answer(200, body, **headers)
         else:
-            self.answer(200, b"ok", Content_Type="text/plain", Access_Control_Allow_Origin="*")
+            self.answer(200, b"ok", Content_Type="text/plain")
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,8 @@
 # ruff: noqa: E501  # a table reads best with one row per case
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from casb.rewrite import html
@@ -86,6 +88,30 @@ def test_integrity_stays() -> None:
     assert page(text) == text.replace("https://app.example", TO), "what a page pins is served as the origin sent it"
 
 
+ASKED = ' crossorigin="use-credentials"'
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "why"),
+    [
+        ("<link rel=manifest href=/m.json>", f"<link{ASKED} rel=manifest href=/m.json>", "it is asked for with our session"),
+        ("<link rel=manifest href=/m crossorigin=anonymous>", f"<link{ASKED} rel=manifest href=/m crossorigin=anonymous>", "the first counts"),
+        ("<LINK HREF='m' REL='icon Manifest'/>", f"<LINK{ASKED} HREF='m' REL='icon Manifest'/>", "one of several relations"),
+        ('<link href="https://app.example/m" rel="manifest">', f'<link{ASKED} href="{TO}/m" rel="manifest">', "its own host"),
+        ('<link href="https://x.wild.example/m" rel="manifest">', '<link href="https://x.wild.example.casb.test:8443/m" rel="manifest">', "another host would have to allow it"),
+        ('<link href="https://elsewhere.test/m" rel="manifest">', None, "nothing of ours"),
+        ('<link href="//elsewhere.test/m" rel="manifest">', None, "nothing of ours"),
+        ('<link href="data:application/json,{}" rel="manifest">', None, "no request at all"),
+        ("<link rel=manifest>", None, "no address"),
+        ("<link rel=manifests href=/m>", None, "another relation"),
+        ('<a rel="manifest" href="/m">manifest</a>', None, "no link element"),
+        ('<link rel="stylesheet" href="/manifest.css">', None, "a style sheet"),
+    ],
+)  # fmt: skip
+def test_manifests(text: str, expected: str | None, why: str) -> None:
+    assert page(text) == (text if expected is None else expected), why
+
+
 @pytest.mark.parametrize(
     ("text", "expected", "why"),
     [
@@ -137,3 +163,17 @@ def test_pages_stream() -> None:
     assert rewriter.feed(b"<!doctype html><head>").endswith(b"</script>")
     assert rewriter.feed(b"<p>one</p><p>tw") == b"<p>one</p><p>tw"
     assert rewriter.feed(b"o</p><a hr") == b"o</p>"
+
+
+@pytest.mark.parametrize(
+    ("destination", "needs", "expected", "why"),
+    [
+        ("document", True, '<noscript><meta http-equiv="refresh" content="0;url=/.casb/scripts-off"></noscript>', "a page"),
+        ("document", False, "", "not asked for"),
+        ("iframe", True, "", "a frame may be a sandbox of its parent's making"),
+    ],
+)  # fmt: skip
+def test_a_controlled_page_brings_its_rules(destination: str, needs: bool, expected: str, why: str) -> None:
+    context = replace(APP, controls=b"e30=", needs_script=needs, destination=destination)
+    tag = '<script src="/.casb/guard.js" data-casb="e30="></script>'
+    assert page("<head></head>", guard=True, context=context) == f"<head>{tag}{expected}</head>", why

@@ -16,21 +16,27 @@ from casb.discovery.times import Clock
 
 _SOURCE = "ironport"
 _LINE = re.compile(
-    r"(?:\w+: )?(\d{10}\.\d{3})\s+(-?\d+)\s+(\S+)\s+([A-Z_]+)/(\d{1,3})\s+(-?\d+)\s+(\S+)\s+(\S+)\s+"
+    r"(?:\w+: )?(\d{10}\.\d{3})\s+(-?\d+(?:\.\d+)?)\s+(\S+)\s+([A-Z_]+)/(\d{1,3})\s+(-?\d+)\s+(\S+)\s+(\S+)\s+"
     r"(\"(?:[^\"\\]|\\.)*\"|\S+)\s+(\w+)/(\S*)\s+(\S+)\s+(.*)\Z"
 )
-_TAG = re.compile(
-    r"((?:ALLOW|BLOCK|DECRYPT|DEFAULT_CASE|DROP|MONITOR|NO_AUTHORIZATION|NO_PASSWORD|OTHER|PASSTHRU|REDIRECT|SAAS_AUTH|WARN|"
-    r"ERR)[A-Z0-9_]*)-[^<>\s]*\s*<"
+_TAGS = (
+    "ALLOW", "BLOCK", "DECRYPT", "DEFAULT_CASE", "DROP", "MONITOR", "NO_AUTHORIZATION", "NO_PASSWORD", "OTHER", "PASSTHRU",
+    "REDIRECT", "SAAS_AUTH", "WARN", "ERR",
+)  # fmt: skip
+_TAG = re.compile(rf"((?:{'|'.join(_TAGS)})[A-Z0-9_]*)-[^<>\s]*\s*<")
+_TABLE = re.compile(
+    r"(?:\w+: )?(\d{10}\.\d{3})\s+-?\d+(?:\.\d+)?\s+(\S+)\s+([0-9a-fA-F.:]+)\s+([A-Z_]+)/\d{1,3}\s+(-?\d+)\s+\S+\s+(\S+)\s+"
+    r"(\S+)\s+(\S+)\s+(\S+)\s+\S+\s+([A-Z_]+)[A-Z0-9_]*-\S+\s"
 )
+"""Without angle brackets, the server's address in front of the client's: what Splunk's add-on asks administrators to log."""
 _DENIED = ("BLOCK", "DROP", "NO_AUTHORIZATION", "NO_PASSWORD")
 
 
 def _access(clock: Clock) -> LineReader:
     def read(entry: Entry) -> Outcome:
         text = entry.text
-        if "<" not in text or "-" not in text:
-            return None
+        if "<" not in text:
+            return _bare(entry, clock)
         match = _LINE.match(text)
         tag = _TAG.search(match[13]) if match else None
         if match is None or tag is None:
@@ -39,9 +45,7 @@ def _access(clock: Clock) -> LineReader:
         time = clock.epoch(stamp)
         if time is None:
             return entry.skip("no time that can be read")
-        if url.startswith("tunnel://"):
-            url = url[9:].rstrip("/")
-        host, shown = target(url)
+        host, shown = _page(url)
         if host is None:
             return entry.skip("no destination")
         after = rest.rpartition(">")[2].split()
@@ -53,6 +57,29 @@ def _access(clock: Clock) -> LineReader:
         )  # fmt: skip
 
     return read
+
+
+def _page(url: str) -> tuple[str | None, str | None]:
+    return target(url[9:].rstrip("/") if url.startswith("tunnel://") else url)
+
+
+def _bare(entry: Entry, clock: Clock) -> Outcome:
+    match = _TABLE.match(entry.text)
+    if match is None:
+        return None
+    stamp, dest, client, code, size, url, _, user, other, tag = match.groups()
+    time = clock.epoch(stamp)
+    host, shown = _page(url)
+    if time is None or host is None or not tag.startswith(_TAGS):
+        return (
+            entry.skip("no time that can be read" if time is None else "no destination")
+            if tag.startswith(_TAGS)
+            else None
+        )
+    return traffic(
+        entry.number, time, _SOURCE, named(user) or named(other), address(client), None, host, shown, address(dest) or address(host),
+        None, number(size), None, not (tag.startswith(_DENIED) or "DENIED" in code),
+    )  # fmt: skip
 
 
 def _address(text: str) -> str | None:

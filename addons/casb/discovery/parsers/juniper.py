@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from casb.discovery.entry import Entry, LineReader, Outcome, address, named, number, traffic
+from casb.discovery.entry import Entry, LineReader, Outcome, address, named, number, target, traffic, verdict
 from casb.discovery.fieldmap import FieldMap
 from casb.discovery.parser import Joining, LogParser, Opened
 from casb.discovery.parsers.support import FLOW, NO_TRAFFIC, Fields, any_of, from_pairs
@@ -22,7 +22,7 @@ STRUCTURED = FieldMap(
     user=("username", "user-name"),
     client=("source-address", "src-address"),
     device=("source-hostname",),
-    host=("url-host", "hostname", "sni", "url"),
+    host=("url-host", "http-host", "hostname", "sni", "url"),
     url=("url-full",),
     path=("obj",),
     port=("destination-port",),
@@ -37,6 +37,10 @@ _EVENT = re.compile(r"\b(RT_FLOW_SESSION_(?:CREATE|CLOSE|DENY)(?:_LS)?|APPTRACK_
 _PLAIN = re.compile(
     r"session (created|closed|denied)\s{0,4}(.{0,80}?):?\s{0,4}([0-9a-fA-F.:]{2,45})/(\d{1,5})->([0-9a-fA-F.:]{2,45})/(\d{1,5})(?:,| )(.*)",
     re.DOTALL,
+)
+_WEB = re.compile(
+    r'ACTION="?URL (\w+)"? ([0-9a-fA-F.:]{2,45})\((\d{1,5})\)->([0-9a-fA-F.:]{2,45})\((\d{1,5})\)(.*?) URL=(\S*) OBJ=(\S*)'
+    r"(?: username (\S+))?"
 )
 _COUNTS = re.compile(r"\s(\d+)\((\d+)\) (\d+)\((\d+)\)(?:\s(.*))?")
 _USER = re.compile(r"(?:^|\s)(?!\d+\()(\S+)\((?:[^)\s]*)\)\s+\S+")
@@ -78,7 +82,7 @@ class _Srx(Joining):
     def _plain(self, text: str, entry: Entry) -> Outcome:
         match = _PLAIN.search(text)
         if match is None:
-            return None
+            return self._web(text, entry)
         what, _, source, _, dest, _, rest = match.groups()
         time = entry.time(self._clock)
         if time is None:
@@ -92,6 +96,20 @@ class _Srx(Joining):
         )  # fmt: skip
         kind = {"created": "CREATE", "closed": "CLOSE"}.get(what, "")
         return self._joined(kind, session[1] if session else None, event, entry)
+
+    def _web(self, text: str, entry: Entry) -> Outcome:
+        """A web filter's verdict as plain text."""
+        match = _WEB.search(text)
+        if match is None:
+            return None
+        word, source, _, dest, port, _, page, path, user = match.groups()
+        time = entry.time(self._clock)
+        if time is None:
+            return entry.skip("no time that can be read")
+        host, url = target(None, page, path=path, port=port)
+        return traffic(
+            entry.number, time, _SOURCE, named(user), address(source), None, host, url, address(dest), None, None, None, verdict(word),
+        )  # fmt: skip
 
     def _joined(self, kind: str, session: str | None, event: Outcome, entry: Entry) -> Outcome:
         if session is None or not isinstance(event, TrafficEvent):

@@ -151,6 +151,8 @@ def _mine_json(fields: Fields) -> bool:
     kind = (
         fields.get("logtype") or fields.get("log_type") or fields.get("log_type.value") or fields.get("type") or ""
     ).upper()
+    if kind.isdecimal() and {"time_generated", "sub_type", "source_ip", "dest_ip"} <= fields.keys():
+        return True  # Cortex Data Lake may write the type's number.
     if kind not in ("TRAFFIC", "THREAT", "URL", "DECRYPTION", "FILE", *_OTHERS):
         return False
     return any(

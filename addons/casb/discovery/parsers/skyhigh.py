@@ -23,6 +23,7 @@ from casb.discovery.parsers.support import (
     from_json,
     from_leef,
     from_pairs,
+    over,
 )
 from casb.discovery.times import Clock
 
@@ -110,6 +111,24 @@ def _prepare(fields: dict[str, str], _: Entry) -> dict[str, str]:
     return _line_of(fields)
 
 
+def _siem_mine(fields: Fields) -> bool:
+    return {"srcip", "urlp", "mtd", "bytes", "rule"} <= fields.keys()
+
+
+def _siem(fields: dict[str, str], _: Entry) -> dict[str, str]:
+    """`bytes` is from the client, to the server, from the server, to the client; `status` the code and the block's."""
+    sizes = fields.pop("bytes").split("/")
+    if len(sizes) == 4:
+        fields["bytes_from_client"], fields["bytes_to_client"] = sizes[0], sizes[3]
+    fields["status"], _slash, block = fields.get("status", "").partition("/")
+    if block:
+        fields["action"] = "allowed" if block == "0" else "blocked"
+    return fields
+
+
+SIEM = over(FIELDS, client=("srcip",), dest=("destip",), host=("dhost",), scheme=(), action=("action",), port=("urlp",))
+
+
 def _spaced(text: str) -> dict[str, str]:
     return formats.spaced(text) if "_bytes=" in text else {}
 
@@ -149,6 +168,7 @@ SKYHIGH = LogParser(
     start=any_of(
         _access,
         from_pairs(_SOURCE, _pairs_mine, FIELDS, prepare=_prepare, split=_spaced),
+        from_pairs(_SOURCE, _siem_mine, SIEM, prepare=_siem),
         _cloud,
         from_header(_SOURCE, _columns, FIELDS),
         from_cef(

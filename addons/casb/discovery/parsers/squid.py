@@ -36,8 +36,8 @@ def _native(source: str) -> Start:
             if len(parts) < 9:
                 return None
             stamp, _, client, result, size, _, url, user, hierarchy = parts[:9]
-            code, slash, status = result.partition("/")
-            if not slash or not _RESULT.match(code) or "/" not in hierarchy:
+            allowed = decided(result)
+            if allowed is None or "/" not in hierarchy:
                 return None
             time = epoch(stamp) or clock.parse(stamp)
             if time is None:
@@ -60,12 +60,18 @@ def _native(source: str) -> Start:
                 None,
                 number(size),
                 None,
-                _allowed(code, status),
+                allowed,
             )
 
         return read
 
     return start
+
+
+def decided(result: str) -> bool | None:
+    """Whether `TCP_MISS/200` and the like let the request through; None for what is no result of Squid's."""
+    code, slash, status = result.partition("/")
+    return _allowed(code, status) if slash and _RESULT.match(code) else None
 
 
 def _allowed(code: str, status: str) -> bool:

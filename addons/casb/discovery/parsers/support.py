@@ -10,14 +10,13 @@ from casb.discovery.entry import Entry, LineReader, Outcome
 from casb.discovery.fieldmap import FieldMap
 from casb.discovery.formats import Event, delimited
 from casb.discovery.parser import HEADER
+from casb.discovery.parser import NO_TRAFFIC as NO_TRAFFIC
 from casb.discovery.times import Clock
 
 type Fields = Mapping[str, str]
 type Start = Callable[[Clock], LineReader]
 type Refusal = Callable[[Fields], str | None]
 """Why the fields, though of this source, tell of no traffic; None when they do."""
-
-NO_TRAFFIC = "a record of the device itself, no traffic"
 
 USER = frozenset({"user"})
 ALL = frozenset({"user", "client_ip", "host", "url", "dest_ip", "bytes_up", "bytes_down", "allowed"})

@@ -91,17 +91,17 @@ def _dns(columns: list[str]) -> _Facts | None:
 
 def _proxy(columns: list[str]) -> _Facts | None:
     """ "ts","identity","internal ip","external ip","destination ip","content type","verdict","url","referer","agent",
-    "status","request size","response size",…
+    "status","request size","response size",…; the oldest have all identities behind the first.
     """
-    if len(columns) < 13 or columns[6].upper() not in _VERDICTS:
+    at = next((at for at in (6, 7) if len(columns) > at + 6 and columns[at].upper() in _VERDICTS), 0)
+    client = address(columns[at - 4]) or address(columns[at - 3])
+    if not at or client is None:
         return None
-    host, url = target(columns[7].replace("\\n", "").replace("\n", ""))
-    user, device = _who(columns[1], _kind(columns[15:]))
-    client = address(columns[2]) or address(columns[3])
-    if client is None:
-        return None
+    host, url = target(columns[at + 1].replace("\\n", "").replace("\n", ""))
+    user, device = _who(columns[1], _kind(columns[at + 9 :]))
     return (
-        user, device, client, host, url, address(columns[4]), number(columns[11]), number(columns[12]), verdict(columns[6]),
+        user, device, client, host, url, address(columns[at - 2]), number(columns[at + 5]), number(columns[at + 6]),
+        verdict(columns[at]),
     )  # fmt: skip
 
 

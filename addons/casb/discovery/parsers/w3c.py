@@ -25,7 +25,7 @@ FIELDS = FieldMap(
     user=("cs-username", "cs-userdn", "x-cs-auth-user", "cs-user", "username", "x-radius-splash-username", "cs-auth-user",
           "cs(x-authenticated-user)", "x-cs-user", "user", "x-client-username", "clientusername"),
     client=("c-ip", "src-ip", "x-cs-client-ip", "x-client-address", "cs(x-forwarded-for)", "client-ip", "src-ip", "x-c-ip",
-            "original client ip", "original-client-ip", "cs-ip", "clientip"),
+            "original client ip", "original-client-ip", "cs-ip", "clientip", "source"),
     device=("c-dns", "x-cs-client-hostname", "cs-hostname", "c-host", "cs-machinename"),
     url=("cs-uri", "c-uri", "url", "cs-url", "x-cs-uri", "cs-uri-full", "s-uri"),
     host=("cs-uri-host", "cs-host", "cs(host)", "r-host", "r-dns", "x-cs-dst-domain", "x-cs-sni", "cs-uri-hostname",
@@ -35,14 +35,17 @@ FIELDS = FieldMap(
     query=("cs-uri-query", "x-cs-uri-query"),
     port=("cs-uri-port", "r-port", "x-cs-dst-port", "x-cs-uri-port"),
     dest=("r-ip", "x-cs-dst-ip", "x-dst-ip", "cs-uri-address", "x-cs-dst-ip", "r-supplier-ip", "s-supplier-ip", "sr-ip", "dest-ip", "dst-ip",
-          "x-r-ip", "x-s-dp-ip", "cs-uri-ip", "destination-ip"),
-    up=("cs-bytes", "c-bytes", "x-cs-bytes", "bytes-sent-intermediate", "cs-bytes-total"),
-    down=("sc-bytes", "s-bytes", "x-sc-bytes"),
+          "x-r-ip", "x-s-dp-ip", "cs-uri-ip", "destination-ip", "destination"),
+    up=("cs-bytes", "c-bytes", "x-cs-bytes", "bytes sent", "cs-bytes-total"),
+    down=("sc-bytes", "s-bytes", "x-sc-bytes", "bytes received"),
     total=("bytes", "x-bytes-total", "total-bytes"),
     action=("action", "sc-filter-result", "x-ss-last-rule-action", "x-acltag", "x-resultcode-httpstatus", "sc-result-code", "x-result-code", "s-action", "x-action", "x-policy-action", "x-verdict", "x-cs-action",
             "x-bluecoat-policy-action"),
     status=("sc-status", "rs-status", "status"),
-    verdicts={"-": None, "tunneled": True, "none": None, "not-inspected": True, "failed": True},
+    verdicts={"-": None, "tunneled": True, "none": None, "not-inspected": True, "failed": True,
+              # Of a connection in the firewall log of ISA and TMG, not of what was decided about it:
+              "terminate": True, "establish": True, "intermediate": True, "bind": True, "listen": True,
+              "initiated connection": True, "closed connection": True, "failed connection attempt": True},
 )  # fmt: skip
 
 
@@ -151,7 +154,11 @@ def whose(columns: list[str], software: str) -> str:
         return "bluecoat"
     if {"cs-categories", "sc-filter-result"} & known or {"s-action", "cs-uri-scheme"} <= known:
         return "bluecoat"
-    if "s-operation" in known or "r-host" in known or {"rule", "filterinfo"} & known or "error info" in known:
+    if (
+        {"s-operation", "r-host", "original client ip"} & known
+        or {"rule", "filterinfo"} & known
+        or "error info" in known
+    ):
         return "tmg"
     if {"src-ip", "dst-ip", "action", "protocol"} <= known and "tcpflags" in known:
         return "windows-firewall"
@@ -196,6 +203,21 @@ _MAIN = (
     "date time time-taken c-ip sc-status s-action sc-bytes cs-bytes cs-method cs-uri-scheme cs-host cs-uri-port cs-uri-path "
     "cs-uri-query cs-username cs-auth-group s-hierarchy s-supplier-name"
 ).split()
+_PORT = 11
+_HIERARCHY = frozenset("DIRECT NONE DEFAULT_PARENT FIRSTUP_PARENT SINGLE_PARENT ROUNDROBIN_PARENT SOCKS CARP".split())
+
+
+def _main(values: list[str]) -> list[str]:
+    """The columns of `main`: older releases have neither the port nor the user's group."""
+    columns = list(_MAIN)
+    if not values[_PORT].isdecimal() and values[_PORT][:1] in "/-":
+        del columns[_PORT]
+    group = columns.index("cs-auth-group")
+    if values[group] in _HIERARCHY:
+        del columns[group]
+    return columns
+
+
 _BEHIND_ACTION = (
     "s-action cs-method rs(content-type) cs-uri-scheme cs-host cs-uri-port cs-uri-path cs-uri-query cs-uri-extension "
     "cs(user-agent) s-ip sc-bytes cs-bytes"
@@ -217,7 +239,7 @@ def _headerless(clock: Clock) -> LineReader:
         if action < 5 or address(values[3]) is None or len(values) < 18:
             return None
         if action == 5:
-            fields = dict(zip(_MAIN, values, strict=False))
+            fields = dict(zip(_main(values), values, strict=False))
         else:
             fields = dict(zip(_BEHIND_ACTION, values[action:], strict=False))
             fields |= {"date": values[0], "time": values[1], "c-ip": values[3], "cs-username": values[4]}

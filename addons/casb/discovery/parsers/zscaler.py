@@ -12,6 +12,7 @@ from casb.discovery.formats import Event, delimited
 from casb.discovery.parser import LogParser
 from casb.discovery.parsers.support import (
     ALL,
+    NO_TRAFFIC,
     Fields,
     any_of,
     by_vendor,
@@ -92,6 +93,12 @@ def _mine_columns(fields: Fields) -> bool:
         or {"urlsupercat", "login"} <= set(fields)
         or {"event time", "transaction size", "user"} <= set(fields)
     )
+
+
+def _refuse(fields: Fields) -> str | None:
+    """Tunnels' own records: counters of a GRE or IPSec tunnel, which carries the traffic of the other feeds."""
+    kind = fields.get("recordtype") or fields.get("event.recordtype") or fields.get("tunnelactionname") or ""
+    return NO_TRAFFIC if kind.lower().startswith(("tunnel", "ipsec", "ike", "gre")) else None
 
 
 def _mine_event(event: Event) -> bool:
@@ -179,11 +186,11 @@ ZSCALER = LogParser(
         '"Business Use","Internet","File Share","None","None","0","192.0.2.10","203.0.113.9","198.51.100.7"'
     ),
     start=any_of(
-        from_cef(_SOURCE, _mine_event, FIELDS),
+        from_cef(_SOURCE, _mine_event, FIELDS, _refuse),
         from_leef(_SOURCE, _mine_event, FIELDS),
         _positional,
-        from_pairs(_SOURCE, _mine_pairs, FIELDS),
-        from_json(_SOURCE, _mine_json, FIELDS),
+        from_pairs(_SOURCE, _mine_pairs, FIELDS, _refuse),
+        from_json(_SOURCE, _mine_json, FIELDS, _refuse),
         from_header(_SOURCE, _mine_columns, FIELDS),
     ),
     gives=ALL,

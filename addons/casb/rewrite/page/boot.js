@@ -11,6 +11,7 @@ const { URL, Blob, TextDecoder } = here; // pages bring their own
 const inWindow = typeof Window === "function" && here instanceof Window;
 const ownScript = inWindow ? document.currentScript : null;
 const ownNonce = ownScript?.nonce || "";
+const ownControls = ownScript?.getAttribute("data-casb") ?? "";
 ownScript?.remove();
 if (here[KEY]?.realm === here) return; // a page may come to carry the tag twice
 // A window that was about:blank, entered by the page that made it, may go on to a page of its own and stays the same
@@ -25,6 +26,7 @@ const { apply, construct, getOwnPropertyDescriptor, defineProperty, getPrototype
 
 const parts = [];
 const part = (install) => parts.push(install);
+const always = []; // those that have a task where no name is mapped, too
 
 // --- wrapping -------------------------------------------------------------------------------------------------------
 

@@ -5,13 +5,15 @@ const withoutOurs = (text) => {
   if (typeof text !== "string" || !/casb_/i.test(text)) return text;
   return text.split("; ").filter((crumb) => !OURS.test(crumb)).join("; ");
 };
-let nativeCookie = null; // reads and writes for ourselves
+const cookieCrumbs = inWindow ? getOwnPropertyDescriptor(Document.prototype, "cookie") : null;
+const nativeCookie = cookieCrumbs?.set // reads and writes for ourselves
+  ? { read: () => apply(cookieCrumbs.get, document, []), write: (text) => apply(cookieCrumbs.set, document, [text]) }
+  : null;
 
 part((realm) => {
   const prototype = realm.Document?.prototype;
   const descriptor = prototype && getOwnPropertyDescriptor(prototype, "cookie");
   if (descriptor?.set && descriptor.configurable) {
-    if (realm === here) nativeCookie = { read: () => apply(descriptor.get, document, []), write: (text) => apply(descriptor.set, document, [text]) };
     const get = stand(descriptor.get, { apply: (native, self, args) => withoutOurs(apply(native, self, args)) });
     const set = stand(descriptor.set, {
       apply: (native, self, args) => {

@@ -1,7 +1,7 @@
 // --- realms that this one makes: frames without an address of their own, windows, workers --------------------------------
 
 const guardUrl = ownUrl || (page && `${page}${BASE}guard.js`);
-const guardTag = `<script src="${guardUrl}"></` + "script>";
+const guardTag = `<script src="${guardUrl}"${ownControls && ` data-casb="${ownControls}"`}></` + "script>";
 const framedMark = BASE + "guard.js";
 
 /** A document given as text, with the guard first. */
@@ -54,6 +54,7 @@ const onLoad = (event) => {
   if (name === "iframe" || name === "frame" || name === "object" || name === "embed") enter(contentOf(event.target));
 };
 const windowGetters = {};
+let renew = null; // puts right what a new document in an entered window lacks
 const contentOf = (element) => {
   const get = windowGetters[element.localName];
   return get ? quietly(() => apply(get, element, [])) : null;

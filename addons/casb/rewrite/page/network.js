@@ -28,6 +28,15 @@ const observed = (response) => {
 };
 const requestObservers = []; // and `watch(request)` for each XMLHttpRequest opened
 
+/** Where no name is mapped, in the forward mode, answers are looked at all the same. */
+const watchAnswers = (realm) => {
+  method(realm, "fetch", (native, self, args) => apply(native, self, args).then(observed));
+  method(realm.XMLHttpRequest?.prototype, "open", (native, self, args) => {
+    for (const watch of requestObservers) watch(self);
+    return apply(native, self, args);
+  });
+};
+
 part((realm) => {
   const opened = new WeakSet();
   method(realm, "fetch", (native, self, args) => apply(native, self, fetched(args, realm)).then(observed));

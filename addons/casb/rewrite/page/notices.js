@@ -1,6 +1,7 @@
 // --- what a policy did: notices, and the way back to sign-in (windows only) ---------------------------------------------
 
 let show = null;
+let explain = null; // (notice, activity, go): the dialog for something that was refused
 if (inWindow) show = (() => {
   const WATCH_MS = 10_000;
   const POLL_MS = 250;
@@ -36,7 +37,10 @@ if (inWindow) show = (() => {
       button { background: #1f242b; color: #e8eaed; border-color: #8d96a0 }
       :focus-visible { outline-color: #a8c7fa }
     }
-    @media (forced-colors: active) { .bar { background: CanvasText } }`;
+    @media (forced-colors: active) { .bar { background: CanvasText } }
+    @media (prefers-reduced-motion: no-preference) {
+      dialog[open] { animation: in .12s ease-out } @keyframes in { from { opacity: 0; transform: translateY(6px) } }
+    }`;
 
   const make = (name, text, properties = {}) => {
     const element = document.createElement(name);
@@ -78,7 +82,7 @@ if (inWindow) show = (() => {
     actions.append(dismiss);
     if (notice.go) {
       const go = make("button", notice.go.label, { type: "button", className: "primary" });
-      go.addEventListener("click", () => notice.go.run());
+      go.addEventListener("click", () => notice.go.run(close));
       actions.append(go);
       return [actions, go];
     }
@@ -96,7 +100,7 @@ if (inWindow) show = (() => {
       return;
     }
     if (!document.documentElement) return;
-    if (notice.activity) told.add(notice.key); // several requests may tell of it, one after the other
+    if (notice.activity && !notice.again) told.add(notice.key); // several requests may tell of it, one after the other
     open = notice;
     const before = document.activeElement;
     const host = document.createElement("casb-notice");
@@ -143,10 +147,12 @@ if (inWindow) show = (() => {
 
   const TITLES = { protect: "This file was protected", block: "Blocked by your organisation" };
 
-  const explain = (notice, activity) => {
+  explain = (notice, activity, go) => {
     const kind = word(notice.kind) || "block";
     shower()({
-      key: activity,
+      key: word(notice.key) || activity,
+      again: Boolean(notice.key), // the same may be tried again, as soon as the dialog is closed
+      go,
       kind,
       title: word(notice.title) || TITLES[kind] || TITLES.block,
       message: word(notice.message) || "A security policy of your organisation applies to what you just did.",
