@@ -27,7 +27,8 @@ def book(tmp_path: Path) -> Iterator[EndpointBook]:
 def attempt(kind: Kind, seconds: int = 0, host: str = "x.bad.example") -> Attempt:
     time = NOW + timedelta(seconds=seconds)
     return Attempt(
-        id=f"d1|{host}|{time.isoformat()}", kind=kind, time=time, last=time, domain="bad.example", app="bad", name="Bad",
+        id=f"d1|{host}|{time.isoformat()}", kind=kind, time=time, last=time, domain="bad.example", app="bad",
+        name="Bad",
         device_id="d1", device="pc1", user="ada", ip="", host=host,
     )  # fmt: skip
 
@@ -47,8 +48,9 @@ def untold(book: EndpointBook, minutes: int) -> list[str]:
         ([attempt(Kind.REACHED)], [], ["not blocked"], "a handshake waits"),
         ([attempt(Kind.REACHED), attempt(Kind.BLOCKED, 5)], ["blocked"], ["blocked"], "its block came later"),
         ([attempt(Kind.BLOCKED), attempt(Kind.REACHED, 5)], ["blocked"], ["blocked"], "its block came before"),
-        ([attempt(Kind.REACHED), attempt(Kind.BLOCKED, 300)], ["blocked"], ["not blocked", "blocked"], "another attempt"),
-        ([attempt(Kind.REACHED), attempt(Kind.BLOCKED, 5, "y.bad.example")], ["blocked"], ["not blocked", "blocked"], "another host"),
+        ([attempt(Kind.REACHED), attempt(Kind.BLOCKED, 300)], ["blocked"], ["not blocked", "blocked"], "another one"),
+        ([attempt(Kind.REACHED), attempt(Kind.BLOCKED, 5, "y.bad.example")], ["blocked"], ["not blocked", "blocked"],
+         "another host"),
         ([attempt(Kind.BLOCKED), attempt(Kind.BLOCKED)], ["blocked"], ["blocked"], "told twice"),
     ],
 )  # fmt: skip
