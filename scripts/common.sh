@@ -68,6 +68,7 @@ need_servers() {
   [ -n "$(find /usr/lib/postgresql -name postgres -type f -print -quit 2>/dev/null)" ] \
     || debian_package postgresql "reports on PostgreSQL" || fail "the tests need PostgreSQL's server: apt-get install postgresql"
   need rsyslogd rsyslog "a sender of logs"
+  need named-checkzone bind9-utils "the check of DNS zones"
   [ -n "$(find /usr/lib -path '*rsyslog/lmnsd_gtls.so' -print -quit 2>/dev/null)" ] \
     || debian_package rsyslog-gnutls "logs over TLS" || fail "the tests need rsyslog's TLS driver: apt-get install rsyslog-gnutls"
   need_syslog_ng

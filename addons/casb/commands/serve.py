@@ -18,6 +18,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,8 +26,9 @@ from typing import Any
 
 from casb.connectors.oidc import OidcProvider
 from casb.errors import CasbError, StoreError
+from casb.model.app import App
 from casb.settings import Settings
-from casb.sidecar import budgets, notify
+from casb.sidecar import budgets, notify, shadow_dashboard
 from casb.sidecar.app import build_app
 from casb.sidecar.deployment import FolderDeployment
 from casb.sidecar.server import bind, server
@@ -57,6 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     data_folder(settings)
     database = Database(database_path(settings))
     deployment = FolderDeployment(arguments.config, configuration, _now)
+    catalog = AppCatalog.open(database, settings, _now, lambda: deployment.view().apps)
     services = Services(
         settings=settings,
         records=SqliteRecords(database),
@@ -65,8 +68,8 @@ def run(arguments: argparse.Namespace) -> int:
         deployment=deployment,
         ingest_token=sidecar_token(settings),
         clock=_now,
-        catalog=AppCatalog.open(database, settings, _now, lambda: deployment.view().apps),
-        discovery=open_discovery(settings),
+        catalog=catalog,
+        discovery=open_discovery(settings, catalog, lambda: deployment.view().apps),
     )
     provider = admin_provider(settings)
     listener = bind(settings.listeners.sidecar)
@@ -79,6 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
         threading.Thread(target=notify.watch, args=(services, over), name="notify", daemon=True),
         threading.Thread(target=keep_tags, args=(services, over), name="tags", daemon=True),
         threading.Thread(target=keep_working, args=(services, arguments.config, over), name="tasks", daemon=True),
+        threading.Thread(target=shadow_dashboard.keep_ready, args=(services, over), name="boards", daemon=True),
     ]
     try:
         _greet(services)
@@ -113,16 +117,17 @@ def admin_provider(settings: Settings) -> OidcProvider | None:
     return OidcProvider(own, redirect_uri=f"{base}/auth/callback", clock=_now)
 
 
-def open_discovery(settings: Settings) -> Any:
-    """Discovery, where its extra is installed; None where it is not."""
+def open_discovery(settings: Settings, catalog: AppCatalog, configured: Callable[[], Sequence[App]]) -> Any:
+    """Discovery, where its extra is installed; None where it is not. Pages and reports share one catalog."""
     try:
         module = importlib.import_module("casb.store.discovery_service")
+        known = importlib.import_module("casb.store.discovery_catalog").Following(catalog.inventory, configured)
     except ModuleNotFoundError as error:
         if error.name is not None and error.name.startswith("casb"):
             raise
         logger.info("discovery is not installed missing=%s", error.name)
         return None
-    discovery = module.Discovery(settings, _now)
+    discovery = module.Discovery(settings, _now, known=known)
     discovery.sync_sources()
     return discovery
 

@@ -68,7 +68,7 @@ def _answer(notice: Notice, code: str, title: str, why: str, way: str) -> Page:
         (
             ("Application", notice.app),
             ("Category", category or ""),
-            ("Risk score", "" if notice.score is None else f"{notice.score} of 10"),
+            ("Risk score", "" if notice.score is None else f"{notice.score} (0 to 10, 10 is safest)"),
             ("Address", notice.host),
             ("Signed in as", notice.user),
             ("Activity", notice.activity_id),

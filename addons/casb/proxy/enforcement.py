@@ -45,6 +45,8 @@ ALERT_TITLE = "Connection to a blocked cloud application was detected"
 PAGE_ONLY = frozenset({Kind.UNSANCTIONED, Kind.MONITORED})
 """Routes that are opened for a page of ours only."""
 
+NO_CATEGORY = "unclassified"
+
 _PURPOSE = "monitored app"
 _MOST_ALERTS = 1000  # a day: each attempt counts, the store gathers those of one person and app
 
@@ -214,7 +216,8 @@ def notice(runtime: Runtime, route: Route, facts: RequestFacts | None, identifie
         category=tagged.category if tagged else app.category if app else "",
         score=tagged.score if tagged else None,
         user=user.name if user else "",
-        alternatives=_alternatives(runtime, tagged.alternatives if tagged else ()),
+        # What is in no category has no purpose that it could share.
+        alternatives=_alternatives(runtime, tagged.alternatives if tagged and tagged.category != NO_CATEGORY else ()),
         help=(settings.enforcement.blocked_help if blocked else settings.enforcement.warned_help) or "",
     )
 

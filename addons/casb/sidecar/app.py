@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
 from casb import __version__
-from casb.errors import StoreError
+from casb.errors import CatalogError, Problems, StoreError
 from casb.sidecar import (
     access,
     alerts,
@@ -23,6 +23,12 @@ from casb.sidecar import (
     operate,
     policies,
     portal,
+    shadow_app,
+    shadow_apps,
+    shadow_catalog,
+    shadow_dashboard,
+    shadow_executive,
+    shadow_manage,
     signin,
 )
 from casb.sidecar.auth import SignInFirst, is_https
@@ -50,6 +56,8 @@ def build_app(services: Services, provider: signin.AdminProvider | None = None) 
     | `/` `/activities[/ID]` `/apps` `/audit` | a session | portal.py |
     | `/policies[/ID]` `/policies/try` | a session; putting back in force: an admin's | policies.py |
     | `/alerts[/ID]` `/v1/alerts[/ID]` | a session or a read token; closing: an admin's | alerts.py |
+    | `/discovery…` | a session; changes: an admin's | shadow_*.py |
+    | `/catalog…` | a session; changes: an admin's; wishes: anybody's | shadow_app.py, shadow_catalog.py |
     | `/access…` | a session; changes: an admin's | access.py |
     | `/learned[/export.csv]` `/learned/attach` | a session; changes: an admin's | learned.py |
     | `/static/…` | anybody | style, script, icon |
@@ -77,6 +85,13 @@ def build_app(services: Services, provider: signin.AdminProvider | None = None) 
         enforcement_api.api,
         enforcement_api.lists,
         learned.router,
+        shadow_dashboard.router,
+        shadow_manage.router,
+        shadow_executive.router,
+        shadow_executive.api,
+        shadow_apps.router,
+        shadow_app.router,
+        shadow_catalog.router,
         discovery_api.reading,
         discovery_api.changing,
         discovery_api.uploading,
@@ -92,12 +107,18 @@ def build_app(services: Services, provider: signin.AdminProvider | None = None) 
     app.add_exception_handler(HTTPException, errors.on_http)
     app.add_exception_handler(RequestValidationError, errors.on_validation)
     app.add_exception_handler(StoreError, errors.on_store)
+    app.add_exception_handler(CatalogError, errors.on_catalog)
+    app.add_exception_handler(Problems, errors.on_catalog)
     app.add_exception_handler(Exception, errors.on_bug)
 
     bodies = BodyGuard(
         app,
         most=FORM,
-        exceptions={"/v1/records": BATCH, endpoints_api.EVENTS: endpoints_api.LARGEST},
+        exceptions={
+            "/v1/records": BATCH,
+            endpoints_api.EVENTS: endpoints_api.LARGEST,
+            shadow_catalog.IMPORT: shadow_catalog.IMPORT_BYTES,
+        },
         streamed=discovery_api.STREAMED,
     )
     return HeaderGuard(HostGuard(bodies, allowed_hosts(services.settings)), https=is_https(services.settings))

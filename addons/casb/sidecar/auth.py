@@ -27,6 +27,8 @@ from casb.store.portal_sqlite import ADMIN, READ, UPLOAD, VIEWER, AdminSession
 
 IDLE = timedelta(hours=1)
 ABSOLUTE = timedelta(hours=10)
+FIELDS = 500
+"""Fields of a form at most: a page of ticked rows, or every weight of a score."""
 _COOKIE = re.compile(r"[A-Za-z0-9_-]{43}")
 _PATH = re.compile(r"/(?![/\\])[!-\[\]-~]*")
 
@@ -214,11 +216,23 @@ async def form_of(request: Request) -> dict[str, str]:
     ):
         raise HTTPException(403, "the form was not sent from this portal")
     try:
-        return dict(
-            parse_qsl((await request.body()).decode(), keep_blank_values=True, strict_parsing=True, max_num_fields=50)
+        pairs = parse_qsl(
+            (await request.body()).decode(), keep_blank_values=True, strict_parsing=True, max_num_fields=FIELDS
         )
     except ValueError as error:
         raise HTTPException(400, "the form cannot be read") from error
+    form: dict[str, str] = {}
+    request.state.lists = lists = dict[str, list[str]]()
+    for name, value in pairs:
+        form[name] = value
+        lists.setdefault(name, []).append(value)
+    return form
+
+
+def listed(request: Request, name: str) -> list[str]:
+    """All values of a field that a form had several times; `form_of` has read it before."""
+    found: list[str] = getattr(request.state, "lists", {}).get(name, [])
+    return found
 
 
 def check_csrf(form: dict[str, str], secret_csrf: str) -> None:

@@ -136,7 +136,7 @@ async def get_apps(
     apps = await run_in_threadpool(found)
     if format == "csv":
         await auth.note(request, services, who.name, "exported discovered apps", stream=span.stream, rows=len(apps))
-        return _csv([plain_app(each) for each in apps], APP_COLUMNS, "discovered-apps")
+        return csv_answer([plain_app(each) for each in apps], APP_COLUMNS, "discovered-apps")
     return {"ok": True, "total": len(apps), "apps": [plain_app(each) for each in apps[skip : skip + limit]]}
 
 
@@ -182,7 +182,7 @@ async def get_entities(
 
     listed = await run_in_threadpool(every)
     await auth.note(request, services, who.name, f"exported discovered {entity}s", stream=span.stream, rows=len(listed))
-    return _csv(listed, ENTITY_COLUMNS, f"discovered-{entity}s")
+    return csv_answer(listed, ENTITY_COLUMNS, f"discovered-{entity}s")
 
 
 @reading.get("/lists/{entity}/{name:path}", summary="The page of one of them")
@@ -377,7 +377,7 @@ async def post_resolution(
     if not isinstance(names, list) or not all(isinstance(each, str) for each in names):
         raise HTTPException(400, "`pseudonyms` is a list of texts")
     asked = await run_in_threadpool(
-        engine.desk.ask, names, str(body.get("reason", "")), _person(who), _audit(request, services)
+        engine.desk.ask, names, str(body.get("reason", "")), person_of(who), audit_of(request, services)
     )
     return {"ok": True, "request": asked.as_json()}
 
@@ -389,7 +389,7 @@ async def decide_resolution(
     """Nobody decides on a request of their own."""
 
     def decide() -> Any:
-        return engine.desk.decide(ident, _person(who), _audit(request, services), approve=verdict == "approve")
+        return engine.desk.decide(ident, person_of(who), audit_of(request, services), approve=verdict == "approve")
 
     return {"ok": True, "request": (await run_in_threadpool(decide)).as_json()}
 
@@ -399,16 +399,18 @@ async def read_resolution(
     request: Request, services: Here, engine: Engine, who: AdminCall, ident: str
 ) -> dict[str, Any]:
     """Each look is audited."""
-    names = await run_in_threadpool(engine.desk.names, ident, _person(who), _audit(request, services))
+    names = await run_in_threadpool(engine.desk.names, ident, person_of(who), audit_of(request, services))
     return {"ok": True, "names": names}
 
 
-def _person(who: Who) -> str:
+def person_of(who: Who) -> str:
+    """Who asks and decides at the desk of names."""
     # Two admins of one name at two providers are two people.
     return f"{who.name} ({who.provider})"
 
 
-def _audit(request: Request, services: Services) -> Any:
+def audit_of(request: Request, services: Services) -> Any:
+    """Writes lines of the audit log for the desk of names."""
     ip = auth.client_ip(request, services.settings.trusted_proxies)
 
     def note(who: str, what: str, detail: dict[str, str]) -> None:
@@ -456,7 +458,7 @@ async def done_upload(request: Request, services: Here, engine: Engine, who: Upl
     name = body.get("inputStreamName")
     if not isinstance(name, str) or not 0 < len(name.strip()) <= 64:
         raise HTTPException(400, "`inputStreamName` is a text of 1 to 64 characters")
-    secret = _secret(body.get("uploadUrl"))
+    secret = upload_secret(body.get("uploadUrl"))
     key = body.get("uploadId")
     task = await run_in_threadpool(_hand_over, engine, services, who, secret, name.strip(), body, key)
     return {"success": True, "ok": True, **task}
@@ -497,7 +499,7 @@ async def post_snapshot(request: Request, services: Here, engine: Engine, who: U
     addresses = body.get("uploads")
     if not isinstance(addresses, list) or not addresses:
         raise HTTPException(400, "`uploads` is a list of addresses")
-    secrets = [_secret(each) for each in addresses]
+    secrets = [upload_secret(each) for each in addresses]
 
     def make() -> tuple[Any, str]:
         files = [engine.uploads.find(secret, services.clock()) for secret in secrets]
@@ -581,7 +583,8 @@ def _whole(body: dict[str, Any], name: str, default: int) -> int:
     return value
 
 
-def _secret(url: object) -> str:
+def upload_secret(url: object) -> str:
+    """The secret of an upload address of ours. Raises 400."""
     try:
         path = urlsplit(url).path if isinstance(url, str) else ""
     except ValueError:
@@ -604,6 +607,7 @@ def asdict_facts(facts: Any) -> dict[str, Any]:
     return {**plain, "tags": sorted(facts.tags), "domains": list(facts.domains), "factors": dict(facts.factors)}
 
 
-def _csv(rows: Sequence[dict[str, Any]], columns: Sequence[str], name: str) -> Response:
+def csv_answer(rows: Sequence[dict[str, Any]], columns: Sequence[str], name: str) -> Response:
+    """A table as a file for spreadsheets; no cell is a formula."""
     headers = {"Content-Disposition": f'attachment; filename="{name}.csv"'}
     return StreamingResponse(as_csv(rows, columns), media_type="text/csv; charset=utf-8", headers=headers)

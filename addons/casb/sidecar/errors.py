@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from casb.errors import StoreError
+from casb.errors import CatalogError, Problems, StoreError
 from casb.sidecar.pages import page
 
 logger = logging.getLogger(__name__)
@@ -58,6 +58,14 @@ async def on_store(request: Request, error: Exception) -> Response:
         return answer(request, 400, str(error))
     logger.error("store failed path=%s error=%r", request.url.path, str(error))
     return answer(request, 503, "the store is away; try again")
+
+
+async def on_catalog(request: Request, error: Exception) -> Response:
+    """A change of the catalog that is refused: nothing was changed."""
+    assert isinstance(error, CatalogError | Problems)  # noqa: S101 - registered for these classes alone
+    every = error.errors if isinstance(error, Problems) else [error]
+    status = 404 if any(each.code == "C221" for each in every) else 400
+    return answer(request, status, every[0].message, [str(each) for each in every])
 
 
 async def on_bug(request: Request, error: Exception) -> Response:

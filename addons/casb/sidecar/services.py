@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from casb.ports import Clock
 from casb.settings import Secret, Settings
 from casb.sidecar.deployment import Deployment
+from casb.sidecar.kept import Kept
 from casb.store.alerts_sqlite import AlertStore
 from casb.store.app_catalog import AppCatalog
 from casb.store.portal_sqlite import PortalStore
@@ -41,3 +42,4 @@ class Services:
     catalog: AppCatalog | None = None
     discovery: Discovery | None = None
     counters: Counters = field(default_factory=Counters)
+    kept: Kept = field(default_factory=Kept)

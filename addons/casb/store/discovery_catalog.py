@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -59,6 +59,22 @@ class Known:
     facts: KnownFacts
     version: str
     inventory: Inventory | None = None
+
+
+class Following:
+    """The catalog of somebody who keeps one in memory, made anew only when theirs has changed."""
+
+    def __init__(self, inventory: Callable[[], Inventory], configured: Callable[[], Iterable[App]] = tuple) -> None:
+        self._inventory = inventory
+        self._configured = configured
+        self._made: tuple[Inventory, tuple[App, ...], Known] | None = None
+
+    def __call__(self) -> Known:
+        """The catalog in force."""
+        inventory, apps, made = self._inventory(), tuple(self._configured()), self._made
+        if made is None or made[0] is not inventory or made[1] != apps:
+            made = self._made = inventory, apps, of_inventory(inventory, apps)
+        return made[2]
 
 
 def known_apps(folder: str | None, on: date) -> Known:

@@ -37,6 +37,10 @@ ORPHAN = 6 * 3600.0
 _ATTEMPTS = 4
 _CACHED_ROWS = 20_000
 _SCRATCH = "scratch"
+_PARTS = 6
+_LARGEST_PART = 200_000
+"""Rows of one app or user that are kept in memory; about 50 MB."""
+NARROW = ("app", "user", "ip", "device", "resource")
 
 
 class ParquetUsage:
@@ -48,6 +52,7 @@ class ParquetUsage:
         self._book = book
         self._clock = clock
         self._cache: LRUCache[Any, list[dict[str, Any]]] = LRUCache(128)
+        self._parts: LRUCache[Any, pa.Table | None] = LRUCache(_PARTS)
         self._lock = threading.Lock()
 
     def add(
@@ -116,6 +121,7 @@ class ParquetUsage:
         since: date,
         until: date,
         facts: Sequence[FactRow] = (),
+        narrow: tuple[str, str] | None = None,
     ) -> list[dict[str, Any]]:
         """As `UsageStore.ask`."""
         sql = sql_of(expression, "duckdb")
@@ -127,7 +133,7 @@ class ParquetUsage:
             if known is not None:
                 return [dict(row) for row in known]
             try:
-                rows = self._run(sql, segments, facts)
+                rows = self._run(sql, segments, facts, narrow)
             except duckdb.Error as error:
                 # A file may have been merged or dropped since the list was read.
                 if attempt + 1 < _ATTEMPTS and not all(self._path(each).exists() for each in segments):
@@ -139,9 +145,34 @@ class ParquetUsage:
             return [dict(row) for row in rows]
         raise AssertionError
 
-    def _run(self, sql: str, segments: Sequence[str], facts: Sequence[FactRow]) -> list[dict[str, Any]]:
+    def _part(self, segments: tuple[str, ...], narrow: tuple[str, str]) -> pa.Table | None:
+        """The rows of one app, user, address or device in memory, for the questions of its page; None: too many."""
+        key = (segments, narrow)
+        with self._lock:
+            if key in self._parts:
+                return self._parts[key]
+        column, value = narrow
+        names = [str(self._path(each)) for each in segments]
         with connection(self._scratch) as con:
-            if segments:
+            sql = f'SELECT * FROM read_parquet({names!r}) WHERE "{column}" = ? LIMIT {_LARGEST_PART + 1}'  # noqa: S608
+            found = con.sql(sql, params=[value]).to_arrow_table()
+        part = found if found.num_rows <= _LARGEST_PART else None
+        with self._lock:
+            self._parts[key] = part
+        return part
+
+    def _run(
+        self,
+        sql: str,
+        segments: tuple[str, ...],
+        facts: Sequence[FactRow],
+        narrow: tuple[str, str] | None,
+    ) -> list[dict[str, Any]]:
+        part = self._part(segments, narrow) if segments and narrow and narrow[0] in NARROW else None
+        with connection(self._scratch) as con:
+            if part is not None:
+                con.register("usage", part)
+            elif segments:
                 names = [str(self._path(each)) for each in segments]
                 con.execute(f"CREATE VIEW usage AS SELECT * FROM read_parquet({names!r})")  # noqa: S608 - our own paths
             else:

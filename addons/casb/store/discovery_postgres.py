@@ -84,6 +84,7 @@ class PostgresUsage:
         since: date,
         until: date,
         facts: Sequence[FactRow] = (),
+        narrow: tuple[str, str] | None = None,
     ) -> list[dict[str, Any]]:
         """As `UsageStore.ask`."""
         text = sql_of(expression, "postgres")

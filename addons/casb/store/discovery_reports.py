@@ -124,7 +124,10 @@ class Reports:
 
     def trend(self, span: Span, *, apps: Sequence[str] | None = None, **entity: str) -> list[dict[str, Any]]:
         """One row for every day of the span; days without traffic have zeros."""
-        found = {row["day"]: row for row in self._ask(span, ask.trend(self._scope(span, apps=apps, **entity)))}
+        found = {
+            row["day"]: row
+            for row in self._ask(span, ask.trend(self._scope(span, apps=apps, **entity)), narrow=_narrow(apps, entity))
+        }
         every = [span.since + timedelta(days=each) for each in range(span.days)]
         nothing = dict.fromkeys((*ask.SUMS, "apps", "users", "ips", "devices"), 0)
         return [found.get(day, {"day": day, **nothing}) for day in every]
@@ -181,7 +184,7 @@ class Reports:
         facts = self._facts()
         found = [
             AppUsage(facts=facts.app(row.pop("app")), **row)
-            for row in self._ask(span, ask.by_app(self._scope(span, **entity)))
+            for row in self._ask(span, ask.by_app(self._scope(span, **entity)), narrow=_narrow(None, entity))
         ]
         try:
             return sort(select(found, rows, SCALES), by, descending=descending)
@@ -251,8 +254,12 @@ class Reports:
         rows = self._scope(span, apps=apps, **within)
         search = search[:200]
         page = ask.entity_page(rows, entity, search=search, by=by, descending=descending, skip=skip, limit=limit)
-        total = self._ask(span, ask.entity_count(rows, entity, search=search))
-        return Page(rows=self._ask(span, page), total=int(total[0]["count"] or 0))
+        narrow = _narrow(apps, within)
+        found = self._ask(span, page, narrow=narrow)
+        if skip == 0 and len(found) < limit:
+            return Page(rows=found, total=len(found))
+        total = self._ask(span, ask.entity_count(rows, entity, search=search), narrow=narrow)
+        return Page(rows=found, total=int(total[0]["count"] or 0))
 
     def entity(self, span: Span, entity: str, name: str) -> dict[str, Any]:
         """The page of one user, address or device: sums, apps, trend, and the other kinds of entity seen with it."""
@@ -287,21 +294,32 @@ class Reports:
             yield siem_row(row, facts, names)
 
     def _totals(self, span: Span, **entity: str) -> dict[str, int]:
-        rows = self._ask(span, ask.totals(self._scope(span, **entity)))
+        rows = self._ask(span, ask.totals(self._scope(span, **entity)), narrow=_narrow(None, entity))
         return {name: int(value or 0) for name, value in rows[0].items()}
 
     def _scope(self, span: Span, **narrow: Any) -> Any:
         return ask.scope(span.streams, span.since, span.until, **narrow)
 
-    def _ask(self, span: Span, expression: Any, *, facts: bool = False) -> list[dict[str, Any]]:
+    def _ask(
+        self, span: Span, expression: Any, *, facts: bool = False, narrow: tuple[str, str] | None = None
+    ) -> list[dict[str, Any]]:
         known = self._fact_rows(span) if facts else ()
-        return self._usage.ask(expression, streams=span.streams, since=span.since, until=span.until, facts=known)
+        return self._usage.ask(
+            expression, streams=span.streams, since=span.since, until=span.until, facts=known, narrow=narrow
+        )
 
     def _fact_rows(self, span: Span) -> list[FactRow]:
         """Of the apps that are in the span, and of no others: the catalog has many more."""
         facts = self._facts()
         apps = [row["app"] for row in self._ask(span, ask.apps_seen(self._scope(span)))]
         return [FactRow(app, known.category, known.standing, known.risk) for app in apps if (known := facts.app(app))]
+
+
+def _narrow(apps: Sequence[str] | None, entity: Mapping[str, str]) -> tuple[str, str] | None:
+    """The one app, user, address or device that a question is about."""
+    if entity:
+        return next(iter(entity.items()))
+    return ("app", apps[0]) if apps is not None and len(apps) == 1 else None
 
 
 def siem_row(row: Mapping[str, Any], facts: Facts, streams: Mapping[str, str]) -> dict[str, Any]:

@@ -38,9 +38,10 @@ class UsageStore(Protocol):
         since: date,
         until: date,
         facts: Sequence[FactRow] = (),
+        narrow: tuple[str, str] | None = None,
     ) -> list[dict[str, Any]]:
-        """The rows of an expression. Streams and days must be those that the expression is about. Raises `StoreError`
-        D021."""
+        """The rows of an expression. Streams and days must be those that the expression is about; `narrow` is a column
+        and the one value of it that it looks at, if there is one. Raises `StoreError` D021."""
 
     def expire(self, before: date) -> int:
         """Drop all days before one; how many segments or rows that were."""

@@ -38,7 +38,7 @@ def test_the_blocked_page_says_why_and_what_else() -> None:
     assert header(page, "x-casb-activity") == "01A"
     assert "frame-ancestors 'none'" in header(page, "content-security-policy")
     for part in (
-        "Mega is blocked", "marked Mega as unsanctioned", "Cloud storage", "3 of 10", "ada@contoso.example", "01A",
+        "Mega is blocked", "marked Mega as unsanctioned", "Cloud storage", "3 (0 to 10, 10 is safest)", "ada@contoso.example", "01A",
         '<a href="https://files.example/" rel=noreferrer>Files</a>', "<li>Box</li>", "https://help.example/a?b&amp;c",
     ):  # fmt: skip
         assert part in text, part

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import fields
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from casb.discovery import detections
 from casb.discovery.facts import AppFacts
-from casb.discovery.policies import DiscoveryPolicy, Words, load, matches
+from casb.discovery.policies import FIELDS, Daily, DiscoveryPolicy, Words, load, matches
 from casb.discovery.query import AppUsage, Condition, Scales
 from casb.errors import Problems
+from casb.settings import Settings
+from casb.store.discovery_words import words
 
 SCALES = Scales(factors=frozenset({"soc_2", "hipaa", "pci"}), enums={"pci": ("not_supported", "1", "2", "3.2.1", "4")})
 WORDS = Words(categories=("cloud_storage", "crm", "generative_ai"), scales=SCALES)
@@ -176,3 +182,18 @@ def test_any_text_is_read_or_told(text: str) -> None:
             load({"p.yaml": given_text.encode("utf-8", "replace")}, WORDS)
         except Problems as problems:
             assert problems.errors
+
+
+def test_the_example_of_the_manual_loads_and_the_manual_names_every_word() -> None:
+    manual = (Path(__file__).parents[3] / "policies" / "README.md").read_text()
+    found = re.search(r"```\n(policies:\n  - id: risky-storage\n.*?)```", manual, re.DOTALL)
+    assert found
+    text = f"version: 1\n{found[1]}"
+    assert load({"README.md": text.encode()}, words())[0].tags == ("monitored", "Review")
+    chapter = manual.partition("## Discovery policies")[2].partition("\n## ")[0]
+    for word in (*FIELDS, *(each.name for each in fields(Daily)), *detections.NAMES):
+        assert f"`{word}`" in chapter, word
+
+
+def test_the_settings_know_every_detection() -> None:
+    assert set(Settings(suffix="casb.example").discovery.detections) == set(detections.NAMES)

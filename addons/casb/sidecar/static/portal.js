@@ -43,3 +43,22 @@ for (const time of document.querySelectorAll("time[datetime]")) {
   const moment = new Date(time.dateTime);
   if (!isNaN(moment)) time.title = moment.toLocaleString(undefined, { dateStyle: "full", timeStyle: "long" });
 }
+
+// Countries by their names, where the browser knows them.
+if (Intl.DisplayNames) {
+  const names = new Intl.DisplayNames(["en"], { type: "region" });
+  for (const each of document.querySelectorAll("[data-country]")) {
+    try { each.textContent = names.of(each.dataset.country) || each.textContent; } catch { /* stays a code */ }
+  }
+}
+
+// Ticks all rows of a table.
+for (const every of document.querySelectorAll("input[data-all]")) {
+  every.hidden = false;
+  every.addEventListener("change", () => {
+    for (const box of every.closest("table").querySelectorAll("tbody input[type=checkbox]")) box.checked = every.checked;
+  });
+}
+
+// While something is under way, the page looks again.
+if (document.querySelector("[data-refresh]")) setTimeout(() => location.reload(), 4000);
