@@ -339,7 +339,9 @@ def _text(value: object, most: int = MOST_TEXT) -> str | None:
         value = str(value)
     if not isinstance(value, str):
         return None
-    text = value[:most].strip().replace("\0", "")
+    text = value[:most].strip()
+    if not text.isprintable():  # whoever named a device or an account must not steer a terminal
+        text = "".join(char if char.isprintable() else " " for char in text).strip()
     return None if text.lower() in _ABSENT else text
 
 

@@ -17,7 +17,7 @@ from casb.sidecar.pages import page
 
 logger = logging.getLogger(__name__)
 
-CALLER = frozenset({"S030", "S031", "S032", "S033", "D002", "D030", "D031", "D032", "D040", "D050"})
+CALLER = frozenset({"S030", "S031", "S032", "S033", "D002", "D030", "D031", "D032", "D040", "D050", "D070"})
 """Codes of `StoreError` that are the caller's to mend; all others mean that the store is away."""
 
 

@@ -9,6 +9,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from casb.catalog.inventory import Inventory
 from casb.discovery import PARSERS
 from casb.discovery.endpoint_attempts import (
     BLOCKED_TITLE,
@@ -330,14 +331,15 @@ class Endpoints:
         return query_for(self._domains(app), days=days)
 
     def _domains(self, app: str) -> tuple[str, ...]:
-        known = self._known()
-        facts = known.facts.app(app)
-        if not facts.domains and known.inventory is not None:
-            named = [each for each in known.inventory if each.app.name.casefold() == app.casefold()]
-            facts = known.facts.app(named[0].id) if named else facts
-        if not facts.domains:
+        inventory = self._known().inventory
+        patterns = _patterns(inventory) if inventory is not None else {}
+        found = patterns.get(app)
+        if found is None and inventory is not None:
+            named = [each.id for each in inventory if each.app.name.casefold() == app.casefold()]
+            found = patterns.get(named[0]) if named else None
+        if not found:
             raise StoreError("D070", f"there is no app {app!r} with domains")
-        return facts.domains
+        return tuple(found)
 
     # Indicators
 
@@ -348,10 +350,10 @@ class Endpoints:
             return Plan()
         facts = self._known().facts
         rules, others = [], {}
+        patterns = _patterns(inventory)
         for entry in inventory:
             tag = facts.app(entry.id).tag
-            owned = [each for each in entry.app.domains if (owner := inventory.index.owns(each)) is None
-                     or owner.owner == entry.id]  # fmt: skip
+            owned = patterns.get(entry.id, [])
             if tag not in ("unsanctioned", "monitored") or entry.protected:
                 others.update(dict.fromkeys(owned, entry.app.name))
                 continue
@@ -505,6 +507,19 @@ class _Hide:
             return replace(told, users=users)
         device = self._key.of("device", told.device)
         return replace(told, users=users, device=device, device_id=self._key.of("device", told.device_id))
+
+
+def _patterns(inventory: Inventory) -> dict[str, list[str]]:
+    """The patterns that are an app's in the end, by its id: those of the configuration folder are among them."""
+    found: dict[str, list[str]] = {}
+    for layer in inventory.index.layers:
+        for match in layer.patterns():
+            owner = inventory.index.owns(match.pattern)
+            if owner is not None and owner.owner == match.owner:
+                mine = found.setdefault(match.owner, [])
+                if match.pattern not in mine:
+                    mine.append(match.pattern)
+    return found
 
 
 def _app_row(app: str, name: str, action: str) -> dict[str, Any]:

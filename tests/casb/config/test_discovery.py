@@ -60,6 +60,11 @@ def test_defaults_and_values() -> None:
         ({"collector": {"ftp_passive": [9, 5]}}, "C120"),
         ({"collector": {"url": "http://elsewhere.example"}}, "C116"),
         ({"collector": {"keep": -1}}, "C120"),
+        ({"endpoints": {"bypass_hours": 0}}, "C120"),
+        ({"endpoints": {"hunting_days": 181}}, "C120"),
+        ({"endpoints": {"api": "http://api.example"}}, "C132"),
+        ({"endpoints": {"blocked_url": "https://u@x.example"}}, "C132"),
+        ({"endpoints": {"authority": "https://login.example/t"}}, "C132"),
     ],
 )  # fmt: skip
 def test_mistakes(section: dict[str, Any], code: str) -> None:
@@ -74,3 +79,20 @@ def test_the_example_of_the_manual_is_right() -> None:
     found = read(yaml.safe_load(block)["discovery"])
     assert not found.errors and found.settings
     assert len(found.settings.discovery.sources) == 5
+
+
+def test_endpoints() -> None:
+    section = {"enforce": True, "authority": "https://login.example/t/", "client_id": "a", "client_secret": "env:S"}
+    found = read({"endpoints": {**section, "severity": "high", "hunting_limit": "1GB", "directory": "drop"}})
+    assert not found.errors and found.settings
+    chosen = found.settings.discovery.endpoints
+    assert (chosen.authority, chosen.hunting_limit, chosen.severity) == ("https://login.example/t", 1024**3, "high")
+    assert (chosen.api, chosen.enforce) == ("https://api.security.microsoft.com", True)
+    assert chosen.directory == "/etc/casb/drop"
+
+
+def test_the_endpoints_of_the_manual_are_right() -> None:
+    manual = (Path(__file__).parents[3] / "policies" / "README.md").read_text()
+    part = manual.partition("## Devices with an endpoint agent")[2]
+    found = read(yaml.safe_load(part.partition("```yaml\n")[2].partition("```")[0])["discovery"])
+    assert not found.errors and found.settings and found.settings.discovery.endpoints.bypass_hours == 8

@@ -134,7 +134,8 @@ def test_read_like_a_log() -> None:
     found = EndpointReading(io.BytesIO(SHAPES["list"].encode()))
     told = list(found)
     assert [type(each) for each in told] == [TrafficEvent, TrafficEvent, Skipped]
-    assert told[0].time == NOW and (found.source, found.confidence) == ("defender-endpoint", 1.0)
+    assert isinstance(told[0], TrafficEvent) and told[0].time == NOW
+    assert (found.source, found.confidence) == ("defender-endpoint", 1.0)
 
 
 @settings(max_examples=200, deadline=None)
