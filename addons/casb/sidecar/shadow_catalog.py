@@ -59,7 +59,7 @@ def rows_of(params: QueryParams) -> list[Condition]:
         rows.append(Condition(field=field, operator=operator, values=values))
 
     if text := params.get("app", "").strip()[:200]:
-        add("domain" if "." in text else "app", CONTAINS, text.casefold())
+        add("app_or_domain", CONTAINS, text.casefold())
     if tag := params.get("tag", ""):
         add("tag", EQUALS, tag[:60])
     if risk := params.get("risk", ""):

@@ -29,7 +29,7 @@ def test_pages(portal: Client, viewer: Client, path: str) -> None:
     ("query", "status", "text"),
     [
         ("app=dropbox.com", 200, "Dropbox"),
-        ("category=generative_ai&sort=score&order=desc", 200, "ChatGPT"),
+        ("category=generative_ai&sort=score&order=desc", 200, "Generative AI"),
         ("query=risky_storage", 200, "Cloud storage"),
         ("risk=high&low=0&high=3", 200, "risk-high"),
         ("f=factor:soc_2&o=equals&v=true&page=2", 200, "page 2 of"),
