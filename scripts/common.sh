@@ -56,6 +56,14 @@ debian_package() {
   return 1
 }
 
+# locked LOCK only|others NAME…: the lines of a lock file for these packages, or for all others.
+locked() {
+  local lock="$1" which="$2"; shift 2
+  awk -v which="$which" -v names=" $* " '
+    /^[a-zA-Z0-9]/ { name = $1; sub(/[=\[;].*/, "", name); listed = index(names, " " name " ") > 0 }
+    (which == "only") == (listed > 0) { print }' "$lock"
+}
+
 need_node() {
   need node nodejs "the emulated identity provider"
   need npm npm "the emulated identity provider"

@@ -509,11 +509,9 @@ def test_a_cut_that_is_granted_takes_the_text_away(scene: Scene) -> None:
 def test_a_print_that_is_granted_takes_place(scene: Scene) -> None:
     page = scene.open("words", "/strict")
     page.evaluate("document.body.innerText = 'harmless'")
-    with contextlib.suppress(Exception):
-        page.evaluate("window.print()")
     page.evaluate("addEventListener('beforeprint', () => { window.printed = true; })")
     page.evaluate("window.print()")
-    wait_for(lambda: page.evaluate("window.printed === true"), "the print", 8)
+    wait_for(lambda: page.evaluate("window.printed === true"), "the print", 20)
     assert page.evaluate(HIDDEN) is False
     page.close()
 
@@ -581,7 +579,7 @@ def test_what_is_only_watched_goes_on_and_is_written_down(scene: Scene) -> None:
     page.keyboard.press("Control+x")
     page.keyboard.press("Control+v")
     page.evaluate("print()")
-    wait_for(lambda: len(scene.attempts("watch")) == 4, "four records", 8)
+    wait_for(lambda: len(scene.attempts("watch")) >= 4, "four records", 20)
     assert sorted(scene.attempts("watch")) == [
         ("copy", "audit", "event"), ("cut", "audit", "event"), ("paste", "audit", "event"), ("print", "audit", "print()")
     ]  # fmt: skip

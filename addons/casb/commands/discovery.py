@@ -3,6 +3,7 @@
 Examples:
   casb discovery streams
   casb discovery report --stream global --days 30
+  casb discovery report --days 90 --pdf board.pdf --name "Cloud use, first quarter"
   casb discovery apps --days 30 --filter '{"field": "score", "op": "lt", "values": [6]}' --format csv
   casb discovery snapshot "Branch, March" march.log.gz --source fortigate --anonymize --wait
   casb discovery import branch-firewall new.log --wait
@@ -36,8 +37,10 @@ from casb.discovery.streams import filter_of, stream_json
 from casb.discovery.suggested import SUGGESTED
 from casb.errors import StoreError
 from casb.model.network import parse_network
+from casb.sidecar.executive_pdf import draw
 from casb.spreadsheet import cell
 from casb.store import auditfile
+from casb.store.discovery_executive import executive
 from casb.store.discovery_jobs import FAILED
 from casb.store.discovery_service import Discovery
 from casb.store.token import data_folder
@@ -64,6 +67,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         made.add_argument("--days", type=int, default=90, choices=(7, 30, 90))
         made.add_argument("--limit", type=int, default=100)
         made.add_argument("--sort", help="a column")
+        if name == "report":
+            made.add_argument("--pdf", metavar="FILE", help="write the executive report there, with plots")
+            made.add_argument("--name", default="", help="its title")
         if name == "apps":
             made.add_argument("--filter", action="append", default=[], metavar="JSON", help="a row of a question")
             made.add_argument("--query", help=f"a saved query, or one of {', '.join(SUGGESTED)}")
@@ -152,6 +158,11 @@ def _report(discovery: Discovery, arguments: argparse.Namespace, folder: Path) -
         auditfile.note(folder, "exported discovery rows", _now(), stream=span.stream)
         for row in reports.siem(span):
             print(json.dumps(row))
+        return 0
+    if what == "report" and arguments.pdf:
+        content = draw(executive(reports, span, _now(), arguments.name))
+        Path(arguments.pdf).write_bytes(content)
+        auditfile.note(folder, "made an executive report", _now(), stream=span.stream)
         return 0
     if what == "report":
         return _counters(discovery, arguments, span)

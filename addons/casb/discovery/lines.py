@@ -112,6 +112,9 @@ def _split(chunks: Iterator[bytes | Damage], end: bytes, number: int) -> Iterato
         over = size > MAX_LINE
         kept, size = [chunk[at + 1 :]], len(chunk) - at - 1
         for line in _decoded(block, end):
+            if not line and not over:
+                number += 1
+                continue
             if over or len(line) > MAX_LINE:
                 over = False
                 yield Skipped(line=number, why="longer than a log line can be")
@@ -124,13 +127,13 @@ def _split(chunks: Iterator[bytes | Damage], end: bytes, number: int) -> Iterato
                 elif line and not line.isspace():
                     yield Skipped(line=number, why="nothing but NUL")
             number += 1
+    yield from _last(kept, size, number)
+
+
+def _last(kept: list[bytes], size: int, number: int) -> Iterator[tuple[int, str] | Skipped]:
     if size > MAX_LINE:
         yield Skipped(line=number, why="longer than a log line can be")
-    elif size:
-        yield from _last(_text(b"".join(kept)), number)
-
-
-def _last(line: str, number: int) -> Iterator[tuple[int, str] | Skipped]:
+    line = _text(b"".join(kept)) if size <= MAX_LINE else ""
     stripped = line.strip("\x00\r\n")
     if "\x00" in stripped:
         yield Skipped(line=number, why="NUL inside the line")

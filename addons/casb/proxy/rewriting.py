@@ -122,7 +122,8 @@ def version_of(state: State) -> str:
     return guard_of(context.hosts, context.view, controls=bool(context.controls)).version
 
 
-_CONTROLLED = frozenset(("document", "iframe", "frame", "embed", "object", ""))  # what shows as a page
+# What shows as a page.
+_CONTROLLED = frozenset(("document", "iframe", "frame", "embed", "object", "fencedframe", ""))
 _IN_PIECES = frozenset(("worker", "sharedworker", "serviceworker"))  # nothing can pin them, and they get the guard
 
 

@@ -19,6 +19,7 @@ from casb.rewrite.context import PagePolicy, RewriteContext
 from casb.rewrite.markup import NAMED, ORIGIN, URL_ATTRIBUTES, attributes
 from casb.rewrite.scan import BodyRewriter, names_to_suffix, once, urls_to_suffix, values_to_suffix
 from casb.rewrite.script import ScriptRewriter, rewrite_script
+from casb.rewrite.sniff import Sniffed, is_plain_script
 
 _SCRIPTS = re.compile(rb"|module|(?:text|application)/(?:x-)?(?:java|ecma|j|live)script[0-9.]*", re.IGNORECASE)
 _DATA = re.compile(rb"importmap|speculationrules|(?:text|application)/(?:[a-z0-9.+_-]*\+)?json", re.IGNORECASE)
@@ -102,7 +103,9 @@ class Elements:
         if b"type" in tag.lower():
             kind = attributes(tag, 1 + len(name)).get(b"type", b"").split(b";")[0].strip()
         if _SCRIPTS.fullmatch(kind):
-            return None if self._page.hashed else ScriptRewriter(self._hosts, self._context.view)
+            if self._page.hashed:
+                return None
+            return Sniffed(ScriptRewriter(self._hosts, self._context.view), is_plain_script)
         if _DATA.fullmatch(kind):
             if b"/" not in kind:  # the browser itself reads import maps and speculation rules; hashes count for them
                 return None if self._page.hashed else urls_to_suffix(self._hosts)

@@ -1,4 +1,9 @@
-"""Bodies without a type, as browsers take them: HTML by its first bytes, else not ours (MIME Sniffing, section 7.1)."""
+"""What a body or a script is by its first bytes.
+
+Bodies without a type are taken as browsers take them: HTML, else not ours (MIME Sniffing, section 7.1). Inline scripts
+that hand over React Server Components ("Flight") are data in a format of their own: rows whose length may stand in
+front of them, and the texts that hydration compares with the page's, where they are not changed either.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +29,17 @@ def looks_like_html(head: bytes, final: bool) -> bool | None:
     if final or len(head) >= _HEAD or len(head.removeprefix(b"\xef\xbb\xbf").lstrip(b"\t\n\f\r ")) > _LONGEST:
         return False
     return None
+
+
+_FLIGHT = re.compile(rb"[\t\n\r ]*\(?(?:self|window|globalThis)\.__(?:next_f|FLIGHT_DATA)(?![A-Za-z0-9_$])")
+_FLIGHT_HEAD = 40
+
+
+def is_plain_script(head: bytes, final: bool) -> bool | None:
+    """Is this the beginning of a script that hands over no server components? None while it is too early to say."""
+    if len(head.lstrip(b"\t\n\r ")) < _FLIGHT_HEAD and len(head) < _HEAD and not final:
+        return None
+    return _FLIGHT.match(head) is None
 
 
 class Sniffed:

@@ -38,6 +38,9 @@ class Kept:
         self._busy: set[Hashable] = set()
         self._lock = threading.Lock()
 
+    def __len__(self) -> int:
+        return len(self._known)
+
     def get[T](self, key: Hashable, must: Hashable, may: Hashable, make: Callable[[], T]) -> T:
         """The answer. A change of `must` is seen at once, a change of `may` at the latest with the next question after
         a new answer was made."""

@@ -1,9 +1,9 @@
 """A fast lane beside a log parser: lines of one strict layout summed column by column, all others left to the parser.
 
-Arrow splits a block of lines into columns; what a column means is asked of the parser's own functions, once for
-each value that occurs. So a line gives the same usage on either way, and a line that is the least bit different
-(another layout, no ASCII, a host whose paths matter) stays in the stream for the parser. The lane leaves an empty line where it
-took one, which keeps the numbers of the others.
+Arrow splits a block of lines into columns; what a column's value means is asked of the parser's own functions, once
+for each value that occurs. So a line gives the same usage on either way, and a line that is the least bit different
+(another layout, no ASCII, a host whose paths matter) stays in the stream for the parser. The lane leaves an empty line
+where it took one, which keeps the numbers of the others.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from casb.discovery.parsers.squid import decided
 from casb.discovery.resources import resource_of
 from casb.discovery.usage import BEFORE, EXPIRED, FULL, FUTURE, Tally, Usage, Window
 
-HEAD = 256 * 1024
+HEAD = 128 * 1024
 """Bytes that go to the parser untouched: it finds out who wrote the log."""
-BLOCK = 8 * 1024 * 1024
+BLOCK = 16 * 1024 * 1024
 _REMEMBERED = 200_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = 86_400_000
@@ -310,7 +310,7 @@ def _split(raw: Array, lines: int) -> tuple[pa.Table, Array]:
     types = {name: pa.dictionary(pa.int32(), text) if name in _CODED else text for name in ("url", "size", *_CODED)}
     table = pa.csv.read_csv(
         pa.py_buffer(raw),
-        read_options=pa.csv.ReadOptions(use_threads=False, column_names=_COLUMNS, block_size=2 * BLOCK),
+        read_options=pa.csv.ReadOptions(use_threads=False, column_names=_COLUMNS, block_size=4 * 1024 * 1024),
         parse_options=pa.csv.ParseOptions(
             delimiter=" ", quote_char=False, ignore_empty_lines=False, invalid_row_handler=skip
         ),

@@ -72,6 +72,7 @@ class Job:
     window: Window = field(default_factory=Window)
     source: str | None = None
     zone: tzinfo = UTC
+    fast: bool = True  # whether lines that have a fast lane take it; the result is the same
 
 
 @dataclass(slots=True, kw_only=True)
@@ -131,14 +132,15 @@ def work(piece: Piece, job: Job, scratch: Path, number: int, progress: Told) -> 
     part = Part(name=piece.path, counts=tally.counts)
     try:
         with opened(piece, progress) as file:
-            stream = LaneStream(
+            lane = LaneStream(
                 file, tally, job.matcher, job.window, lambda usage: _keep(usage, job.shaper, part, scratch, number)
             )
+            stream = lane if job.fast else file
             reading = job.read(stream, source=job.source, zone=job.zone, now=job.now, name=piece.path)
-            stream.reading = reading
+            lane.reading = reading
             for _ in tally.feed(reading):
                 _spill(tally, job.shaper, part, scratch, number)
-            stream.finish()
+            lane.finish()
             part.source, part.confidence = reading.source, reading.confidence
     except OSError as error:
         part.error = told(error)

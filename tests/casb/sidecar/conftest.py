@@ -80,7 +80,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The discovery folder of a small organisation, made once; tests work on copies."""
     place = tmp_path_factory.mktemp("world")
     discovery = Discovery(Settings(suffix="casb.example", data=str(place)), Hands(), processes=1)
-    fill(discovery, people=60, days=40)
+    fill(discovery, people=60, days=8)
     hostile(discovery)
     discovery.close()
     return place / "discovery"

@@ -77,7 +77,7 @@ def test_a_tag_shows_at_once(portal: Client, world: Services) -> None:
 
 def test_boards_are_made_before_somebody_asks(world: Services) -> None:
     over = threading.Event()
-    thread = threading.Thread(target=keep_ready, args=(world, over, 60.0))
+    thread = threading.Thread(target=keep_ready, args=(world, over, 60.0), daemon=True)
     thread.start()
     for _ in range(600):
         if len(world.kept) == 3 or not thread.is_alive():

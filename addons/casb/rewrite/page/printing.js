@@ -29,14 +29,18 @@ renew = (realm) => quietly(() => cover(realm));
 const printed = []; // the realms of this page
 const coverAll = () => printed.forEach((realm) => quietly(() => cover(realm)));
 
+/** A browser may print only after print() has returned. */
+const settle = () => later(() => {
+  lifted = false;
+  coverAll();
+}, 2000);
 const printNow = (realm) => {
   lifted = true;
   coverAll();
   try {
     apply(nativePrint.get(realm), realm, []);
   } finally {
-    lifted = false;
-    coverAll();
+    settle();
   }
 };
 const pageText = (realm) => (ruleFor("print").text ? quietlyOr("", () => realm.document.body?.innerText ?? "") : "");
@@ -63,7 +67,7 @@ control((realm) => {
       try {
         return apply(native, self, args);
       } finally {
-        lifted = false;
+        settle();
       }
     }
     return void wishToPrint(realm, "print()");
@@ -77,7 +81,7 @@ control((realm) => {
     wishToPrint(realm, "keyboard");
   }, true);
   realm.addEventListener("beforeprint", () => {
-    if (lifted) return;
+    if (lifted || !outermost()) return; // frames of a page are printed with it
     coverAll();
     const { act } = ruleFor("print");
     if (act === "audit") attempt("print", pageText(realm), "menu");
