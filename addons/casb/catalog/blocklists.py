@@ -134,7 +134,7 @@ def _blue_coat(domains: Iterable[Domain], script: _Lines) -> None:
     """ProxySG Content Policy Language. `url.domain` takes the names below along."""
     script.add("; Cloud apps that are not sanctioned", "<Proxy>")
     for each in domains:
-        spared = [f"url.domain=!{_bare(name)}" for name in each.keep if name != each.host]
+        spared = [f"url.domain=!{name}" for name in dict.fromkeys(map(_bare, each.keep)) if name != each.host]
         if each.host in each.keep:
             spared.append(f"url.host.exact=!{each.host}")
         script.add(" ".join([f"url.domain={each.host}", *spared, "deny"]))

@@ -185,3 +185,15 @@ def test_the_pac_file_learns_tagged_hosts(desk: Desk) -> None:
 def test_without_a_catalog_nothing_is_served(grace: Client) -> None:
     assert grace.get("/v1/catalog/tags").status_code == 503
     assert grace.get("/proxy.pac").status_code == 200
+
+
+def test_strangers_learn_nothing(client: Client) -> None:
+    """Neither with a catalog nor without one: who asks comes first."""
+    reading = ("/v1/catalog/tags", "/v1/block-lists", "/v1/feeds", "/v1/feeds/zscaler", "/v1/block-lists/rpz")
+    for path in (*reading, "/api/discovery_block_scripts/?format=108"):
+        assert client.get(path).status_code == 401, path
+    changing = ("tags", "tags/Finance", "profiles/sales", "protected")
+    for path in changing:
+        assert client.post(f"/v1/catalog/{path}", content="{}").status_code == 401, path
+    for path in changing[1:3]:
+        assert client.request("DELETE", f"/v1/catalog/{path}").status_code == 401, path
