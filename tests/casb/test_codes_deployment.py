@@ -6,6 +6,7 @@ import pytest
 import casb
 from casb.codes import CODES
 from casb.codes_deployment import ROWS
+from casb.codes_discovery import ROWS as DISCOVERY
 
 SOURCES = Path(casb.__file__).parent
 
@@ -14,7 +15,9 @@ def test_every_code_that_is_raised_has_its_page_and_every_page_its_code() -> Non
     files = [*(SOURCES / "config").glob("*.py"), *(SOURCES / "store").glob("*.py"), SOURCES / "catalog" / "bodies.py"]
     files.append(SOURCES / "commands" / "record.py")
     raised = {code for file in files for code in re.findall(r'"(C[01][0-9]{2}|U[0-9]{3})"', file.read_text())}
-    assert raised == {row[0] for row in ROWS}
+    of_discovery = {row[0] for row in DISCOVERY}
+    assert raised - of_discovery == {row[0] for row in ROWS}
+    assert raised >= {code for code in of_discovery if code.startswith("C")}
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
@@ -16,7 +16,7 @@ from casb.catalog.known import to_plain
 from casb.catalog.score import Scorer
 from casb.discovery.streams import GLOBAL, WINDOWS
 from casb.model.app import AppTag
-from casb.sidecar.auth import Admin, AdminForm, Person, PersonForm, listed
+from casb.sidecar.auth import Admin, AdminForm, Person, PersonForm, listed, person
 from casb.sidecar.bearer import Here
 from casb.sidecar.plots import line
 from casb.sidecar.services import Services
@@ -24,7 +24,7 @@ from casb.sidecar.shadow import Catalog, actor, back, catalog_page, report
 from casb.store.app_catalog import AppCatalog
 from casb.store.catalog_sqlite import Actor
 
-router = APIRouter(prefix="/catalog", include_in_schema=False)
+router = APIRouter(prefix="/catalog", include_in_schema=False, dependencies=[Depends(person)])
 
 VIEWS = (("overview", "Overview"), ("info", "Info"), ("usage", "Usage"), ("manage", "Manage"))
 WANTED = ("soc_2", "iso_27001", "gdpr_readiness_statement", "saml", "multi_factor_authentication", "admin_audit_trail")

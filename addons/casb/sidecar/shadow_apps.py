@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 from starlette.datastructures import QueryParams
 from starlette.responses import RedirectResponse, Response
@@ -19,14 +19,14 @@ from casb.catalog.filters import family_factors
 from casb.discovery.export import APP_COLUMNS, plain_app
 from casb.discovery.query import DAYS, FACTOR, NUMBERS, SORTS, WORDS, AppUsage, conditions, select, sort
 from casb.discovery.suggested import SUGGESTED
-from casb.sidecar.auth import Admin, AdminForm, Person, note
+from casb.sidecar.auth import Admin, AdminForm, Person, note, person
 from casb.sidecar.bearer import Here
 from casb.sidecar.discovery_api import csv_answer
 from casb.sidecar.plots import line
 from casb.sidecar.services import Services
 from casb.sidecar.shadow import ENTITY, PAGE, Chosen, Engine, Report, back, discovery_page, with_query
 
-router = APIRouter(prefix="/discovery", include_in_schema=False)
+router = APIRouter(prefix="/discovery", include_in_schema=False, dependencies=[Depends(person)])
 
 COLUMNS = (
     ("name", "App"), ("score", "Score"), ("tag", "Tags"), ("traffic", "Traffic"), ("uploaded", "Uploaded"),

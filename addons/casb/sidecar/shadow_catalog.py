@@ -7,7 +7,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 from starlette.datastructures import QueryParams
 from starlette.responses import RedirectResponse, Response, StreamingResponse
@@ -34,13 +34,13 @@ from casb.catalog.metrics import DEFAULTS, SCORED, Bands, Importance, Metrics, W
 from casb.catalog.tables import form_of, read_rows
 from casb.errors import CatalogError, Problems
 from casb.model.record import rfc3339
-from casb.sidecar.auth import Admin, AdminForm, Person, PersonForm, note
+from casb.sidecar.auth import Admin, AdminForm, Person, PersonForm, note, person
 from casb.sidecar.bearer import Here
 from casb.sidecar.shadow import PAGE, Catalog, actor, catalog_page, with_query
 from casb.store.app_catalog import STATES, AppCatalog
 from casb.store.catalog_sqlite import Actor
 
-router = APIRouter(prefix="/catalog", include_in_schema=False)
+router = APIRouter(prefix="/catalog", include_in_schema=False, dependencies=[Depends(person)])
 
 IMPORT = "/catalog/import"
 IMPORT_BYTES = 4 * 1024 * 1024

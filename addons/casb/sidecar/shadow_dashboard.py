@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from casb.catalog.factors import CATEGORIES
 from casb.discovery.streams import WINDOWS
 from casb.errors import StoreError
-from casb.sidecar.auth import Person
+from casb.sidecar.auth import Person, person
 from casb.sidecar.bearer import Here
 from casb.sidecar.pages import size
 from casb.sidecar.plots import bars, donut, line
 from casb.sidecar.services import Services
 from casb.sidecar.shadow import PAGE, Chosen, Engine, discovery_page
 
-router = APIRouter(prefix="/discovery", include_in_schema=False)
+router = APIRouter(prefix="/discovery", include_in_schema=False, dependencies=[Depends(person)])
 
 METRICS = {"traffic": "total", "users": "users", "transactions": "events"}
 """What charts can be drawn by, and the sum that it is."""

@@ -6,17 +6,17 @@ import re
 from importlib import import_module
 from typing import Any, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from casb.sidecar.auth import Person, Reader, note
+from casb.sidecar.auth import Person, Reader, note, person, reader
 from casb.sidecar.bearer import Here
 from casb.sidecar.services import Services
 from casb.sidecar.shadow import Chosen, Engine, Report, discovery_page
 
-router = APIRouter(prefix="/discovery", include_in_schema=False)
-api = APIRouter(prefix="/v1/discovery", tags=["discovery"])
+router = APIRouter(prefix="/discovery", include_in_schema=False, dependencies=[Depends(person)])
+api = APIRouter(prefix="/v1/discovery", tags=["discovery"], dependencies=[Depends(reader)])
 
 
 @router.get("/executive")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
@@ -13,12 +13,12 @@ from casb.discovery import PARSERS
 from casb.discovery.exclude import ENTITIES, Exclusion
 from casb.discovery.streams import Kind, filter_of
 from casb.model.network import parse_network
-from casb.sidecar.auth import Admin, AdminForm, Person, listed, note
+from casb.sidecar.auth import Admin, AdminForm, Person, listed, note, person
 from casb.sidecar.bearer import Here
 from casb.sidecar.discovery_api import STREAMED, audit_of, person_of, upload_secret
 from casb.sidecar.shadow import Engine, discovery_page
 
-router = APIRouter(prefix="/discovery", include_in_schema=False)
+router = APIRouter(prefix="/discovery", include_in_schema=False, dependencies=[Depends(person)])
 
 CONFIRM = "delete all discovery data"
 MOST_FILES = 20
