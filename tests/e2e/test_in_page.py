@@ -433,10 +433,11 @@ def test_what_escapes_all_the_same_is_in_the_activity_log_once(scene: Scene) -> 
         assert outcome(scene, "through", host, case) == {"ok": [1]}
 
     def told() -> list[dict[str, Any]]:
-        return [each for each in scene.proxy.records() if "escape." in json.dumps(each["reasons"])]
+        escapes = [each for each in scene.proxy.records() if "escape." in json.dumps(each["reasons"])]
+        return [each for each in escapes if each["reasons"][0]["fact"] == f"it asked for {side}"]
 
     record = wait_for(lambda: told() and told()[0], "the report", 5)
-    assert (record["action"], record["reasons"][0]["fact"]) == ("audit", f"it asked for {side}")
+    assert record["action"] == "audit"
     assert len(told()) == 1
     assert "?out" not in json.dumps(record)
     asked = [each for each in scene.origins[side].seen if each.path == "/dot.svg?out"]

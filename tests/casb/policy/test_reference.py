@@ -131,8 +131,14 @@ def test_app_keys_in_the_manual_are_understood(keys: str) -> None:
     assert draft(files, "/etc/casb").errors == ()
 
 
+@pytest.mark.parametrize("keys", blocks("deployment"), ids=lambda text: text.split(":")[0])
+def test_deployment_keys_in_the_manual_are_understood(keys: str) -> None:
+    found = draft({"casb.yaml": f"version: 1\nsuffix: casb.example\n{keys}".encode()}, "/etc/casb").errors
+    assert [str(each) for each in found if each.code not in ("C104", "C105", "C106")] == []
+
+
 def test_every_block_of_the_manual_is_one_of_these() -> None:
-    assert {name for name, _ in BLOCKS} == {"", "when", "test", "app"}
+    assert {name for name, _ in BLOCKS} == {"", "when", "test", "app", "deployment"}
 
 
 def test_the_manual_without_a_reference_stays_as_it_is() -> None:

@@ -35,7 +35,7 @@ const natives = new WeakMap(); // our stand-in for a function, and what it stand
 /** A Proxy in the place of a function: name, length, prototype and statics stay. */
 const stand = (native, handler) => {
   const proxy = new Proxy(native, handler);
-  natives.set(proxy, native);
+  natives.set(proxy, natives.get(native) ?? native);
   return proxy;
 };
 
