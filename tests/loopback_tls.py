@@ -15,6 +15,14 @@ from cryptography.x509.oid import NameOID
 
 def certificate(folder: Path) -> tuple[str, ssl.SSLContext]:
     """The PEM file to trust, and a server's context."""
+    pem, key = files(folder)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem, key)
+    return pem, context
+
+
+def files(folder: Path) -> tuple[str, str]:
+    """The PEM file to trust and the one with its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "loopback")])
     built = (
@@ -35,6 +43,4 @@ def certificate(folder: Path) -> tuple[str, ssl.SSLContext]:
     key_file.write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pem, key_file)
-    return str(pem), context
+    return str(pem), str(key_file)

@@ -234,6 +234,7 @@ class Controls:
         )
         translate.refuse(flow, "request", refusal_page(refusal))
 
+    @sealed
     def response(self, flow: http.HTTPFlow) -> None:
         """From here on the page is expected to report."""
         state, response = translate.state_of(flow), flow.response
