@@ -93,12 +93,13 @@ def test_without_the_seal_the_same_bug_leaks(proxy_inside: World, monkeypatch: p
 
 def test_every_hook_that_may_touch_an_exchange_is_sealed() -> None:
     """The recorder's hooks alone are not: they run for refused exchanges, and catch everything themselves."""
-    from casb.proxy import endpoints, gateway
+    from casb.proxy import controls, endpoints, gateway, learning, siblings
 
     classes = [gateway.Gateway, sessions.Sessions, endpoints.Endpoints, Control, rewriting.Inward, rewriting.Outward]
+    classes += [siblings.Before, siblings.After, controls.Controls, learning.Learning]
     hooks = ("requestheaders", "request", "responseheaders", "response")
     found = [getattr(each, hook) for each in classes for hook in hooks if hook in vars(each)]
-    assert len(found) >= 12
+    assert len(found) >= 18
     assert all(getattr(hook, "__sealed__", False) for hook in found)
 
 
