@@ -14,5 +14,10 @@ _RANDOM = re.compile(r"[A-Za-z0-9_-]{40,}")
 
 
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
-    """Names of cases without what is made anew at each start: workers that run beside each other must agree on them."""
+    """Names of cases without what is made anew at each start: workers that run beside each other must agree on them.
+
+    Bytes are named by their argument: what was packed or encrypted for the case holds the time or chance.
+    """
+    if isinstance(val, bytes) and (not val.isascii() or _RANDOM.search(val.decode())):
+        return argname
     return _RANDOM.sub("made-anew", val) if isinstance(val, str) and _RANDOM.search(val) else None
