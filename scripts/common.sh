@@ -44,14 +44,14 @@ need() {
   debian_package "$2" "$3" || fail "$3 needs ${1//,/ or }: install the package $2 (as root: apt-get install $2) and run this again"
 }
 
-# debian_package PACKAGE WHAT-FOR: from Debian's packages, as root.
+# debian_package "PACKAGE…" WHAT-FOR: from Debian's packages, as root.
 debian_package() {
   if command -v apt-get >/dev/null 2>&1; then
     say "installing $1 ($2)"
     if [ -z "${apt_updated:-}" ]; then
       as_root apt-get update -qq >&2 && apt_updated=yes || true
     fi
-    if as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" >/dev/null; then return 0; fi
+    if as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $1 >/dev/null; then return 0; fi
   fi
   return 1
 }
@@ -73,6 +73,7 @@ need_node() {
 
 # Servers that the tests start for themselves on loopback ports; those that Debian starts are not used.
 need_servers() {
+  need_peers
   [ -n "$(find /usr/lib/postgresql -name postgres -type f -print -quit 2>/dev/null)" ] \
     || debian_package postgresql "reports on PostgreSQL" || fail "the tests need PostgreSQL's server: apt-get install postgresql"
   need rsyslogd rsyslog "a sender of logs"
@@ -80,6 +81,31 @@ need_servers() {
   [ -n "$(find /usr/lib -path '*rsyslog/lmnsd_gtls.so' -print -quit 2>/dev/null)" ] \
     || debian_package rsyslog-gnutls "logs over TLS" || fail "the tests need rsyslog's TLS driver: apt-get install rsyslog-gnutls"
   need_syslog_ng
+}
+
+# Programs of others that open what we made or stand where a customer's would: one call for all that is missing.
+need_peers() {
+  local missing=() command package
+  while read -r command package; do
+    command -v "$command" >/dev/null 2>&1 || [ -x "/usr/sbin/$command" ] || [ -e "$command" ] || missing+=("$package")
+  done <<'END'
+redis-server redis-server
+clamd clamav-daemon
+clamdscan clamdscan
+haproxy haproxy
+php php-cli
+/usr/share/simplesamlphp simplesamlphp php-xml php-mbstring php-sqlite3 php-curl
+qpdf qpdf
+pdftotext poppler-utils
+7z p7zip-full
+age age
+openssl openssl
+soffice libreoffice-writer-nogui
+/usr/lib/libreoffice/program/libsclo.so libreoffice-calc-nogui
+/usr/lib/libreoffice/program/libsdlo.so libreoffice-impress-nogui
+END
+  [ ${#missing[@]} = 0 ] || debian_package "${missing[*]}" "peers of the tests" \
+    || fail "the tests need these packages: apt-get install ${missing[*]}"
 }
 
 # The other well-known sender. Its package and rsyslog's exclude each other: it is unpacked into a folder of its own.

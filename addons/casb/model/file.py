@@ -32,6 +32,7 @@ class Verdict:
     label: str | None = None
     inspector: str = ""
     why: str = ""
+    threat: str = ""  # malicious: what the engine calls it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,3 +50,5 @@ class FileFacts:
     label: str | None = None  # its name, or its id when the file does not tell the name
     label_id: str | None = None  # GUID, lower case
     verdict: Verdict | None = None
+    signs: frozenset[str] = frozenset()  # what is odd about name, type or structure: see `inspection.signs`
+    properties: tuple[tuple[str, str], ...] = ()  # document properties: ("author", "…"); never logged
