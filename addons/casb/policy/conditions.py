@@ -24,11 +24,13 @@ from casb.policy.vocabulary import (
     GROUPS,
     OPERATORS,
     OPERATORS_OF,
+    OPPOSITES,
     TREE_DOCS,
     UNMANAGED_ONLY,
     UNREAD,
     Field,
     Kind,
+    plain_name,
 )
 from casb.yamlfile import Marks, Path, Report, describe, did_you_mean
 
@@ -229,23 +231,35 @@ def _operator(each: Field, name: str, operand: Any, path: Path, context: Context
         return None
     if each.many:
         wanted = frozenset(value.casefold() for value in values)
-        return _none_in(each, wanted) if name == "not" else _some_in(each, wanted)
-    test = _test(each, name, values)
-    return _is_not(each.get, test) if name == "not" else _is(each.get, test)
+        if name == "other_than":
+            return all_of([_is_set(each.get, True, each.partial), _none_in(each, wanted)])
+        return _none_in(each, wanted) if name in OPPOSITES else _some_in(each, wanted)
+    if name == "other_than":
+        return _is(each.get, _negated(_test(each, "any_of", values)))
+    test = _test(each, OPPOSITES.get(name, name), values)
+    return _is_not(each.get, test) if name in OPPOSITES else _is(each.get, test)
+
+
+def _negated(test: matchers.Test) -> matchers.Test:
+    return lambda fact: not test(fact)
 
 
 def _test(each: Field, name: str, values: Sequence[str]) -> matchers.Test:
     match name, each.kind:
         case "contains", _:
             return matchers.contains(values)
+        case "contains_words", _:
+            return matchers.contains_words(values)
         case "starts_with", _:
             return matchers.starts_with(values)
         case "ends_with", _:
             return matchers.ends_with(values)
         case "regex", _:
             return matchers.regex(values)
-        case _, Kind.PATTERN:
+        case "any_of", Kind.PATTERN:
             return matchers.glob(values)
+        case _, Kind.PATTERN:
+            return frozenset(plain_name(value) for value in values).__contains__
         case _, Kind.ADDRESS:
             return matchers.addresses(values)
         case _, Kind.MEDIA:
@@ -280,7 +294,9 @@ def _value(each: Field, name: str, item: Any, context: Context, path: Path) -> s
         raise Malformed("017", f"'{each.name}' is an empty text, which nothing is", "write a value")
     if name == "regex":
         matchers.regex([item])
-    if name not in ("any_of", "not"):
+    elif name == "contains_words":
+        matchers.contains_words([item])
+    if name not in _VALUES:
         return item
     if each.kind is Kind.ADDRESS:
         matchers.network(item)
@@ -299,6 +315,9 @@ def _value(each: Field, name: str, item: Any, context: Context, path: Path) -> s
     return item
 
 
+_VALUES = frozenset({"any_of", "not", "other_than", "equals", "does_not_equal"})
+"""The operators that compare whole facts."""
+
 _COUNTRY_HINTS: Mapping[str, str] = {"UK": "did you mean 'GB'?", "EL": "did you mean 'GR'?", "EN": "did you mean 'GB'?"}
 
 
@@ -312,7 +331,7 @@ def _warn_of_contradiction(each: Field, operators: Mapping[str, Any], path: Path
     why = ""
     if operators.get("is_set") is False and len(operators) > 1:
         why = "it asks for an absent fact and for its value"
-    elif not each.many and "any_of" in operators and texts("any_of") <= texts("not"):
+    elif not each.many and "any_of" in operators and texts("any_of") <= texts("not") | texts("other_than"):
         why = "every value that it allows is excluded again"
     else:
         try:

@@ -190,7 +190,13 @@ def _numbers(leaf: Leaf, operands: list[Any]) -> Iterator[int | float]:
 def _texts(leaf: Leaf, operand: Any) -> Iterator[str]:
     if not isinstance(operand, str):
         return
-    if leaf.field.kind is Kind.ADDRESS:
+    if leaf.operator in ("starts_with", "does_not_start_with"):
+        yield operand
+    elif leaf.operator == "contains_words":
+        yield operand.strip('"')
+    elif leaf.operator in ("equals", "does_not_equal") and leaf.field.kind is Kind.PATTERN:
+        yield operand
+    elif leaf.field.kind is Kind.ADDRESS:
         network = ipaddress.ip_network(operand, strict=False)
         yield str(network.network_address if network.num_addresses < 3 else network.network_address + 1)
     elif leaf.field.kind is Kind.MEDIA:

@@ -85,14 +85,32 @@ OPERATORS: Mapping[str, Operator] = {
                  example="client: {country: {any_of: [DE, AT]}}"),
         Operator(name="not", doc="None of the values. An absent fact satisfies it.",
                  example="device: {not: compliant}"),
+        Operator(name="other_than", doc="The fact is there and is none of the values. An absent fact does not "
+                 "satisfy it.",
+                 example="client: {country: {other_than: [DE, AT]}}"),
+        Operator(name="equals", doc="One of the values apart from case: `*` and `?` are no wildcards.",
+                 example="file: {name: {equals: 'notes*.txt'}}"),
+        Operator(name="does_not_equal", doc="The opposite of `equals`. As in Microsoft Defender for Cloud Apps, an "
+                 "absent fact satisfies it.",
+                 example="user: {name: {does_not_equal: root@contoso.example}}"),
         Operator(name="is_set", doc="`true`: the fact is there; `false`: it is absent.",
                  example="file: {label: {is_set: false}}"),
         Operator(name="contains", doc="Has one of the texts in it, in any case.",
                  example="client: {user_agent: {contains: curl}}"),
+        Operator(name="does_not_contain", doc="Has none of the texts in it. An absent fact satisfies it.",
+                 example="client: {user_agent: {does_not_contain: Edg/}}"),
+        Operator(name="contains_words", doc="Has one of the words in it, whole: between the characters `.`, `,`, `_`, "
+                 "`-`, spaces and the ends, as `contains` does in Microsoft Defender for Cloud Apps. In double quotes: "
+                 "the exact phrase.",
+                 example="file: {name: {contains_words: [salary, '\"top secret\"']}}"),
         Operator(name="starts_with", doc="Begins with one of the texts, in any case.",
                  example="user: {name: {starts_with: svc-}}"),
         Operator(name="ends_with", doc="Ends with one of the texts, in any case.",
                  example="file: {name: {ends_with: .bak}}"),
+        Operator(name="does_not_start_with", doc="Begins with none of the texts. An absent fact satisfies it.",
+                 example="client: {ip: {does_not_start_with: '10.'}}"),
+        Operator(name="does_not_end_with", doc="Ends with none of the texts. An absent fact satisfies it.",
+                 example="file: {name: {does_not_end_with: .pdf}}"),
         Operator(name="regex", doc="One of the regular expressions (RE2: linear time) is found in it, in any case.",
                  example="file: {name: {regex: '^invoice-[0-9]{4}'}}"),
         Operator(name="at_least", doc="This or more.", example="file: {size: {at_least: 10MB}}"),
@@ -102,19 +120,37 @@ OPERATORS: Mapping[str, Operator] = {
     )
 }  # fmt: skip
 
-_SETS = ("any_of", "not", "is_set")
+_SETS = ("any_of", "not", "other_than", "equals", "does_not_equal", "is_set")
+_TEXTS = (
+    "contains",
+    "does_not_contain",
+    "contains_words",
+    "starts_with",
+    "does_not_start_with",
+    "ends_with",
+    "does_not_end_with",
+)
 _RANGES = ("at_least", "at_most", "more_than", "less_than", "is_set")
 
 OPERATORS_OF: Mapping[Kind, tuple[str, ...]] = {
     Kind.WORD: _SETS,
-    Kind.PATTERN: (*_SETS, "contains", "starts_with", "ends_with", "regex"),
-    Kind.ADDRESS: _SETS,
+    Kind.PATTERN: (*_SETS, *_TEXTS, "regex"),
+    Kind.ADDRESS: (*_SETS, "starts_with", "does_not_start_with"),
     Kind.NUMBER: ("any_of", *_RANGES),
     Kind.SIZE: _RANGES,
     Kind.FLAG: (),
     Kind.MEDIA: _SETS,
 }
 """The operators of each kind; none means that only a bare value can be written."""
+
+OPPOSITES: Mapping[str, str] = {
+    "not": "any_of",
+    "does_not_equal": "equals",
+    "does_not_contain": "contains",
+    "does_not_start_with": "starts_with",
+    "does_not_end_with": "ends_with",
+}
+"""Operators that hold where another does not, and where the fact is absent."""
 
 
 # --- the facts
