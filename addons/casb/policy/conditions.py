@@ -22,6 +22,7 @@ from casb.policy.vocabulary import (
     DEFAULT_FIELD,
     FIELDS,
     GROUPS,
+    KNOWN_AT_SIGN_IN,
     OPERATORS,
     OPERATORS_OF,
     OPPOSITES,
@@ -87,7 +88,7 @@ class Context:
     warnings: Report
     known_apps: Collection[str] | None = None
     ip_tags: Collection[str] | None = None
-    without: frozenset[str] = field(default=frozenset())  # groups that this kind of policy cannot use
+    without: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # groups and fields: why not, and a hint
 
 
 # --- YAML to conditions
@@ -104,7 +105,8 @@ def parse(raw: Any, path: Path, context: Context) -> Node:
         if key in TREE_DOCS:
             parts.append(_tree(key, value, below, context))
         elif key in context.without:
-            _error(context, below, "035", f"'{key}' cannot be known at sign-in", "use kind: session", key=True)
+            why, hint = context.without[key]
+            _error(context, below, "035", f"'{key}' {why}", hint, key=True)
         elif key in GROUPS:
             parts.extend(_group(key, value, below, context))
         else:
@@ -161,7 +163,10 @@ def _group(group: str, value: Any, path: Path, context: Context) -> list[Node]:
         return _field(default, value, path, context, f"{group}: {{}}")
     parts: list[Node] = []
     for key, below in value.items():
-        if key in fields:
+        if f"{group}.{key}" in context.without:
+            why, hint = context.without[f"{group}.{key}"]
+            _error(context, (*path, key), "035", f"'{key}' {why}", hint, key=True)
+        elif key in fields:
             parts.extend(_field(fields[key], below, (*path, key), context, f"{group}: {{{key}: {{}}}}"))
         else:
             hint = did_you_mean(key, fields)
@@ -229,6 +234,8 @@ def _operator(each: Field, name: str, operand: Any, path: Path, context: Context
     values = _values(each, name, operand, path, context)
     if not values:
         return None
+    if each.many and each.kind is Kind.PATTERN:
+        return _about_several(each, name, values)
     if each.many:
         wanted = frozenset(value.casefold() for value in values)
         if name == "other_than":
@@ -240,7 +247,19 @@ def _operator(each: Field, name: str, operand: Any, path: Path, context: Context
     return _is_not(each.get, test) if name in OPPOSITES else _is(each.get, test)
 
 
-def _negated(test: matchers.Test) -> matchers.Test:
+def _about_several(each: Field, name: str, values: Sequence[str]) -> Check:
+    """Of several names: whether one of them fits, or for the opposites that none does."""
+    test = _test(each, OPPOSITES.get(name, "any_of" if name == "other_than" else name), values)
+
+    def some(names: frozenset[str]) -> bool:
+        return any(test(one) for one in names)
+
+    if name == "other_than":
+        return all_of([_is_set(each.get, True, each.partial), _is(each.get, _negated(some))])
+    return _is(each.get, _negated(some) if name in OPPOSITES else some)
+
+
+def _negated[Fact](test: Callable[[Fact], bool]) -> Callable[[Fact], bool]:
     return lambda fact: not test(fact)
 
 
@@ -437,7 +456,7 @@ def _compare(each: Field, name: str, operand: Any) -> Check:
 def session_part(node: Node) -> Check:
     """The condition as far as it can be told at sign-in: what a later exchange may bring is unknown."""
     if isinstance(node, Leaf):
-        return unknown if node.field.group in ("client", "file", "text") else node.check
+        return unknown if node.code not in KNOWN_AT_SIGN_IN else node.check
     if not node.parts:
         return node.check
     combine = {"all": all_of, "any": any_of, "not": none_of}[node.kind]

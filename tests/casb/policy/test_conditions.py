@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from casb.model.activity import Activity
+from casb.model.activity import Activity, ActivityObject
 from casb.model.app import App
 from casb.model.decision import Truth
 from casb.model.file import FileFacts, Verdict, VerdictStatus
@@ -34,7 +36,26 @@ def scored(score: int | None) -> Activity:
     return activity(app=App(id="x", name="X", domains=(), risk_score=score))
 
 
+SHARED = replace(
+    activity("share"),
+    objects=(
+        ActivityObject(type="folder", id="F1", name="Board papers"),
+        ActivityObject(type="user", id="", name="Eve@partner.example"),
+    ),
+)
+
 TABLE: list[tuple[str, Activity, Truth]] = [
+    # several names, with wildcards
+    ("object: board*", SHARED, YES),
+    ("object: {name: {not: board*}}", SHARED, NO),
+    ("object: {name: {not: salary*}}", SHARED, YES),
+    ("object: {name: {not: salary*}}", activity(), YES),
+    ("object: {name: {other_than: salary*}}", activity(), NO),
+    ("object: {name: {other_than: salary*}}", SHARED, YES),
+    ("object: {user: {ends_with: '@partner.example'}}", SHARED, YES),
+    ("object: {user: {contains: board}}", SHARED, NO),
+    ("object: {user: {is_set: true}}", activity(), NO),
+    ("object: {type: folder, id: f1}", SHARED, YES),
     # named as in the reference product, and the safer one
     ("user: {domain: {equals: CONTOSO.example}}", activity(), YES),
     ("user: {domain: {does_not_equal: contoso.example}}", activity(), NO),
