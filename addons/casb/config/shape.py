@@ -391,8 +391,9 @@ class CasbFile:
     session: SessionShape | None = None
     """How long things live."""
     limits: LimitsShape | None = None
-    inspection: InspectionShape | None = None
     """Ceilings."""
+    inspection: InspectionShape | None = None
+    """Looking for sensitive information."""
     sidecar: SidecarShape | None = None
     """The sidecar."""
     discovery: DiscoveryShape | None = None

@@ -213,6 +213,11 @@ def _findings(each: Field, value: Any, path: Path, context: Context, frame: str)
     def wrong(below: Path, malformed: Malformed) -> None:
         _error(context, (*path, *below), malformed.number, malformed.message, malformed.hint, key=bool(below))
 
+    for name in value if isinstance(value, dict) else ():
+        if name in OPERATORS:
+            hint = "operators stand under a type: findings: {credit-card: {at_least: 2}}"
+            _error(context, (*path, name), "013", f"'{each.name}' has no operator '{name}'", hint, key=True)
+            return []
     return [
         _leaf(
             each,
