@@ -139,16 +139,12 @@ def _replaced(text: str, odd: list[str], known: Mapping[str, str]) -> str:
     return text
 
 
-@functools.cache
-def _odd() -> re.Pattern[str]:
-    return re.compile(f"[{''.join(map(re.escape, table()))}]")
-
-
 def _steps(text: str) -> tuple[list[int], list[int]]:
     """Offsets from which on the distance between the two texts is the same: in the result, and in what was fed."""
     known = table()
     plain, raw, plain_at, raw_at, last = [0], [0], 0, 0, 0
-    for found in _odd().finditer(text):
+    odd = "".join(re.escape(char) for char in sorted(set(text)) if char in known)
+    for found in re.finditer(f"[{odd}]", text):
         between = len(text[last : found.start()].encode())
         plain_at, raw_at, last = plain_at + between, raw_at + between, found.end()
         plain.append(plain_at)

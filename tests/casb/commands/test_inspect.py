@@ -76,7 +76,7 @@ def test_what_is_wrong_with_them(policies: Path, capsys: pytest.CaptureFixture[s
     assert out.startswith("policies/info_types/own.yaml:2:42: C141")
     (policies / "info_types" / "own.yaml").write_text("types:\n  - {id: aurora, words: [Aurora]}\n")
     assert main(["check"]) == 1
-    assert "policies/own.yaml:6:36: P014 unknown sensitive information type 'staff'" in capsys.readouterr().out
+    assert "policies/own.yaml:6:38: P014 unknown sensitive information type 'staff'" in capsys.readouterr().out
 
 
 def test_a_file_as_text(policies: Path, capsys: pytest.CaptureFixture[str]) -> None:
