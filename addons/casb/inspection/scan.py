@@ -98,11 +98,11 @@ def _scan(
     detected = filetype.detect(file, size, name)
     report = Report()
     report.signs.update(signs.of_name(name), signs.of_types(extension(name), declared_type, detected))
-    found = _labels(file, size, detected, report)
     pieces = extract(
         file, size, name, report, declared_type=declared_type, limits=limits, detected=detected, texts=text
     )
     findings = _findings(pieces, name, matcher)
+    found = _labels(file, size, detected, report) if report.why is not Why.BOMB else ()
     label = (found[0].name or found[0].id) if found else None
     return FileFacts(
         name=name,

@@ -25,6 +25,7 @@ _RUNNING = (
     "officedocument/math",
     "markup-compatibility",
     "office/word/2010/wordml",
+    "office/word/2003/wordml",
 )
 _LINES = frozenset(
     "p h tr row table-row comment annotation list-item si br cr line-break footnote endnote sdt txbxContent sectPr fld "
@@ -126,11 +127,16 @@ def _pushed(part: str, blocks: Iterable[bytes], reader: _Expat) -> Texts:
     for block in blocks:
         reader.feed(block, final=False)
         if out:
-            yield part, "".join(out)
+            yield part, _spaced("".join(out))
             out.clear()
     reader.feed(b"", final=True)
     out.append("\n")
-    yield part, "".join(out)
+    yield part, _spaced("".join(out))
+
+
+def _spaced(found: str) -> str:
+    """White space alone, as between the elements of a style sheet, is one line break."""
+    return "\n" if found.isspace() else found
 
 
 class _XmlReader(_Expat):
@@ -150,7 +156,8 @@ class _XmlReader(_Expat):
         before = "\n" if local in ("br", "cr", "line-break") else "\t" if local in ("tab", "ptab") else ""
         before = " " if local == "s" and running else before
         after = ("\n" if local in _LINES else "\t" if local in ("tc", "table-cell", "c") else "") if running else "\n"
-        found = (local, before, after, local in _SILENT, _ATTRIBUTES.get(local))
+        wanted = () if self._all and not running else _ATTRIBUTES.get(local)
+        found = (local, before, after, local in _SILENT, wanted)
         if len(self._actions) < 10_000:
             self._actions[name] = found
         return found
@@ -165,15 +172,18 @@ class _XmlReader(_Expat):
         if attributes:
             if self._on_element:
                 self._on_element(local, attributes)
-            if wanted or self._all:
+            if wanted is not None:
                 self._write(local, attributes, wanted)
 
-    def _write(self, local: str, attributes: dict[str, str], wanted: tuple[str, ...] | None) -> None:
+    def _write(self, local: str, attributes: dict[str, str], wanted: tuple[str, ...]) -> None:
+        """The attributes that are wanted; all of them when none is named."""
         if local == _EXTERNAL_ONLY and not external(attributes):
             return
         for key, value in attributes.items():
-            if self._all or (wanted and key.rpartition(" ")[2] in wanted):
-                self.out.append(f"\n{value}\n" if not self._all else f" {value} ")
+            if not wanted:
+                self.out.append(f" {value} ")
+            elif key.rpartition(" ")[2] in wanted:
+                self.out.append(f"\n{value}\n")
 
     def _end(self, name: str) -> None:
         _, _, after, silent, _ = self._actions.get(name) or self._action(name)
@@ -266,17 +276,19 @@ _INLINE = frozenset(
     "a abbr acronym b bdi bdo big cite code data del dfn em font i ins kbd label mark nobr q ruby s samp small span "
     "strike strong sub sup time tt u var wbr".split()
 )
-_TEXT_ATTRIBUTES = (
-    "alt",
-    "title",
-    "content",
-    "value",
-    "placeholder",
-    "aria-label",
-    "label",
-    "summary",
-    "srcdoc",
-    "href",
+_TEXT_ATTRIBUTES = frozenset(
+    (
+        "alt",
+        "title",
+        "content",
+        "value",
+        "placeholder",
+        "aria-label",
+        "label",
+        "summary",
+        "srcdoc",
+        "href",
+    )
 )
 SMUGGLING = ("createobjecturl", "mssaveoropenblob", "mssaveblob", "application/octet-stream;base64")
 
@@ -290,9 +302,10 @@ class _HtmlTarget:
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         if tag not in _INLINE:
             self.out.append("\n")
-        for key in _TEXT_ATTRIBUTES:
-            if value := attributes.get(key):
-                self.out.append(f" {value} ")
+        if len(attributes):  # a mapping of lxml, slow to ask
+            for key, value in attributes.items():
+                if value and key in _TEXT_ATTRIBUTES:
+                    self.out.append(f" {value} ")
 
     def end(self, tag: str) -> None:
         if tag not in _INLINE:

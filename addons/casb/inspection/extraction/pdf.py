@@ -19,6 +19,7 @@ _ACTIONS = frozenset(
 _STRINGS = ("/Contents", "/V", "/DV", "/TU", "/T", "/RC", "/Subj")
 _SMALL = 64 * 1024  # flate gives at most 1032 times as much (zlib technical details): 64 MB
 _TREE = 10_000
+_PASSWORD = 4  # FPDF_ERR_PASSWORD
 _NAMES = {"/Title": "title", "/Author": "author", "/Subject": "subject", "/Keywords": "keywords",
           "/Creator": "application",
           "/Producer": "producer", "/Company": "company"}  # fmt: skip
@@ -26,6 +27,8 @@ _NAMES = {"/Title": "title", "/Author": "author", "/Subject": "subject", "/Keywo
 
 def read(context: Context, item: Item) -> Texts:
     """Everything readable in a PDF. Raises `Refused`; ENCRYPTED when it needs a password to be opened."""
+    if sum(block.count(b" obj") for block in item.blocks()) > context.limits.objects:
+        raise Exhausted  # without the seconds that opening it takes
     item.file.seek(0)
     try:
         with pikepdf.open(item.file, suppress_warnings=True) as pdf:
@@ -47,8 +50,9 @@ def _pages(item: Item) -> Texts:
     try:
         document = pypdfium2.PdfDocument(item.file)
         count = len(document)
-    except pypdfium2.PdfiumError:
-        raise Refused(Why.CORRUPT) from None
+    except pypdfium2.PdfiumError as error:
+        locked = error.err_code == _PASSWORD
+        raise Refused(Why.ENCRYPTED if locked else Why.CORRUPT) from None
     try:
         for number in range(count):
             page = document[number]
