@@ -85,6 +85,8 @@ def test_names(name: str, signs: set[Sign]) -> None:
         ("", "application/vnd.example.own", PROGRAM, True),
         ("", "application/zip", DOCX, False),
         ("docx", "application/zip", DOCX, False),
+        ("docx", "application/msword", DOCX, False),
+        ("docx", "application/msword", PROGRAM, True),
     ],
 )
 def test_types(extension: str, declared: str | None, detected: str, odd: bool) -> None:

@@ -299,7 +299,9 @@ SMALL = Limits(inflated=MIB, text=MIB, floor=MIB, ratio=1, held=MIB, members=100
         pytest.param(lambda: hostile.flate_pdf(80), SMALL, Why.BOMB, id="PDF stream"),
         pytest.param(lambda: hostile.pdf_of_objects(60), SMALL, Why.BOMB, id="PDF objects"),
         pytest.param(lambda: hostile.many_files(11), SMALL, Why.BOMB, id="members"),
-        pytest.param(lambda: b"a" * 2 * MIB, SMALL, Why.BOMB, id="text"),
+        pytest.param(
+            lambda: gzip.compress(b"a" * 2 * MIB, mtime=0), Limits(text=MIB, floor=3 * MIB, ratio=1), Why.BOMB, id="text"
+        ),
         pytest.param(
             lambda: hostile.zipped({"a": hostile.zipped({"b": bytes(MIB // 2)}) + bytes(MIB // 2)}),
             Limits(held=MIB // 4),
@@ -339,6 +341,8 @@ SIGNS: list[tuple[str, Callable[[], bytes], set[Sign]]] = [
     ("a link to click is none", lambda: docx({"word/_rels/document.xml.rels": RELATION.format("hyperlink", "https://a.example")}), set()),
     ("remote picture", lambda: docx({"word/_rels/document.xml.rels": RELATION.format("image", "https://a.example/x.png")}), {Sign.EXTERNAL_LINK}),
     ("PDF script", lambda: pdf(scripted), {Sign.ACTIVE_CONTENT}),
+    ("PDF behind something", lambda: b"GIF8 not quite\n" + pdf(), {Sign.POLYGLOT}),
+    ("something behind PDF", lambda: pdf() + b"MZ something", {Sign.POLYGLOT}),
     ("PDF attachment", lambda: pdf(attached), {Sign.EMBEDDED_FILE}),
     ("smuggling", lambda: b"<html><script>URL.createObjectURL(new Blob([x]))</script>", {Sign.ACTIVE_CONTENT}),
     ("program in a zip", lambda: hostile.zipped({"a": b"MZ" + bytes(58) + b"\x40\0\0\0PE\0\0"}), {Sign.EMBEDDED_EXECUTABLE}),
@@ -372,6 +376,19 @@ def test_signs(make: Callable[[], bytes], signs: set[Sign]) -> None:
 )  # fmt: skip
 def test_properties(make: Callable[[], bytes], expected: set[tuple[str, str]]) -> None:
     assert expected <= set(read(make())[1].properties)
+
+
+@pytest.mark.parametrize(("second", "times"), [("in a box", 1), ("another", 1)])
+def test_what_is_said_twice_for_old_programs_is_read_once(second: str, times: int) -> None:
+    twice = BOX.replace("</mc:Choice>", f"</mc:Choice><mc:Fallback><w:pict>{runs(second)}</w:pict></mc:Fallback>")
+    found = read(docx({"word/document.xml": word(runs("4111") + twice + runs("after"))}))[0]["word/document.xml"]
+    assert found.count("in a box") == times
+    assert second in found and "after" in found
+
+
+@pytest.mark.parametrize("size", [0, 1000, 5 << 30])
+def test_a_text_may_be_as_large_as_its_file(size: int) -> None:
+    assert Limits().allowed(size, Limits().text) >= 3 * size
 
 
 def test_pieces_are_small_and_whole_characters() -> None:
