@@ -307,7 +307,16 @@ def _finding(told: Mapping[str, Any]) -> Finding:
         count=count,
         confidence=confidence,
         places=tuple(_place(each) for each in _list(told["places"])),
+        total=_number(told["total"]) or 0,
+        levels=tuple(_level(each) for each in _list(told["levels"])),
     )
+
+
+def _level(told: object) -> tuple[int, int]:
+    level, count = map(_number, _list(told))
+    if level is None or count is None:
+        raise TypeError("not a level")
+    return level, count
 
 
 def _place(told: object) -> tuple[int, str]:
