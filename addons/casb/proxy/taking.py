@@ -8,6 +8,7 @@ as the receiver takes it.
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import time
@@ -256,17 +257,19 @@ class TakingStream(core.HttpStream):
         self._step, self._stepped = [], 0
         source = self.context.client if request else self.flow.server_conn
         with gates.reading_held(self.context.client, source):
-            yield from self._work(lambda: taking.take(data, last=last))
-            if (yield from self.check_killed(True)):
-                return True
-            if translate.is_refused(self.flow):
-                if request:
+            while True:
+                yield from self._work(functools.partial(taking.take, data, last=last))
+                if (yield from self.check_killed(True)):
+                    return True
+                if translate.is_refused(self.flow):
+                    if not request:
+                        yield from self._refused_midway()
+                    return not request
+                if taking.passing and (yield from self._pass_on(request, taking)):
+                    return True
+                if not taking.more:
                     return False
-                yield from self._refused_midway()
-                return True
-            if taking.passing:
-                return (yield from self._pass_on(request, taking))
-        return False
+                data = b""
 
     def _refused_midway(self) -> Commands[None]:
         if self.flow.response is not None and self.flow.response.stream:

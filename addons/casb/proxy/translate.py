@@ -46,6 +46,10 @@ class Taking(Protocol):
     def empty(self) -> bool:
         """There was no body at all."""
 
+    @property
+    def more(self) -> bool:
+        """Whether `take` has work without anything new having come."""
+
     async def take(self, data: bytes, *, last: bool) -> None:
         """The next step of the body, at its end perhaps an empty one. May refuse the exchange."""
 

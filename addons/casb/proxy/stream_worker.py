@@ -1,0 +1,100 @@
+"""The process that reads files while they pass: many at once, one piece after the other.
+
+Frames as in `scan_worker`: a 4-byte big-endian length and a JSON head, then `size` bytes. In: `{"id", "op", "size"}`,
+where `op` is `begin` (with `charset` and `coding`), `feed`, `finish` or `drop`. Out, for each but `drop`: the findings
+so far, whether it is `text`, `error` when it cannot be judged, at the end size, digest and type.
+
+The matcher is made once, by the `module:function` of the first argument from the first frame, which is any JSON.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import resource
+import struct
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, BinaryIO
+
+from casb.errors import ContentError
+from casb.inspection.spec import TextMatcher
+from casb.inspection.streams import GROWTH, StreamInspector
+from casb.rewrite import codings
+
+FRAME = struct.Struct(">I")
+
+
+class _Stream:
+    """One file: its content coding undone, its text read."""
+
+    def __init__(self, matcher: TextMatcher, told: Mapping[str, Any]) -> None:
+        self._decoder = codings.decoder_for(str(told["coding"]), limit=1 << 50, ratio=GROWTH)
+        self.inspector = StreamInspector(matcher, charset=str(told["charset"]))
+
+    def feed(self, data: bytes) -> None:
+        self.inspector.feed(self._decoder.feed(data) if self._decoder else data)
+
+    def finish(self) -> dict[str, Any]:
+        if self._decoder is not None:
+            self.inspector.feed(self._decoder.finish())
+        facts = self.inspector.finish()
+        return {"size": facts.size, "sha256": facts.sha256, "detected_type": facts.detected_type}
+
+
+def main(factory: str, memory: int) -> int:
+    """Serves until the input ends. `memory` bounds the address space in bytes."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    incoming, outgoing = sys.stdin.buffer, sys.stdout.buffer
+    spec = json.loads(incoming.read(*FRAME.unpack(incoming.read(FRAME.size))))
+    module, _, name = factory.partition(":")
+    matcher: TextMatcher = getattr(importlib.import_module(module), name)(spec)
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    streams: dict[int, _Stream] = {}
+    _answer(outgoing, {"ready": True})
+    while head := incoming.read(FRAME.size):
+        told = json.loads(incoming.read(*FRAME.unpack(head)))
+        data = incoming.read(told["size"]) if told["size"] else b""
+        if told["op"] == "drop":
+            streams.pop(told["id"], None)
+            continue
+        _answer(outgoing, _done(streams, matcher, told, data))
+    return 0
+
+
+def _done(streams: dict[int, _Stream], matcher: TextMatcher, told: Mapping[str, Any], data: bytes) -> dict[str, Any]:
+    """Do what was told; what is wrong with a file is an answer and ends that file alone."""
+    more: dict[str, Any] = {}
+    try:
+        if told["op"] == "begin":
+            streams[told["id"]] = _Stream(matcher, told)
+        stream = streams[told["id"]]
+        if data:
+            stream.feed(data)
+        if told["op"] == "finish":
+            more = stream.finish()
+    except ContentError as error:
+        streams.pop(told["id"], None)
+        return {"error": error.message}
+    except Exception as error:
+        streams.pop(told["id"], None)
+        return {"error": f"reading failed ({type(error).__name__})"}
+    if told["op"] == "finish":
+        with contextlib.suppress(KeyError):
+            del streams[told["id"]]
+    inspector = stream.inspector
+    findings = [asdict(each) for each in inspector.findings()]
+    return {"findings": findings, "text": inspector.text, "detected_type": inspector.detected_type, **more}
+
+
+def _answer(outgoing: BinaryIO, value: Mapping[str, Any]) -> None:
+    data = json.dumps(value).encode("ascii")
+    outgoing.write(FRAME.pack(len(data)) + data)
+    outgoing.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], int(sys.argv[2])))
