@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from casb.model.file import Finding
@@ -25,3 +26,16 @@ class TextMatcher(Protocol):
 
     def begin(self) -> TextScan:
         """Start one text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """How another process makes an object that cannot be sent: `factory` is `module:function`, called with `data`.
+
+    For a `TextMatcher`, and for a file that is not plain on disk (its factory gives a seekable binary file). `digest`
+    names what comes of it: objects of one digest are made once per process and kept. A factory must be one of ours.
+    """
+
+    factory: str
+    data: bytes
+    digest: str = ""
