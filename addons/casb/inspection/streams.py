@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from casb.errors import ContentError
-from casb.inspection import filetype
+from casb.inspection import charsets, filetype
 from casb.inspection.media_types import EMPTY, TEXT, ZIP
 from casb.inspection.spec import TextMatcher, TextScan
 from casb.model.file import Finding
@@ -35,13 +35,6 @@ _FREE = 8 * 1024 * 1024  # no growth is judged below this size
 _STEP = 256 * 1024
 _TEXT_TYPES = frozenset({TEXT, "application/json", "application/xml", "text/html", "message/rfc822", "image/svg+xml"})
 _CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
-_MARKS = (
-    (b"\xff\xfe\x00\x00", "utf-32-le"),
-    (b"\x00\x00\xfe\xff", "utf-32-be"),
-    (b"\xff\xfe", "utf-16-le"),
-    (b"\xfe\xff", "utf-16-be"),
-)
-
 _LOCAL, _CENTRAL, _END = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"
 _END_64, _LOCATOR_64, _DESCRIPTOR = b"PK\x06\x06", b"PK\x06\x07", b"PK\x07\x08"
 _WIDE = 0xFFFFFFFF
@@ -167,10 +160,9 @@ def _added(known: dict[str, Finding], more: tuple[Finding, ...]) -> dict[str, Fi
 
 def _reader_for(head: bytes, into: _Sum, charset: str, depth: int, *, whole: bool) -> tuple[Reader, str]:
     """What reads content that begins so, and its type. Raises `ContentError` F150 for what is not read as it passes."""
-    wide = _wide(head)
-    kind = TEXT if wide else EMPTY if not head else filetype.detect_head(head[: filetype.HEAD], whole=whole)
+    kind = filetype.detect_head(head[: filetype.HEAD], whole=whole) if head else EMPTY
     if kind in _TEXT_TYPES or kind == EMPTY:
-        return _Text(into, wide or charset), kind
+        return _Text(into, charsets.of_text(head, whole=whole, declared=charset or None) or "utf-8"), kind
     if depth == 0:
         raise unreadable("archives within archives, too deep")
     if kind == GZIP:
@@ -182,44 +174,23 @@ def _reader_for(head: bytes, into: _Sum, charset: str, depth: int, *, whole: boo
     raise unreadable(f"{kind} cannot be read as it passes")
 
 
-def _wide(head: bytes) -> str:
-    """UTF-16 and UTF-32, by their mark or by where their zeros are."""
-    for mark, name in _MARKS:
-        if head.startswith(mark):
-            return name
-    sample = head[:4096]
-    sample = sample[: len(sample) // 4 * 4]
-    if len(sample) < 16 or b"\0" not in sample:
-        return ""
-    zeros = [sample[at::4].count(0) / (len(sample) // 4) for at in range(4)]
-    if zeros[0] < 0.1 and min(zeros[1:]) > 0.7:
-        return "utf-32-le"
-    if zeros[3] < 0.1 and min(zeros[:3]) > 0.7:
-        return "utf-32-be"
-    if min(zeros[1], zeros[3]) > 0.4 and max(zeros[0], zeros[2]) < 0.1:
-        return "utf-16-le"
-    if min(zeros[0], zeros[2]) > 0.4 and max(zeros[1], zeros[3]) < 0.1:
-        return "utf-16-be"
-    return ""
-
-
 class _Text:
     """Text to UTF-8, in whatever it was written."""
 
     def __init__(self, into: _Sum, charset: str) -> None:
         self._into = into
         self._scan = into.begin()
-        self._name = _known(charset)
-        self._strict = self._name.startswith(("utf-16", "utf-32"))
-        self._decoder = codecs.getincrementaldecoder(self._name)("strict")
+        self._name = charset
+        self._strict = charset.startswith(("utf-16", "utf-32", "utf_16", "utf_32"))
+        self._decoder = codecs.getincrementaldecoder(charset)("strict")
 
     def feed(self, data: bytes) -> None:
         if not self._strict and _CONTROLS.search(data):
             raise unreadable("the text turns into something else")
-        if self._name == "utf-8" and data.isascii() and not self._decoder.getstate()[0]:
+        before = self._decoder.getstate()[0]
+        if self._name == "utf-8" and data.isascii() and not before:
             self._scan.feed(data)
             return
-        before = self._decoder.getstate()[0]
         try:
             text = self._decoder.decode(data)
         except UnicodeDecodeError:
@@ -236,17 +207,6 @@ class _Text:
         if self._strict and self._decoder.getstate()[0]:
             raise unreadable("the text ends within a character")
         self._into.end()
-
-
-def _known(charset: str) -> str:
-    """The name of a character set that can be read piece by piece; UTF-8 for what is none."""
-    try:
-        info = codecs.lookup(charset or "utf-8")
-    except (LookupError, ValueError):
-        return "utf-8"
-    if not getattr(info, "_is_text_encoding", False) or info.incrementaldecoder is None or info.name == "ascii":
-        return "utf-8"
-    return info.name
 
 
 class _Inner:
@@ -493,21 +453,8 @@ class _Zip(_Blocks):
         mark = bytes(waiting[:4])
         if mark == _LOCAL and not self._listed:
             return self._local()
-        sizes = {_CENTRAL: 46, _END: 22, _END_64: 56, _LOCATOR_64: 20}
-        size = sizes.get(mark)
-        if size is None:
-            raise unreadable("a damaged archive")
-        if len(waiting) < size:
-            return False
-        if mark == _CENTRAL:
-            size += sum(int.from_bytes(waiting[at : at + 2], "little") for at in (28, 30, 32))
-        elif mark == _END_64:
-            size = 12 + int.from_bytes(waiting[4:12], "little")
-            if size > 1024 * 1024:
-                raise unreadable("a damaged archive")
-        elif mark == _END:
-            size += int.from_bytes(waiting[20:22], "little")
-        if len(waiting) < size:
+        size = _record_size(mark, waiting)
+        if size is None or len(waiting) < size:
             return False
         record = self._take(size)
         if mark == _CENTRAL:
@@ -551,7 +498,9 @@ class _Zip(_Blocks):
         self._described = bool(flags & 8)
         if flags & 0x2041:
             raise ContentError("F103", "an encrypted archive")
-        if method not in (0, 8) or (method == 0 and self._described and not packed and not _folder(head[30 : 30 + name])):
+        if method not in (0, 8) or (
+            method == 0 and self._described and not packed and not _folder(head[30 : 30 + name])
+        ):
             raise unreadable("a member that is packed in an unknown way")
         self._member, self._growth, self._crc = _Inner(self._into, "", self._depth), _Growth(), 0
         self._inflate = zlib.decompressobj(-15) if method == 8 else None
@@ -613,6 +562,27 @@ class _Zip(_Blocks):
     def finish(self) -> None:
         if not self._over:
             raise unreadable("the archive is cut short")
+
+
+_RECORDS = {_CENTRAL: 46, _END: 22, _END_64: 56, _LOCATOR_64: 20}
+
+
+def _record_size(mark: bytes, waiting: bytearray) -> int | None:
+    """How long a record of the directory is; None while too little of it is there."""
+    size = _RECORDS.get(mark)
+    if size is None:
+        raise unreadable("a damaged archive")
+    if len(waiting) < size:
+        return None
+    if mark == _CENTRAL:
+        return size + sum(int.from_bytes(waiting[at : at + 2], "little") for at in (28, 30, 32))
+    if mark == _END:
+        return size + int.from_bytes(waiting[20:22], "little")
+    if mark == _END_64:
+        size = 12 + int.from_bytes(waiting[4:12], "little")
+        if size > 1024 * 1024:
+            raise unreadable("a damaged archive")
+    return size
 
 
 def _folder(name: bytes) -> bool:

@@ -14,6 +14,7 @@ from casb.control.exchange import Exchange, Party, Stage, access
 from casb.control.pages import Refusal, notice, refusal_page
 from casb.control.routes import Kind
 from casb.errors import ContentError, StoreError
+from casb.inspection.spec import Recipe
 from casb.model.activity import ActivityType
 from casb.model.decision import Action, Answer, Effect, Hold, Pass, Protect
 from casb.model.file import FileFacts
@@ -21,12 +22,14 @@ from casb.model.identity import Session
 from casb.model.record import Record
 from casb.policy.truths import NO
 from casb.proxy import forms, protect, taking, translate
-from casb.proxy.bodies import Spooling
+from casb.proxy.bodies import Bodies, Spooling
 from casb.proxy.faults import log_fault
 from casb.proxy.ids import ulid
-from casb.proxy.notices import Notices
+from casb.proxy.notices import Notices, cookie
+from casb.proxy.passing import charset_of, judge, may_pass
 from casb.proxy.runtime import Runtime, Visitor, now
 from casb.proxy.sealed import sealed
+from casb.proxy.streaming import Inspecting
 from casb.proxy.translate import State
 from casb.rewrite import codings
 from casb.store.held import SMALL, HeldBody
@@ -195,8 +198,14 @@ class Control:
         return await self.runtime.bodies.decoded(body, coding)
 
     async def _read(self, known: FileFacts, body: bytes | HeldBody) -> FileFacts:
-        readable = body if isinstance(body, bytes) else body.sealed() or body.content()
-        seen = await self.runtime.scanner.scan(readable, known.name, known.declared_type)
+        held = body.sealed() if isinstance(body, HeldBody) else None
+        if held is not None:
+            readable: bytes | Recipe = Recipe(factory="casb.store.held:open_told", data=held.told())
+        else:
+            readable = body.content() if isinstance(body, HeldBody) else body
+        seen = await self.runtime.scanner.scan(
+            readable, known.name, known.declared_type, matcher=self.runtime.matcher, size=held.size if held else None
+        )
         return replace(
             known,
             size=seen.size,
@@ -277,6 +286,17 @@ class Control:
         coding = state.response.content_encoding if state.response else ""
         return self._inspect(flow, state, _body(state, flow.response), coding, "response")
 
+    @sealed
+    def casb_pass(self, flow: http.HTTPFlow) -> None:
+        """A download begins to pass before its verdict: the page learns where to ask how it ended."""
+        state = translate.state_of(flow)
+        if state is None or flow.response is None or not isinstance(state.taking, Inspecting) or not state.held:
+            return
+        activity = state.exchange.activity if state.exchange else None
+        if activity is not None and state.party is not None and state.party.session_id:
+            self.notices.expect(state.party.session_id, activity.id)
+            flow.response.headers.add("set-cookie", cookie(activity.id))
+
     # ------------------------------------------------------------ both
 
     def _hold(self, flow: http.HTTPFlow, state: State, limit: int, length: int | None, phase: str) -> None:
@@ -290,6 +310,9 @@ class Control:
         if bodies is None or not taking.wanted() or state.naming or (outgoing and state.map_body):
             bodies = None
         largest = bodies.file if bodies is not None else limit
+        passing = not outgoing and bodies is not None and self._may_pass(state)
+        if passing and length is not None and length > largest:
+            largest = length  # It may not be held whole; whether it must be, its beginning tells.
         if length is not None and length > largest and not bodiless:
             self._decided(flow, state, f"larger than {largest} bytes", phase)
             return
@@ -303,7 +326,39 @@ class Control:
             state.on_overflow = lambda: self._overflow(flow, state, f"larger than {limit} bytes", phase)
             return
         state.limit, state.on_overflow = None, None
-        state.taking = Spooling(bodies, lambda why: self._overflow(flow, state, why, phase))
+        if passing:
+            state.taking = self._inspecting(flow, state, bodies, length)
+        else:
+            state.taking = Spooling(bodies, lambda why: self._overflow(flow, state, why, phase))
+
+    def _may_pass(self, state: State) -> bool:
+        return self.runtime.streams is not None and state.exchange is not None and may_pass(state.exchange, state)
+
+    def _inspecting(self, flow: http.HTTPFlow, state: State, bodies: Bodies, length: int | None) -> Spooling:
+        """For a download that may be judged while it passes."""
+        exchange, response = state.exchange, flow.response
+        if exchange is None or response is None or self.runtime.streams is None:
+            raise LookupError("nothing to judge")
+
+        def phase() -> str:
+            return "response" if response.stream else "responseheaders"
+
+        def apply(effect: Effect) -> None:
+            state.held = False
+            self._apply_to_response(flow, state, effect, phase())
+            if isinstance(effect, Pass) and exchange.activity is not None and exchange.party.session_id:
+                self.notices.ended(exchange.party.session_id, exchange.activity.id)
+
+        return Inspecting(
+            bodies,
+            self.runtime.streams,
+            judge(exchange, state, apply, lambda why: self._overflow(flow, state, why, phase())),
+            matcher=self.runtime.matcher,
+            hold=state.snapshot.settings.limits.hold,
+            known=length,
+            charset=charset_of(response.headers.get("content-type", "")),
+            coding=state.response.content_encoding if state.response else "",
+        )
 
     def _overflow(self, flow: http.HTTPFlow, state: State, why: str, phase: str) -> bool:
         """A held body cannot be held any longer. True: policy lets it pass unread."""

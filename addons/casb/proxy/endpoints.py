@@ -5,7 +5,9 @@ No page here shows claims or tokens: controlled hosts run the app's scripts. Cha
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from html import escape
@@ -41,7 +43,7 @@ from casb.proxy.escapes import Escapes
 from casb.proxy.ids import ulid
 from casb.proxy.incidents import incident
 from casb.proxy.learning import Learning
-from casb.proxy.notices import Notices
+from casb.proxy.notices import FINE, PASSING, Notices
 from casb.proxy.opening import open_page, opened
 from casb.proxy.runtime import Runtime, now
 from casb.proxy.sealed import sealed
@@ -245,7 +247,16 @@ class Endpoints:
         found = await self._session(state)
         if found is None:
             return json_page(401, {"casb": "sign-in", "url": f"https://{state.route.authority}/.casb/sign-in"})
-        value = await self.notices.fetch(found[0].id, state.facts.path.removeprefix("/.casb/notice/"))
+        activity = state.facts.path.removeprefix("/.casb/notice/")
+        value = await self.notices.fetch(found[0].id, activity)
+        until = time.monotonic() + _NOTICE_PATIENCE
+        while value == PASSING and time.monotonic() < until:
+            await asyncio.sleep(0.5)
+            value = await self.notices.fetch(found[0].id, activity)
+        if value == PASSING:
+            return json_page(202, {"casb": "passing"})
+        if value == FINE:
+            return json_page(202, {"casb": "fine"})
         if value is None:
             return json_page(404, {"casb": "none"})
         return Page(
@@ -570,6 +581,8 @@ class Endpoints:
         return opened(self.runtime, flow, state, login.record)
 
 
+_NOTICE_PATIENCE = 25.0
+"""Seconds that a page waits for the end of a download before it asks again."""
 _FROM_ELSEWHERE = frozenset({"/.casb/oidc/callback", "/.casb/oidc/backchannel-logout", JOIN_PATH})
 
 

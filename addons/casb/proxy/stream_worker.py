@@ -1,10 +1,11 @@
 """The process that reads files while they pass: many at once, one piece after the other.
 
 Frames as in `scan_worker`: a 4-byte big-endian length and a JSON head, then `size` bytes. In: `{"id", "op", "size"}`,
-where `op` is `begin` (with `charset` and `coding`), `feed`, `finish` or `drop`. Out, for each but `drop`: the findings
-so far, whether it is `text`, `error` when it cannot be judged, at the end size, digest and type.
+where `op` is `matcher` (with `digest` and `factory`; the bytes are its recipe), `begin` (with `digest`, `charset` and
+`coding`), `feed`, `finish` or `drop`. Out, for each but `matcher` and `drop`: the findings so far, whether it is
+`text`, `error` when it cannot be judged, at the end size, digest and type.
 
-The matcher is made once, by the `module:function` of the first argument from the first frame, which is any JSON.
+No library parses a file here but the decoders of content codings and of archives, all within `memory`.
 """
 
 from __future__ import annotations
@@ -22,9 +23,13 @@ from typing import Any, BinaryIO
 from casb.errors import ContentError
 from casb.inspection.spec import TextMatcher
 from casb.inspection.streams import GROWTH, StreamInspector
+from casb.model.file import Finding
 from casb.rewrite import codings
 
 FRAME = struct.Struct(">I")
+MATCHERS = 4
+"""So many are kept: that of the policies in force, and those of streams which began before."""
+MODULES = ("casb.inspection.",)
 
 
 class _Stream:
@@ -44,15 +49,29 @@ class _Stream:
         return {"size": facts.size, "sha256": facts.sha256, "detected_type": facts.detected_type}
 
 
-def main(factory: str, memory: int) -> int:
-    """Serves until the input ends. `memory` bounds the address space in bytes."""
+class _Nothing:
+    """Finds nothing: for policies about type and digest alone."""
+
+    def begin(self) -> _Nothing:
+        return self
+
+    def feed(self, text: bytes) -> None:
+        """Nothing."""
+
+    def findings(self) -> tuple[Finding, ...]:
+        return ()
+
+    finish = findings
+
+
+def main(memory: int, modules: tuple[str, ...] = MODULES) -> int:
+    """Serves until the input ends. `memory` bounds the address space in bytes; `modules` are the beginnings of the
+    names of modules whose factories may be called."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    incoming, outgoing = sys.stdin.buffer, sys.stdout.buffer
-    spec = json.loads(incoming.read(*FRAME.unpack(incoming.read(FRAME.size))))
-    module, _, name = factory.partition(":")
-    matcher: TextMatcher = getattr(importlib.import_module(module), name)(spec)
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    incoming, outgoing = sys.stdin.buffer, sys.stdout.buffer
+    matchers: dict[str, TextMatcher] = {"": _Nothing()}
     streams: dict[int, _Stream] = {}
     _answer(outgoing, {"ready": True})
     while head := incoming.read(FRAME.size):
@@ -60,17 +79,31 @@ def main(factory: str, memory: int) -> int:
         data = incoming.read(told["size"]) if told["size"] else b""
         if told["op"] == "drop":
             streams.pop(told["id"], None)
-            continue
-        _answer(outgoing, _done(streams, matcher, told, data))
+        elif told["op"] == "matcher":
+            _learn(matchers, told, data, modules)
+        else:
+            _answer(outgoing, _done(streams, matchers, told, data))
     return 0
 
 
-def _done(streams: dict[int, _Stream], matcher: TextMatcher, told: Mapping[str, Any], data: bytes) -> dict[str, Any]:
+def _learn(matchers: dict[str, TextMatcher], told: Mapping[str, Any], data: bytes, modules: tuple[str, ...]) -> None:
+    """Make a matcher. When that fails, streams that ask for it cannot be judged."""
+    module, _, function = str(told["factory"]).partition(":")
+    with contextlib.suppress(Exception):
+        if module.startswith(modules):
+            while len(matchers) > MATCHERS:
+                del matchers[next(each for each in matchers if each)]
+            matchers[told["digest"]] = getattr(importlib.import_module(module), function)(data)
+
+
+def _done(
+    streams: dict[int, _Stream], matchers: Mapping[str, TextMatcher], told: Mapping[str, Any], data: bytes
+) -> dict[str, Any]:
     """Do what was told; what is wrong with a file is an answer and ends that file alone."""
     more: dict[str, Any] = {}
     try:
         if told["op"] == "begin":
-            streams[told["id"]] = _Stream(matcher, told)
+            streams[told["id"]] = _Stream(matchers[told["digest"]], told)
         stream = streams[told["id"]]
         if data:
             stream.feed(data)
@@ -97,4 +130,4 @@ def _answer(outgoing: BinaryIO, value: Mapping[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], int(sys.argv[2])))
+    sys.exit(main(int(sys.argv[1]), tuple(sys.argv[2:]) or MODULES))

@@ -21,15 +21,17 @@ from pathlib import Path
 from typing import Any
 
 import casb
+from casb.inspection.spec import Recipe
 from casb.model.file import FileFacts, Finding, Verdict, VerdictStatus
 from casb.proxy.bodies import Bodies, Spooling
-from casb.proxy.stream_worker import FRAME
+from casb.proxy.stream_worker import FRAME, MATCHERS, MODULES
 
 WINDOW = 256 * 1024
 """Bytes that are held back: more than any coding keeps to itself and any matcher looks ahead."""
 _ANSWER = 1024 * 1024
 _PIECES = 4  # of a held body, judged at once
 INSPECTOR = "stream"
+_MAKING = 60.0  # seconds that making a matcher may take
 
 
 class Unjudged(Exception):
@@ -64,30 +66,36 @@ class Seen:
 class StreamWorkers:
     """A few processes, each of which reads many streams at once.
 
-    `factory` names what makes the matcher (`module:function`) of `spec` (JSON), `seconds` bounds one piece, `path` is
-    added to the workers' module path. Processes start with the first stream, or ahead with `start`.
+    `seconds` bounds one piece, `memory` a process's address space in bytes, `modules` says whose factories may make
+    matchers, `path` is added to the processes' module path. They start with the first stream, or ahead with `start`.
     """
 
     def __init__(
         self,
-        factory: str,
-        spec: str = "null",
         *,
         workers: int = 2,
         seconds: float = 20,
         memory: int = 2 * 1024**3,
+        modules: tuple[str, ...] = MODULES,
         path: str = "",
     ) -> None:
-        self._factory, self._spec, self._seconds, self._memory, self._path = factory, spec, seconds, memory, path
+        self._seconds, self._memory, self._modules, self._path = seconds, memory, modules, path
         self._slots: list[_Process | None] = [None] * workers
         self._starting = asyncio.Lock()
         self._numbers = itertools.count(1)
 
-    async def begin(self, charset: str, coding: str) -> StreamScan:
-        """A new stream. Raises `Unjudged` when there is no worker for it."""
+    async def begin(self, matcher: Recipe | None, charset: str, coding: str) -> StreamScan:
+        """A new stream. Raises `Unjudged` when there is no worker for it, or its coding cannot be undone."""
         process = await self._least_busy()
+        digest = matcher.digest if matcher else ""
+        new = matcher is not None and process.learn(matcher)
         scan = StreamScan(process, next(self._numbers), self._seconds)
-        await scan.ask("begin", b"", charset=charset, coding=coding)
+        try:
+            patience = _MAKING if new else self._seconds
+            await scan.ask("begin", b"", patience, digest=digest, charset=charset, coding=coding)
+        except Unjudged:
+            scan.drop()
+            raise
         return scan
 
     async def start(self) -> None:
@@ -111,7 +119,7 @@ class StreamWorkers:
                     await found.end()
                 try:
                     async with asyncio.timeout(60):
-                        found = await _Process.start(self._factory, self._spec, self._memory, self._path)
+                        found = await _Process.start(self._memory, self._modules, self._path)
                 except (OSError, EOFError, TimeoutError, ValueError) as error:
                     raise Unjudged("no process to read it") from error
                 self._slots[best] = found
@@ -138,11 +146,11 @@ class StreamScan:
         self._open = True
         process.streams += 1
 
-    async def ask(self, op: str, data: bytes, **more: str) -> Seen:
+    async def ask(self, op: str, data: bytes, seconds: float = 0, /, **more: str) -> Seen:
         """Hand over a piece and wait until it was read. Raises `Unjudged`."""
         head = {"id": self._number, "op": op, "size": len(data), **more}
         try:
-            async with asyncio.timeout(self._seconds):
+            async with asyncio.timeout(seconds or self._seconds):
                 told = json.loads(await self._process.ask(head, data))
         except TimeoutError:
             await self._process.end()  # nobody knows what it is doing
@@ -164,7 +172,7 @@ class StreamScan:
         if self._open:
             self._open = False
             self._process.streams -= 1
-            self._process.tell({"id": self._number, "op": "drop", "size": 0})
+            self._process.tell({"id": self._number, "op": "drop"})
 
 
 def _finding(told: Any) -> Finding:
@@ -183,14 +191,15 @@ class _Process:
         self._process = process
         self._waiting: deque[asyncio.Future[bytes]] = deque()
         self._reader: asyncio.Task[None] | None = None
+        self._learnt: list[str] = []
         self.streams = 0
 
     @classmethod
-    async def start(cls, factory: str, spec: str, memory: int, path: str) -> _Process:
+    async def start(cls, memory: int, modules: tuple[str, ...], path: str) -> _Process:
         package = str(Path(casb.__file__).parent.parent)
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-P", "-B", "-m", "casb.proxy.stream_worker", factory, str(memory)),
+            *("-P", "-B", "-m", "casb.proxy.stream_worker", str(memory), *modules),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
@@ -199,9 +208,6 @@ class _Process:
             start_new_session=True,
         )
         made = cls(process)
-        if process.stdin is not None:
-            data = spec.encode()
-            process.stdin.write(FRAME.pack(len(data)) + data)
         await made._receive()  # it is ready
         made._reader = asyncio.create_task(made._answers())
         return made
@@ -225,11 +231,19 @@ class _Process:
             await self._process.stdin.drain()
         return await answer
 
-    def tell(self, head: dict[str, Any]) -> None:
+    def learn(self, matcher: Recipe) -> bool:
+        """Have a matcher made, unless it is there."""
+        if matcher.digest in self._learnt:
+            return False
+        self._learnt = [*self._learnt, matcher.digest][-MATCHERS:]
+        self.tell({"op": "matcher", "digest": matcher.digest, "factory": matcher.factory}, matcher.data)
+        return True
+
+    def tell(self, head: dict[str, Any], data: bytes = b"") -> None:
         """One frame that has no answer."""
         if self.alive:
-            with contextlib.suppress(OSError):
-                self._write(head, b"")
+            with contextlib.suppress(OSError, EOFError):
+                self._write({**head, "size": len(data)}, data)
 
     def _write(self, head: dict[str, Any], data: bytes) -> None:
         if self._process.stdin is None:
@@ -282,6 +296,8 @@ class Judge:
     """Whether what is certain so far is enough to stop it; then it has been refused."""
     final: Callable[[Seen], bool]
     """The verdict at the end; False: it has been refused."""
+    may: Callable[[], bool]
+    """Whether the body may pass in pieces at all, as far as is known once its head is complete."""
     unjudged: Callable[[str], bool]
     """It cannot be judged any further; True: policy lets it pass unread."""
 
@@ -298,6 +314,7 @@ class Inspecting(Spooling):
         workers: StreamWorkers,
         judge: Judge,
         *,
+        matcher: Recipe | None,
         hold: int,
         known: int | None,
         charset: str,
@@ -305,7 +322,7 @@ class Inspecting(Spooling):
     ) -> None:
         super().__init__(bodies, judge.unjudged)
         self._workers, self._judge, self._hold, self._known = workers, judge, hold, known
-        self._charset, self._coding = charset, coding
+        self._matcher, self._charset, self._coding = matcher, charset, coding
         self._scan: StreamScan | None = None
         self._tried = self._last = False
         self._earlier: Iterator[bytes] | None = None  # what was held before it proved to be text
@@ -329,7 +346,7 @@ class Inspecting(Spooling):
             return
         large = self.body.size + len(data) > self._hold or (self._known is not None and self._known > self._hold)
         await super().take(data, last=last)
-        if large and not last and not self.passing and not self._tried:
+        if large and not last and not self.passing and not self._tried and self._judge.may():
             self._tried = True
             await self._try()
 
@@ -337,7 +354,7 @@ class Inspecting(Spooling):
         """Read the beginning; when it is text, the body passes from here on."""
         too_large = self._known is not None and self._known > self.bodies.file
         try:
-            scan = await self._workers.begin(self._charset, self._coding)
+            scan = await self._workers.begin(self._matcher, self._charset, self._coding)
         except Unjudged:
             return
         seen: Seen | None = None
@@ -422,7 +439,7 @@ class Inspecting(Spooling):
         ready, self._ready = self._ready, []
         yield from ready
         if self.done:
-            while (rest := self._next()) or self.more:
+            while rest := self._next():
                 yield rest
 
     def drop(self) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import io
+import json
 import os
 import secrets
 import shutil
@@ -43,6 +44,10 @@ class Sealed:
     path: Path
     key: bytes = field(repr=False)
     size: int  # of the plain bytes
+
+    def told(self) -> bytes:
+        """For `open_told` in another process."""
+        return json.dumps({"path": str(self.path.absolute()), "key": self.key.hex(), "size": self.size}).encode()
 
 
 class Held:
@@ -287,6 +292,12 @@ class SealedFile(io.RawIOBase):
 def open_sealed(sealed: Sealed) -> io.BufferedReader:
     """A held file as a seekable, read-only file of its plain bytes. Raises `OSError` when it is gone."""
     return io.BufferedReader(SealedFile(sealed), BLOCK)
+
+
+def open_told(data: bytes) -> io.BufferedReader:
+    """What `Sealed.told` tells of, opened. Raises `OSError` when it is gone."""
+    told = json.loads(data)
+    return open_sealed(Sealed(path=Path(told["path"]), key=bytes.fromhex(told["key"]), size=told["size"]))
 
 
 def _nonce(number: int) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,7 +26,7 @@ policies:
     action: block
     unscannable: block
 """
-NOISE = random.Random(5).randbytes(1_300_000)
+NOISE = hashlib.shake_256(b"noise").digest(1_300_000)
 PROGRAM = b"MZ" + bytes(58) + (64).to_bytes(4, "little") + b"PE\0\0" + NOISE
 ATTACHED = {"content_type": "application/octet-stream", "content_disposition": "attachment; filename=a.bin"}
 
