@@ -130,8 +130,8 @@ ROWS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "F150",
         "content that cannot be judged as it passes",
-        "A file larger than `limits.hold` is read while it streams; what comes cannot be read that way: binary bytes in a "
-        "text, a document within an archive, an archive whose directory tells of other members.",
+        "A file larger than `limits.hold` is read while it streams; what comes cannot be read that way: binary "
+        "bytes in a text, a document within an archive, an archive whose directory tells of other members.",
         "Raise `limits.hold`, so that such files are held and read whole; or let the policy's `unscannable` decide.",
         "",
     ),

@@ -21,7 +21,7 @@ from typing import Protocol
 from casb.errors import ContentError
 from casb.inspection import charsets, filetype
 from casb.inspection.media_types import EMPTY, TEXT, ZIP
-from casb.inspection.spec import TextMatcher, TextScan
+from casb.inspection.spec import TextMatcher
 from casb.model.file import Finding
 
 GZIP, TAR = "application/gzip", "application/x-tar"
@@ -64,10 +64,11 @@ def unreadable(why: str) -> ContentError:
 
 
 class StreamInspector:
-    """One file on its way. `charset` is what its head declares, `whole` what `feed` has seen enough of to tell."""
+    """One file on its way. `charset` is what its head declares, `name` is searched as well."""
 
-    def __init__(self, matcher: TextMatcher, *, charset: str = "") -> None:
+    def __init__(self, matcher: TextMatcher, *, charset: str = "", name: str = "") -> None:
         self._sum = _Sum(matcher)
+        self._name = name
         self._charset = charset
         self._digest = hashlib.sha256()
         self._size = 0
@@ -104,6 +105,11 @@ class StreamInspector:
         """What is certain so far: grows only."""
         return self._sum.findings()
 
+    @property
+    def behind(self) -> int:
+        """Bytes of text in which a value that is yet to be found may begin."""
+        return self._sum.behind
+
     def finish(self) -> StreamFacts:
         """The file has ended. Raises as `feed`."""
         if self._reader is None:
@@ -114,48 +120,29 @@ class StreamInspector:
             size=self._size,
             sha256=self._digest.hexdigest(),
             detected_type=self.detected_type,
-            findings=self._sum.findings(),
+            findings=self._sum.finish(self._name),
         )
 
 
 class _Sum:
-    """The findings of all texts of one file."""
+    """All texts of one file through one matcher, a line break between them, so that a value counts once."""
 
     def __init__(self, matcher: TextMatcher) -> None:
-        self._matcher = matcher
-        self._done: dict[str, Finding] = {}
-        self._scan: TextScan | None = None
+        self._scan = matcher.begin()
+        self._fed = 0
+        self.findings = self._scan.findings
 
-    def begin(self) -> TextScan:
-        self._scan = self._matcher.begin()
-        return self._scan
+    def feed(self, text: bytes) -> None:
+        self._fed += len(text)
+        self._scan.feed(text)
 
-    def end(self) -> None:
-        if self._scan is not None:
-            scan, self._scan = self._scan, None
-            self._done = _added(self._done, scan.finish())
+    def finish(self, name: str) -> tuple[Finding, ...]:
+        self.feed(b"\n" + name.encode("utf-8", "replace") + b"\n")
+        return self._scan.finish()
 
-    def findings(self) -> tuple[Finding, ...]:
-        found = _added(self._done, self._scan.findings()) if self._scan is not None else self._done
-        return tuple(found[name] for name in sorted(found))
-
-
-def _added(known: dict[str, Finding], more: tuple[Finding, ...]) -> dict[str, Finding]:
-    if not more:
-        return known
-    out = dict(known)
-    for each in more:
-        had = out.get(each.info_type)
-        if had is None:
-            out[each.info_type] = each
-        else:
-            out[each.info_type] = Finding(
-                info_type=each.info_type,
-                count=had.count + each.count,
-                confidence=max(had.confidence, each.confidence),
-                places=(*had.places, *each.places)[:10],
-            )
-    return out
+    @property
+    def behind(self) -> int:
+        return self._fed - min(self._scan.settled, self._fed)
 
 
 def _reader_for(head: bytes, into: _Sum, charset: str, depth: int, *, whole: bool) -> tuple[Reader, str]:
@@ -179,7 +166,7 @@ class _Text:
 
     def __init__(self, into: _Sum, charset: str) -> None:
         self._into = into
-        self._scan = into.begin()
+        into.feed(b"\n")
         self._name = charset
         self._strict = charset.startswith(("utf-16", "utf-32", "utf_16", "utf_32"))
         self._decoder = codecs.getincrementaldecoder(charset)("strict")
@@ -189,7 +176,7 @@ class _Text:
             raise unreadable("the text turns into something else")
         before = self._decoder.getstate()[0]
         if self._name == "utf-8" and data.isascii() and not before:
-            self._scan.feed(data)
+            self._into.feed(data)
             return
         try:
             text = self._decoder.decode(data)
@@ -201,12 +188,11 @@ class _Text:
             text = self._decoder.decode(before + data)
         if self._strict and "\0" in text:
             raise unreadable("the text turns into something else")
-        self._scan.feed(text.encode("utf-8", "replace"))
+        self._into.feed(text.encode("utf-8", "replace"))
 
     def finish(self) -> None:
         if self._strict and self._decoder.getstate()[0]:
             raise unreadable("the text ends within a character")
-        self._into.end()
 
 
 class _Inner:

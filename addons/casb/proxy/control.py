@@ -358,6 +358,7 @@ class Control:
             known=length,
             charset=charset_of(response.headers.get("content-type", "")),
             coding=state.response.content_encoding if state.response else "",
+            name=exchange.activity.file.name if exchange.activity and exchange.activity.file else "",
         )
 
     def _overflow(self, flow: http.HTTPFlow, state: State, why: str, phase: str) -> bool:

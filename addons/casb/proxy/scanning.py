@@ -291,14 +291,15 @@ def _facts(answer: bytes, name: str, declared_type: str | None) -> FileFacts:
 def _verdict(told: Mapping[str, Any], label: str | None) -> Verdict:
     return Verdict(
         status=VerdictStatus(told["status"]),
-        findings=tuple(_finding(each) for each in _list(told["findings"])),
+        findings=tuple(finding(each) for each in _list(told["findings"])),
         label=label,
         inspector=_text(told["inspector"]) or "",
         why=_text(told["why"]) or "",
     )
 
 
-def _finding(told: Mapping[str, Any]) -> Finding:
+def finding(told: Mapping[str, Any]) -> Finding:
+    """A finding as a worker tells of it. Raises on any other shape."""
     info_type, count, confidence = told["info_type"], _number(told["count"]), _number(told["confidence"])
     if not isinstance(info_type, str) or count is None or confidence is None:
         raise TypeError("not a finding")
@@ -307,7 +308,16 @@ def _finding(told: Mapping[str, Any]) -> Finding:
         count=count,
         confidence=confidence,
         places=tuple(_place(each) for each in _list(told["places"])),
+        total=_number(told["total"]) or 0,
+        levels=tuple(_level(each) for each in _list(told["levels"])),
     )
+
+
+def _level(told: object) -> tuple[int, int]:
+    level, count = _list(told)
+    if not isinstance(level, int) or not isinstance(count, int):
+        raise TypeError("not a level")
+    return level, count
 
 
 def _place(told: object) -> tuple[int, str]:

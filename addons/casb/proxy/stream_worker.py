@@ -1,9 +1,9 @@
 """The process that reads files while they pass: many at once, one piece after the other.
 
 Frames as in `scan_worker`: a 4-byte big-endian length and a JSON head, then `size` bytes. In: `{"id", "op", "size"}`,
-where `op` is `matcher` (with `digest` and `factory`; the bytes are its recipe), `begin` (with `digest`, `charset` and
-`coding`), `feed`, `finish` or `drop`. Out, for each but `matcher` and `drop`: the findings so far, whether it is
-`text`, `error` when it cannot be judged, at the end size, digest and type.
+where `op` is `matcher` (with `digest` and `factory`; the bytes are its recipe), `begin` (with `digest`, `charset`,
+`coding` and `name`), `feed`, `finish` or `drop`. Out, for each but `matcher` and `drop`: the findings so far, whether
+it is `text`, `error` when it cannot be judged, at the end size, digest and type.
 
 No library parses a file here but the decoders of content codings and of archives, all within `memory`.
 """
@@ -21,7 +21,7 @@ from dataclasses import asdict
 from typing import Any, BinaryIO
 
 from casb.errors import ContentError
-from casb.inspection.spec import TextMatcher
+from casb.inspection.spec import Span, TextMatcher
 from casb.inspection.streams import GROWTH, StreamInspector
 from casb.model.file import Finding
 from casb.rewrite import codings
@@ -37,7 +37,7 @@ class _Stream:
 
     def __init__(self, matcher: TextMatcher, told: Mapping[str, Any]) -> None:
         self._decoder = codings.decoder_for(str(told["coding"]), limit=1 << 50, ratio=GROWTH)
-        self.inspector = StreamInspector(matcher, charset=str(told["charset"]))
+        self.inspector = StreamInspector(matcher, charset=str(told["charset"]), name=str(told["name"]))
 
     def feed(self, data: bytes) -> None:
         self.inspector.feed(self._decoder.feed(data) if self._decoder else data)
@@ -52,13 +52,18 @@ class _Stream:
 class _Nothing:
     """Finds nothing: for policies about type and digest alone."""
 
-    def begin(self) -> _Nothing:
+    settled = 1 << 60
+
+    def begin(self, *, spans: bool = False) -> _Nothing:
         return self
 
     def feed(self, text: bytes) -> None:
         """Nothing."""
 
     def findings(self) -> tuple[Finding, ...]:
+        return ()
+
+    def take_spans(self) -> tuple[Span, ...]:
         return ()
 
     finish = findings
@@ -120,7 +125,8 @@ def _done(
             del streams[told["id"]]
     inspector = stream.inspector
     findings = [asdict(each) for each in inspector.findings()]
-    return {"findings": findings, "text": inspector.text, "detected_type": inspector.detected_type, **more}
+    kind, behind = inspector.detected_type, inspector.behind
+    return {"findings": findings, "text": inspector.text, "detected_type": kind, "behind": behind, **more}
 
 
 def _answer(outgoing: BinaryIO, value: Mapping[str, Any]) -> None:

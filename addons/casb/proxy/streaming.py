@@ -24,11 +24,14 @@ import casb
 from casb.inspection.spec import Recipe
 from casb.model.file import FileFacts, Finding, Verdict, VerdictStatus
 from casb.proxy.bodies import Bodies, Spooling
+from casb.proxy.scanning import finding
 from casb.proxy.stream_worker import FRAME, MATCHERS, MODULES
 
 WINDOW = 256 * 1024
 """Bytes that are held back: more than any coding keeps to itself and any matcher looks ahead."""
 _ANSWER = 1024 * 1024
+_BEHIND = 64 * 1024
+_MOST = 8 * 1024 * 1024
 _PIECES = 4  # of a held body, judged at once
 INSPECTOR = "stream"
 _MAKING = 60.0  # seconds that making a matcher may take
@@ -45,6 +48,8 @@ class Seen:
     text: bool
     detected_type: str
     findings: tuple[Finding, ...]
+    behind: int = 0
+    """Bytes of text in which a value that is yet to be found may begin."""
     size: int | None = None
     sha256: str | None = None
 
@@ -84,7 +89,7 @@ class StreamWorkers:
         self._starting = asyncio.Lock()
         self._numbers = itertools.count(1)
 
-    async def begin(self, matcher: Recipe | None, charset: str, coding: str) -> StreamScan:
+    async def begin(self, matcher: Recipe | None, *, charset: str, coding: str, name: str) -> StreamScan:
         """A new stream. Raises `Unjudged` when there is no worker for it, or its coding cannot be undone."""
         process = await self._least_busy()
         digest = matcher.digest if matcher else ""
@@ -92,7 +97,7 @@ class StreamWorkers:
         scan = StreamScan(process, next(self._numbers), self._seconds)
         try:
             patience = _MAKING if new else self._seconds
-            await scan.ask("begin", b"", patience, digest=digest, charset=charset, coding=coding)
+            await scan.ask("begin", b"", patience, digest=digest, charset=charset, coding=coding, name=name)
         except Unjudged:
             scan.drop()
             raise
@@ -159,10 +164,17 @@ class StreamScan:
             raise Unjudged("the process that read it ended") from error
         if "error" in told:
             raise Unjudged(str(told["error"])[:200])
+        try:
+            return self._seen(told)
+        except (KeyError, TypeError, ValueError) as error:
+            raise Unjudged("the process that read it answered nonsense") from error
+
+    def _seen(self, told: Any) -> Seen:
         return Seen(
             text=told["text"] is True,
             detected_type=str(told["detected_type"]),
-            findings=tuple(_finding(each) for each in told["findings"]),
+            findings=tuple(finding(each) for each in told["findings"]),
+            behind=int(told["behind"]),
             size=told.get("size"),
             sha256=told.get("sha256"),
         )
@@ -173,15 +185,6 @@ class StreamScan:
             self._open = False
             self._process.streams -= 1
             self._process.tell({"id": self._number, "op": "drop"})
-
-
-def _finding(told: Any) -> Finding:
-    return Finding(
-        info_type=str(told["info_type"]),
-        count=int(told["count"]),
-        confidence=int(told["confidence"]),
-        places=tuple((int(at), str(text)) for at, text in told["places"]),
-    )
 
 
 class _Process:
@@ -305,7 +308,8 @@ class Judge:
 class Inspecting(Spooling):
     """A `taking.Taking` that judges a body while it passes, once it is longer than `hold` bytes and proves to be text.
 
-    Up to there, and whenever it is something else, it is held as by `Spooling`. `known` is its length, if told.
+    Up to there, and whenever it is something else, it is held as by `Spooling`. `known` is its length, if told; `about`
+    are the `charset`, the content `coding` and the `name`.
     """
 
     def __init__(
@@ -317,12 +321,11 @@ class Inspecting(Spooling):
         matcher: Recipe | None,
         hold: int,
         known: int | None,
-        charset: str,
-        coding: str,
+        **about: str,
     ) -> None:
         super().__init__(bodies, judge.unjudged)
         self._workers, self._judge, self._hold, self._known = workers, judge, hold, known
-        self._matcher, self._charset, self._coding = matcher, charset, coding
+        self._matcher, self._about = matcher, about
         self._scan: StreamScan | None = None
         self._tried = self._last = False
         self._earlier: Iterator[bytes] | None = None  # what was held before it proved to be text
@@ -354,7 +357,7 @@ class Inspecting(Spooling):
         """Read the beginning; when it is text, the body passes from here on."""
         too_large = self._known is not None and self._known > self.bodies.file
         try:
-            scan = await self._workers.begin(self._matcher, self._charset, self._coding)
+            scan = await self._workers.begin(self._matcher, **self._about)
         except Unjudged:
             return
         seen: Seen | None = None
@@ -397,7 +400,10 @@ class Inspecting(Spooling):
             if self._judge.final(seen):
                 self._flush()
         elif not self._judge.blocks(seen):
-            self._release()
+            if seen.behind <= _BEHIND:
+                self._release()
+            elif self._held_back > _MOST:
+                self._unjudged("a value may be hidden in more text than is held back")
 
     def _next(self) -> bytes:
         if self._earlier is not None:
