@@ -222,7 +222,9 @@ def _random(value: str) -> bool:
     tail = re.split(r"[^0-9A-Za-z+/]+", value)
     longest = max(tail, key=len)
     folded = value.casefold()
-    placeholder = any(word in folded for word in ("example", "xxxx", "1234567890", "abcdefgh", "placeholder", "00000000"))
+    placeholder = any(
+        word in folded for word in ("example", "xxxx", "1234567890", "abcdefgh", "placeholder", "00000000")
+    )
     return not placeholder and len(longest) >= 8 and _entropy(longest) >= min(3.0, 0.7 * math.log2(len(longest)))
 
 
@@ -376,8 +378,12 @@ def _date(value: str) -> bool:
     if len(numbers) == 3:
         year = max(numbers)
         rest = sorted(number for number in numbers if number != year)
-        return 1900 <= year <= 2099 and len(rest) == 2 and 1 <= rest[0] <= 12 and rest[1] <= 31 or (
-            1900 <= year <= 2099 and len(set(numbers)) == 2 and 1 <= min(numbers) <= 12
+        return (
+            1900 <= year <= 2099
+            and len(rest) == 2
+            and 1 <= rest[0] <= 12
+            and rest[1] <= 31
+            or (1900 <= year <= 2099 and len(set(numbers)) == 2 and 1 <= min(numbers) <= 12)
         )
     return len(numbers) == 2
 
