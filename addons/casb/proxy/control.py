@@ -31,6 +31,7 @@ from casb.proxy.runtime import Runtime, Visitor, now
 from casb.proxy.sealed import sealed
 from casb.proxy.streaming import Inspecting
 from casb.proxy.translate import State
+from casb.proxy.waiting import Waiting
 from casb.rewrite import codings
 from casb.store.held import SMALL, HeldBody
 
@@ -40,9 +41,10 @@ logger = logging.getLogger(__name__)
 class Control:
     """Access, then uploads and activities at the request, then downloads at the response's head."""
 
-    def __init__(self, runtime: Runtime, notices: Notices) -> None:
+    def __init__(self, runtime: Runtime, notices: Notices, waiting: Waiting) -> None:
         self.runtime = runtime
         self.notices = notices
+        self.waiting = waiting
 
     # ------------------------------------------------------------ request
 
@@ -326,6 +328,8 @@ class Control:
             state.on_overflow = lambda: self._overflow(flow, state, f"larger than {limit} bytes", phase)
             return
         state.limit, state.on_overflow = None, None
+        if not outgoing:
+            state.waiting, state.ticket = self.waiting, self.waiting.open(state, length)
         if passing:
             state.taking = self._inspecting(flow, state, bodies, length)
         else:
@@ -417,8 +421,9 @@ class Control:
             file_name=activity.file.name if activity and activity.file else "",
             is_download=activity is not None and activity.type is ActivityType.DOWNLOAD,
         )
-        page = refusal_page(refusal)
-        if state.party and state.party.session_id:
+        waited = state.ticket is not None and state.ticket.shown
+        page = refusal_page(refusal, shown=waited)
+        if state.party and state.party.session_id and not waited:
             page = self.notices.leave(page, state.party.session_id, notice(refusal))
         self.runtime.counters["refused"] += 1
         translate.refuse(flow, phase, page)

@@ -49,6 +49,8 @@ from casb.proxy.runtime import Runtime, now
 from casb.proxy.sealed import sealed
 from casb.proxy.sessions import Sessions, with_resume
 from casb.proxy.translate import State
+from casb.proxy.waiting import PATH as WAIT_PATH
+from casb.proxy.waiting import Waiting
 from casb.rewrite.context import guard_version
 
 logger = logging.getLogger(__name__)
@@ -77,12 +79,19 @@ class Endpoints:
     """One table of paths; everything else under the reserved path does not exist."""
 
     def __init__(
-        self, runtime: Runtime, sessions: Sessions, notices: Notices, learning: Learning, controls: Controls
+        self,
+        runtime: Runtime,
+        sessions: Sessions,
+        notices: Notices,
+        waiting: Waiting,
+        learning: Learning,
+        controls: Controls,
     ) -> None:
         self.runtime = runtime
         self.controls = controls
         self.sessions = sessions
         self.notices = notices
+        self.waiting = waiting
         self.escapes = Escapes(runtime)
         self.on_app: dict[tuple[str, str], Endpoint] = {
             ("GET", "/.casb/guard.js"): self.guard,
@@ -141,6 +150,12 @@ class Endpoints:
         endpoint = table.get((method, path))
         if endpoint is None and state.route.kind is Kind.APP and path.startswith("/.casb/notice/") and method == "GET":
             endpoint = self.notice
+        if endpoint is None and state.route.kind is Kind.APP and path.startswith(WAIT_PATH) and method == "GET":
+            found = await self._session(state)
+            waited = await self.waiting.answer(flow, state, found[0].id) if found else _signed_out(state)
+            if waited is not None:
+                translate.answer(flow, waited)
+            return
         if endpoint is None:
             page = error_page(404, "Not here", "There is nothing under this address.", "", facts=state.facts)
         elif method == "POST" and path not in _FROM_ELSEWHERE and not same_origin(state):
@@ -246,7 +261,7 @@ class Endpoints:
         """What the dialog shows."""
         found = await self._session(state)
         if found is None:
-            return json_page(401, {"casb": "sign-in", "url": f"https://{state.route.authority}/.casb/sign-in"})
+            return _signed_out(state)
         activity = state.facts.path.removeprefix("/.casb/notice/")
         value = await self.notices.fetch(found[0].id, activity)
         until = time.monotonic() + _NOTICE_PATIENCE
@@ -579,6 +594,10 @@ class Endpoints:
         if login is None:
             return await self._login_and_back(state)
         return opened(self.runtime, flow, state, login.record)
+
+
+def _signed_out(state: State) -> Page:
+    return json_page(401, {"casb": "sign-in", "url": f"https://{state.route.authority}/.casb/sign-in"})
 
 
 _NOTICE_PATIENCE = 25.0

@@ -49,8 +49,12 @@ def judge(exchange: Exchange, state: State, apply: Callable[[Effect], None], unj
         apply(effect)
         return isinstance(effect, Pass)
 
-    # What is rewritten for the browser is text of the application, not a file: it is held whole.
-    return Judge(blocks=blocks, final=final, may=lambda: state.rewriter is None, unjudged=unjudged)
+    def may() -> bool:
+        # What is rewritten for the browser is text of the application, not a file: it is held whole. So is what
+        # somebody waits for with a page.
+        return state.rewriter is None and (state.ticket is None or not state.ticket.shown)
+
+    return Judge(blocks=blocks, final=final, may=may, unjudged=unjudged)
 
 
 def charset_of(content_type: str) -> str:

@@ -134,6 +134,7 @@ class SealedStream(taking.TakingStream):
         )
         ours = (
             isinstance(event, ResponseProtocolError)
+            and self._ticket is None
             and event.code is not ErrorCode.KILL
             and waiting
             and self.client_state == self.state_done

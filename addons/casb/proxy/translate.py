@@ -13,7 +13,7 @@ import re
 import weakref
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote
 
 from mitmproxy import http
@@ -29,6 +29,9 @@ from casb.model.record import Record, user_json
 from casb.proxy.ids import ulid
 from casb.rewrite.context import RewriteContext
 from casb.rewrite.shared import Seal
+
+if TYPE_CHECKING:
+    from casb.proxy.waiting import Ticket, Waiting
 
 REFUSED = "casb.refused"
 type Fields = Mapping[bytes, bytes]
@@ -107,6 +110,8 @@ class State:
     failure_id: str = ""
     held: bool = False  # a policy asked for the content
     taking: Taking | None = None  # where the present body goes while its head waits
+    waiting: Waiting | None = field(default=None, repr=False)  # who shows a page while a download is judged
+    ticket: Ticket | None = field(default=None, repr=False)  # for that page
     work: Callable[[], Awaitable[None]] | None = field(default=None, repr=False)  # what the proxy core waits for
     cut: bool = False  # the request's body outgrew `limit`: what is left of it is a part
     limit: int | None = None  # most bytes ever buffered of the present body

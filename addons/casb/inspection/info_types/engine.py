@@ -111,7 +111,7 @@ class _Compiler:
         literal = literal_prefix(pattern.expression)
         if pattern.hint:
             yield Mark(pattern.hint, pattern.any_case, literal, part=True)
-        elif len(literal) >= 4:
+        elif literal:
             yield Mark(EDGE + re.escape(literal), pattern.any_case, literal, part=True)
         else:
             expression = f"{EDGE}(?:{pattern.expression}){'' if pattern.open else EDGE}"
@@ -126,7 +126,7 @@ class _Compiler:
 
 def _keyword(word: str) -> Mark:
     edge = EDGE if word.isascii() else ""
-    return Mark(f"{edge}(?:{_spelled(word)}){edge}", True, _ascii_part(word))
+    return Mark(f"{edge}(?:{_spelled(word)}){edge}", True, _ascii_part(word), part=True)
 
 
 def _compiled(expression: str, *, any_case: bool) -> Search:

@@ -1,6 +1,6 @@
 """In which blocks of a text an expression ends or a keyword stands: all expressions in one pass.
 
-With hyperscan, one streaming automaton; without it, Aho-Corasick for expressions that begin with a literal and for
+With hyperscan, a streaming automaton; without it, Aho-Corasick for expressions that begin with a literal and for
 keywords, and a mark on every block for the rest, which are then searched with RE2. A marker may mark too much, never too
 little; the engine verifies. hyperscan is imported here and nowhere else.
 """
@@ -70,44 +70,57 @@ def make(wanted: Sequence[Mark], engine: str = "") -> Marker:
 _WIDE = re.compile(r"\[\^|(?<!\\)\.|\\[DWSpP]|[^\x00-\x7f]")
 
 
+_TOGETHER = 48
+"""Expressions without a literal that share an automaton: time to compile grows faster than their number beyond."""
+
+
 class _Hyperscan:
-    """One database per thread: its scratch space is not to be shared."""
+    """One automaton for all literals and a few dozen expressions, further ones for what goes beyond.
+
+    Belongs to one thread: the scratch space of a database is not to be shared.
+    """
 
     def __init__(self, hyperscan: Any, wanted: Sequence[Mark]) -> None:
         self._library = hyperscan
-        self._empty = not wanted
-        expressions = [each.expression.encode() for each in wanted]
-        flags = [self._flags(each) for each in wanted]
-        self._database = hyperscan.Database(mode=hyperscan.HS_MODE_STREAM)
-        if self._empty:
-            return
-        ids = list(range(len(expressions)))
+        literal = [index for index, each in enumerate(wanted) if each.part]
+        other = [index for index, each in enumerate(wanted) if not each.part]
+        groups = [other[at : at + _TOGETHER] for at in range(0, len(other), _TOGETHER)] or [[]]
+        groups[0] = literal + groups[0]
+        self.databases = [self._compiled([(index, wanted[index]) for index in group]) for group in groups if group]
+
+    def _compiled(self, group: Sequence[tuple[int, Mark]]) -> Any:
+        flags = [self._flags(each) for _, each in group]
         try:
-            self._database.compile(expressions=expressions, ids=ids, flags=flags)
-        except hyperscan.HyperscanError:
-            loose = [flag | self._prefilter(text, flag) for text, flag in zip(expressions, flags, strict=True)]
-            self._database = hyperscan.Database(mode=hyperscan.HS_MODE_STREAM)
-            self._database.compile(expressions=expressions, ids=ids, flags=loose)
+            return self._database(group, flags)
+        except self._library.HyperscanError:
+            loose = [flag | self._loose(each, flag) for (_, each), flag in zip(group, flags, strict=True)]
+            return self._database(group, loose)
+
+    def _database(self, group: Sequence[tuple[int, Mark]], flags: Sequence[int]) -> Any:
+        database = self._library.Database(mode=self._library.HS_MODE_STREAM)
+        expressions = [each.expression.encode() for _, each in group]
+        database.compile(expressions=expressions, ids=[index for index, _ in group], flags=list(flags))
+        return database
 
     def _flags(self, each: Mark) -> int:
         inner = each.expression.removeprefix(EDGE).removesuffix(EDGE)
         wide = self._library.HS_FLAG_UTF8 if _WIDE.search(inner) else 0
         return int(wide | (self._library.HS_FLAG_CASELESS if each.any_case else 0))
 
-    def _prefilter(self, expression: bytes, flags: int) -> int:
+    def _loose(self, each: Mark, flags: int) -> int:
         """A flag for what is too large to be matched exactly: it is then marked a little too often."""
         try:
-            self._library.Database(mode=self._library.HS_MODE_STREAM).compile(expressions=[expression], flags=[flags])
+            self._database([(0, each)], [flags])
         except self._library.HyperscanError:
             return int(self._library.HS_FLAG_PREFILTER)
         return 0
 
     def begin(self, marks: Marks) -> Marking:
-        return _HyperscanStream(None if self._empty else self._database, marks)
+        return _HyperscanStream(self.databases, marks)
 
 
 class _HyperscanStream:
-    def __init__(self, database: Any, marks: Marks) -> None:
+    def __init__(self, databases: Sequence[Any], marks: Marks) -> None:
         def mark(index: int, _from: int, to: int, _flags: int, _context: object) -> None:
             block = (to - 1) >> BLOCK
             marks[block].add(index)
@@ -115,18 +128,18 @@ class _HyperscanStream:
                 marks[block - 1].add(index)
 
         self._mark = mark  # the binding keeps no reference of its own and would call a dead function
-        self._stream = None if database is None else database.stream(match_event_handler=mark)
-        if self._stream is not None:
-            self._stream.__enter__()
+        self._streams = [database.stream(match_event_handler=mark) for database in databases]
+        for stream in self._streams:
+            stream.__enter__()
 
     def feed(self, text: bytes) -> None:
-        if self._stream is not None and text:
-            self._stream.scan(text)
+        if text:
+            for stream in self._streams:
+                stream.scan(text)
 
     def close(self) -> None:
-        if self._stream is not None:
-            stream, self._stream = self._stream, None
-            stream.__exit__(None, None, None)
+        while self._streams:
+            self._streams.pop().__exit__(None, None, None)
 
 
 # --- without it
