@@ -229,9 +229,13 @@ class _Process:
             raise EOFError
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._waiting.append(answer)
-        self._write(head, data)
-        if self._process.stdin is not None:
-            await self._process.stdin.drain()
+        try:
+            self._write(head, data)
+            if self._process.stdin is not None:
+                await self._process.stdin.drain()
+        except BaseException:
+            answer.cancel()
+            raise
         return await answer
 
     def learn(self, matcher: Recipe) -> bool:

@@ -111,7 +111,7 @@ def test_a_clean_text_passes_byte_for_byte(proxy: World, chunked: bool, coding: 
     assert answer.status == 200
     assert answer.body == body
     assert last_record(proxy)["action"] in ("allow", "audit")
-    assert not list((proxy.data / "held").iterdir())
+    wait_for(lambda: not list((proxy.data / "held").iterdir()), "held files to go")
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
