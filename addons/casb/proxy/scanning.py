@@ -314,8 +314,8 @@ def finding(told: Mapping[str, Any]) -> Finding:
 
 
 def _level(told: object) -> tuple[int, int]:
-    level, count = _list(told)
-    if not isinstance(level, int) or not isinstance(count, int):
+    level, count = map(_number, _list(told))
+    if level is None or count is None:
         raise TypeError("not a level")
     return level, count
 

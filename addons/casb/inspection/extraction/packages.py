@@ -164,7 +164,7 @@ def _properties(context: Context, part: str, blocks: Iterator[bytes]) -> Texts:
         elif custom and value:
             found.append((custom.pop(), value))
 
-        xmlparts.walk(data, on_start=lambda local, attributes: element(local, dict(attributes)), on_text=ended)
+    xmlparts.walk(data, on_start=lambda local, attributes: element(local, dict(attributes)), on_text=ended)
 
     for name, value in found:
         context.report.property(name, value)
