@@ -92,8 +92,13 @@ def mitmdump(folder: Path, origin_port: int, origin_ca: Path, *options: str, nam
     )
 
 
-def casb(folder: Path, origin_port: int, origin_ca: Path, *, policies: int, plain_core: bool = False) -> Contestant:
-    """One worker with all of session control: sign-ins, policies, rewriting for an app of 100 hosts, records."""
+def casb(
+    folder: Path, origin_port: int, origin_ca: Path, *, policies: int, plain_core: bool = False, looking: str = ""
+) -> Contestant:
+    """One worker with all of session control: sign-ins, policies, rewriting for an app of 100 hosts, records.
+
+    `looking` are further policies, which look into files: then all shipped information types are searched for.
+    """
     port = free_port()
     name = "casb, plain core" if plain_core else "casb"
     config = folder / "config"
@@ -109,12 +114,15 @@ def casb(folder: Path, origin_port: int, origin_ca: Path, *, policies: int, plai
         (config / "apps" / f"app{number}.yaml").write_text(text)
     for number, document in enumerate(policy_files(policies)):
         (config / f"policies-{number}.yaml").write_text(document)
+    if looking:
+        (config / "policies-looking.yaml").write_text(looking)
     host = f"{ORIGIN}.{SUFFIX}"
     cookie = _session(folder / "data", f"{host}:{port}")
     environment = {"CASB_BENCH_SECRET": "x" * 32, "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
     if plain_core:
         environment["CASB_PLAIN_CORE"] = "1"
-    command = [sys.executable, "-O", "-m", "casb.proxy.worker", "--config", str(config)]
+    program = "bench_lib.searching" if looking else "casb.proxy.worker"
+    command = [sys.executable, "-O", "-m", program, "--config", str(config)]
     begun = time.monotonic()
     child = Child(name, command, folder / "log", environment=environment).wait_until(lambda: listening(port), 60)
     return Contestant(

@@ -38,6 +38,7 @@ policies:
 """
 NOISE = hashlib.shake_256(b"noise").digest(1_300_000)
 PROGRAM = b"MZ" + bytes(58) + (64).to_bytes(4, "little") + b"PE\0\0" + NOISE
+UP = "PUT /up HTTP/1.1\r\ncontent-type: application/octet-stream\r\nx-file-name: a.bin"
 ATTACHED = {"content_type": "application/octet-stream", "content_disposition": "attachment; filename=a.bin"}
 
 
@@ -149,9 +150,7 @@ def test_chunked_bodies_keep_their_framing(proxy: World) -> None:
     cookie = proxy.session()
     assert proxy.ask("/chunks", cookie=cookie, headers=FETCH).body == NOISE
     body = b"".join(b"%x\r\n%s\r\n" % (len(each), each) for each in (NOISE[:700_000], NOISE[700_000:])) + b"0\r\n\r\n"
-    head = (
-        "PUT /up HTTP/1.1\r\ncontent-type: application/octet-stream\r\nx-file-name: a.bin\r\ntransfer-encoding: chunked"
-    )
+    head = f"{UP}\r\ntransfer-encoding: chunked"
     with wire(proxy, head, cookie, body) as connection:
         assert hashlib.sha256(NOISE).hexdigest().encode() in connection.recv(4096)
     assert proxy.origin.seen[-1].headers.get("transfer-encoding") == "chunked"
@@ -248,7 +247,7 @@ def test_a_client_that_leaves_takes_its_file_along(proxy: World) -> None:
         wait_for(lambda: held(proxy), "a held file")
     nothing_held(proxy)
     go.set()
-    head = f"PUT /up HTTP/1.1\r\ncontent-type: application/octet-stream\r\nx-file-name: a.bin\r\ncontent-length: {len(NOISE)}"
+    head = f"{UP}\r\ncontent-length: {len(NOISE)}"
     before = len(proxy.origin.seen)
     with wire(proxy, head, proxy.session(), NOISE[:900_000]):
         wait_for(lambda: held(proxy), "a held file")
