@@ -104,12 +104,14 @@ def _start(stack: ExitStack, folder: Path, policies: int, megabytes: int, plain_
 
 
 def _memory(stack: ExitStack, folder: Path, *, quick: bool, megabytes: int | None) -> list[dict[str, Any]]:
-    """A casb of its own, with an origin of its own."""
+    """A casb of its own, with an origin of its own: its files are large."""
     authority = DemoAuthority(folder / "memory-pki", "casb bench servers")
-    port, size, each, many = free_port(), megabytes or (60 if quick else 1000), 2 if quick else 50, 4 if quick else 50
+    port, size, each, many = free_port(), megabytes or (6 if quick else 1000), 1 if quick else 50, 4 if quick else 50
+    hold = 2 if quick else 50
     stack.callback(upstream.origin(folder / "memory-origin", port, authority, size).stop)
-    memory.contents(folder / "memory-origin" / "www", megabytes=size, each=each)
-    made = proxies.casb(folder / "looking", port, authority.certificate_path, policies=50, looking=memory.POLICIES)
+    memory.contents(folder / "memory-origin" / "www", megabytes=size, each=each, hold=hold)
+    ca = authority.certificate_path
+    made = proxies.casb(folder / "looking", port, ca, policies=50, looking=memory.POLICIES, hold=hold)
     stack.callback(made.child.stop)
     return memory.measure(made, megabytes=size, each=each, many=many, tell=_progress)
 
