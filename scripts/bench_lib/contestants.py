@@ -104,8 +104,7 @@ def casb(
 ) -> Contestant:
     """One worker with all of session control: sign-ins, policies, rewriting for an app of 100 hosts, records.
 
-    `looking` are further policies, which look into files: then all shipped information types are searched for, and text
-    of more than `hold` MB is judged while it passes.
+    `looking` are further policies, which look into files; text of more than `hold` MB is judged while it passes.
     """
     port = free_port()
     name = "casb, plain core" if plain_core else "casb"
@@ -129,8 +128,7 @@ def casb(
     environment = {"CASB_BENCH_SECRET": "x" * 32, "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
     if plain_core:
         environment["CASB_PLAIN_CORE"] = "1"
-    program = "bench_lib.searching" if looking else "casb.proxy.worker"
-    command = [sys.executable, "-O", "-m", program, "--config", str(config)]
+    command = [sys.executable, "-O", "-m", "casb.proxy.worker", "--config", str(config)]
     begun = time.monotonic()
     child = Child(name, command, folder / "log", environment=environment).wait_until(lambda: listening(port), 60)
     return Contestant(

@@ -25,6 +25,7 @@ from bench_lib.cases import SCRIPT
 from bench_lib.contestants import Contestant
 from bench_lib.load import Job, LoadFailed
 from bench_lib.process import Family
+from casb.model.info_types import CATEGORIES
 
 POLICIES = """\
 version: 1
@@ -32,9 +33,10 @@ policies:
   - id: looks-into-files
     apps: files
     activities: download
-    when: {file: {detected_type: application/x-bench, extension: [txt, dat]}}
+    when: {file: {findings: [%s], extension: [txt, dat]}}
     action: block
-"""
+    unscannable: ignore
+""" % ", ".join(CATEGORIES)
 _LINE = "2026-11-21T10:00:%02d.%03dZ INFO request id=%08x user=u%05d path=/api/items/%d status=200 bytes=%d took=%dms\n"
 
 

@@ -368,6 +368,16 @@ class DiscoveryShape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InspectionShape:
+    """Looking for sensitive information in files and texts."""
+
+    last_four: bool = False
+    """Masked findings show the last four characters of what was found."""
+    exact_match_key: str | None = None
+    """The key of exact data match, `env:NAME` or `file:PATH`: 32 random bytes or more, as text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CasbFile:
     """`casb.yaml`: the deployment."""
 
@@ -391,6 +401,8 @@ class CasbFile:
     """How long things live."""
     limits: LimitsShape | None = None
     """Ceilings."""
+    inspection: InspectionShape | None = None
+    """Looking for sensitive information."""
     sidecar: SidecarShape | None = None
     """The sidecar."""
     discovery: DiscoveryShape | None = None

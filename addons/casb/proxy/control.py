@@ -187,7 +187,7 @@ class Control:
             single = main.sibling()
             effect = single.request(facts)
             if isinstance(effect, Hold) and single.activity and single.activity.file:
-                effect = single.inspected(await self._read(single.activity.file, file.content))
+                effect = single.inspected(await self._read(single, single.activity.file, file.content))
             main.records += single.records
             if isinstance(effect, Answer):
                 main.activity = single.activity
@@ -203,15 +203,14 @@ class Control:
             raise LookupError("nothing holds bodies")
         return await self.runtime.bodies.decoded(body, coding)
 
-    async def _read(self, known: FileFacts, body: bytes | HeldBody) -> FileFacts:
+    async def _read(self, exchange: Exchange, known: FileFacts, body: bytes | HeldBody) -> FileFacts:
         held = body.sealed() if isinstance(body, HeldBody) else None
         if held is not None:
             readable: bytes | Recipe = Recipe(factory="casb.store.held:open_told", data=held.told())
         else:
             readable = body.content() if isinstance(body, HeldBody) else body
-        seen = await self.runtime.scanner.scan(
-            readable, known.name, known.declared_type, matcher=self.runtime.matcher, size=held.size if held else None
-        )
+        recipe, size = exchange.snapshot.recipe, held.size if held else None
+        seen = await self.runtime.scanner.scan(readable, known.name, known.declared_type, matcher=recipe, size=size)
         return replace(
             known,
             size=seen.size,
@@ -361,7 +360,7 @@ class Control:
             bodies,
             self.runtime.streams,
             judge(exchange, state, apply, lambda why: self._overflow(flow, state, why, phase())),
-            matcher=self.runtime.matcher,
+            matcher=exchange.snapshot.recipe,
             hold=state.snapshot.settings.limits.hold,
             known=length,
             charset=charset_of(response.headers.get("content-type", "")),
@@ -405,7 +404,7 @@ class Control:
         except (ContentError, StoreError) as error:
             effect = exchange.unscannable(error.message)
         else:
-            effect = exchange.inspected(await self._read(known, plain))
+            effect = exchange.inspected(await self._read(exchange, known, plain))
         if phase == "request":
             self._apply_to_request(flow, state, effect)
             if translate.is_refused(flow):

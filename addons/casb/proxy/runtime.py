@@ -14,7 +14,6 @@ from casb.connectors.signin import SignIn
 from casb.control.exchange import Party
 from casb.control.routes import Kind, Route, route
 from casb.control.snapshot import Snapshot
-from casb.inspection.spec import Recipe
 from casb.model.identity import Session, User
 from casb.model.record import Record
 from casb.ports import SessionStore
@@ -67,7 +66,6 @@ class Runtime:
     bypasses: Bypasses
     bodies: Bodies | None = None  # None: what is judged is held in memory
     streams: StreamWorkers | None = None  # None: nothing is judged while it passes
-    matcher: Recipe | None = None  # what files are searched for; None: nothing
     tags: TagIndex | None = None  # as published; None: nothing ever was
     tunnelled: Tunnelled = untold
     close: Callable[[], None] = lambda: None

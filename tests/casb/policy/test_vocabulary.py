@@ -11,6 +11,7 @@ from casb.model.activity import Activity, ActivityObject, ActivityType, Outcome,
 from casb.model.app import App, AppTag
 from casb.model.file import FileFacts, Verdict, VerdictStatus
 from casb.model.identity import AgentTag, Client, ClientApp, Device, DeviceTag, DeviceType, User
+from casb.policy.findings import Found
 from casb.policy.vocabulary import (
     DEFAULT_FIELD,
     FIELDS,
@@ -122,6 +123,8 @@ FACTS: dict[str, tuple[object, object, object]] = {
     "file.label": ("secret", None, UNREAD),
     "file.sign": (frozenset({"macro"}), frozenset(), frozenset()),
     "file.property": ("author: ada", None, UNREAD),
+    "file.findings": (Found(), None, UNREAD),
+    "text.findings": (UNREAD, None, None),
     "text.content": ("a text", None, None),
     "text.length": (7, None, None),
 }

@@ -1,8 +1,8 @@
 """In which blocks of a text an expression ends or a keyword stands: all expressions in one pass.
 
 With hyperscan, a streaming automaton; without it, Aho-Corasick for expressions that begin with a literal and for
-keywords, and a mark on every block for the rest, which are then searched with RE2. A marker may mark too much, never too
-little; the engine verifies. hyperscan is imported here and nowhere else.
+keywords, and a mark on every block for the rest, which are then searched with RE2. A marker may mark too much, never
+too little; the engine verifies. hyperscan is imported here and nowhere else.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class _HyperscanStream:
             if (to - 5) >> BLOCK != block:  # what ends it may have four bytes
                 marks[block - 1].add(index)
 
-        self._mark = mark  # the binding keeps no reference of its own and would call a dead function
+        self._held = (mark, databases)  # the binding keeps no references of its own and would use what has gone
         self._streams = [database.stream(match_event_handler=mark) for database in databases]
         for stream in self._streams:
             stream.__enter__()
