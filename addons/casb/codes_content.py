@@ -128,6 +128,14 @@ ROWS: tuple[tuple[str, str, str, str, str], ...] = (
         "",
     ),
     (
+        "F150",
+        "content that cannot be judged as it passes",
+        "A file larger than `limits.hold` is read while it streams; what comes cannot be read that way: binary "
+        "bytes in a text, a document within an archive, an archive whose directory tells of other members.",
+        "Raise `limits.hold`, so that such files are held and read whole; or let the policy's `unscannable` decide.",
+        "",
+    ),
+    (
         "F106",
         "a member of an archive is packed in a way that cannot be read here",
         "ZIP has methods that few programs know, such as Deflate64, PPMd and those of one vendor.",

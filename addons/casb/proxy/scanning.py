@@ -291,14 +291,15 @@ def _facts(answer: bytes, name: str, declared_type: str | None) -> FileFacts:
 def _verdict(told: Mapping[str, Any], label: str | None) -> Verdict:
     return Verdict(
         status=VerdictStatus(told["status"]),
-        findings=tuple(_finding(each) for each in _list(told["findings"])),
+        findings=tuple(finding(each) for each in _list(told["findings"])),
         label=label,
         inspector=_text(told["inspector"]) or "",
         why=_text(told["why"]) or "",
     )
 
 
-def _finding(told: Mapping[str, Any]) -> Finding:
+def finding(told: Mapping[str, Any]) -> Finding:
+    """A finding as a worker tells of it. Raises on any other shape."""
     info_type, count, confidence = told["info_type"], _number(told["count"]), _number(told["confidence"])
     if not isinstance(info_type, str) or count is None or confidence is None:
         raise TypeError("not a finding")
