@@ -12,6 +12,7 @@ from casb.catalog.match import Catalog
 from casb.catalog.ranges import Geo, Ranges
 from casb.config import Configuration, Draft
 from casb.errors import CasbError, Problems
+from casb.inspection.malware import KnownBad
 from casb.model.app import App, AppTag
 from casb.model.identity import Client, Device
 from casb.policy.compile import Policies, compile_policies
@@ -32,6 +33,7 @@ class Snapshot:
     agents: Agents
     hosts: HostMap
     loaded: tuple[LoadedPolicy, ...] = ()  # the policies as written
+    known_bad: KnownBad | None = None  # feeds of hashes and YARA rules
     warnings: tuple[CasbError, ...] = ()  # suspicions about policies; nothing in them keeps one from working
 
     def client(self, ip: str, user_agent: str, device: Device) -> tuple[Client, Device]:
@@ -51,11 +53,16 @@ class Snapshot:
 
 
 def build_snapshot(
-    configuration: Configuration | Draft, *, geo: Geo | None = None, agents: Agents | None = None
+    configuration: Configuration | Draft,
+    *,
+    geo: Geo | None = None,
+    agents: Agents | None = None,
+    known_bad: KnownBad | None = None,
 ) -> Snapshot:
     """The snapshot of a configuration folder; raises `Problems` with everything that is wrong in it.
 
-    A `Draft` that has errors adds those of the policies to them. `geo` looks up countries; `agents` hands on what the
+    A `Draft` that has errors adds those of the policies to them. `known_bad` is what the organisation knows of malware,
+    `geo` looks up countries; `agents` hands on what the
     snapshot before has learned.
     """
     errors = list(configuration.errors) if isinstance(configuration, Draft) else []
@@ -89,6 +96,7 @@ def build_snapshot(
             flat=settings.host_names == "flat",
         ),
         loaded=loaded.policies,
+        known_bad=known_bad,
         warnings=loaded.warnings,
     )
 

@@ -77,6 +77,10 @@ def to_json(record: Record) -> dict[str, Any]:
             "label_id": file.label_id,
             "verdict": file.verdict
             and {"status": file.verdict.status.value, "inspector": file.verdict.inspector, "why": file.verdict.why},
+            "malware": [
+                {"engine": each.engine, "status": each.status.value, "threat": each.threat, "why": each.why}
+                for each in file.engines
+            ],
             "findings": {each.info_type: each.count for each in file.verdict.findings} if file.verdict else {},
         },
         "admin": activity.admin,

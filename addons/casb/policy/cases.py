@@ -15,7 +15,7 @@ from casb.model.activity import IN_PAGE, Activity, ActivityObject, ActivityType,
 from casb.model.activity import Outcome as Done
 from casb.model.app import App, AppTag
 from casb.model.decision import Decision, Reason, Truth
-from casb.model.file import FileFacts, Finding, Verdict, VerdictStatus
+from casb.model.file import EngineVerdict, FileFacts, Finding, Verdict, VerdictStatus
 from casb.model.identity import UNMANAGED, AgentTag, Client, ClientApp, Device, DeviceTag, DeviceType, User
 from casb.policy.afterwards import Counted, concerning, observe
 from casb.policy.compile import Policies, Policy
@@ -91,6 +91,8 @@ class GivenFile:
     findings: Mapping[str, int] = field(default_factory=dict)
     read: bool = False
     unreadable: bool = False
+    malware: bool | None = None  # None: no engine has looked
+    threat: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -454,13 +456,18 @@ def _file(given: str | GivenFile | None) -> FileFacts | None:
     elif file.findings:
         findings = tuple(Finding(info_type=name, count=count) for name, count in sorted(file.findings.items()))
         verdict = Verdict(status=VerdictStatus.SENSITIVE, findings=findings)
+    engines: tuple[EngineVerdict, ...] = ()
+    if file.malware is not None or file.threat:
+        status = VerdictStatus.MALICIOUS if file.malware or file.threat else VerdictStatus.CLEAN
+        engines = (EngineVerdict(engine="case", status=status, threat=file.threat),)
     return FileFacts(
+        engines=engines,
         name=file.name,
         extension=extension,
         size=None if file.size is None else size(file.size),
         declared_type=_media(file.declared_type),
         detected_type=_media(file.detected_type),
-        inspected=bool(file.read or file.unreadable or file.detected_type or file.label or file.findings),
+        inspected=bool(file.read or file.unreadable or file.detected_type or file.label or file.findings or engines),
         label=file.label,
         verdict=verdict,
     )

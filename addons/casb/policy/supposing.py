@@ -12,7 +12,7 @@ from typing import Any
 
 from casb.model.activity import Activity, ActivityObject, ActivityType, Outcome, RequestFacts, Source, TextFacts
 from casb.model.app import App, AppTag
-from casb.model.file import FileFacts
+from casb.model.file import EngineVerdict, FileFacts, VerdictStatus
 from casb.model.identity import UNMANAGED, AgentTag, ClientApp, DeviceTag, DeviceType, User
 from casb.policy import matchers
 from casb.policy.conditions import Leaf
@@ -65,6 +65,13 @@ def _file(**change: str) -> Setter:
         return replace(activity, file=replace(file, **{name: fact}))
 
     return put
+
+
+def _engines(activity: Activity, threat: str | None) -> Activity:
+    status = VerdictStatus.CLEAN if threat is None else VerdictStatus.MALICIOUS
+    file = activity.file or FileFacts(name="")
+    told = EngineVerdict(engine="supposed", status=status, threat=threat or "")
+    return replace(activity, file=replace(file, inspected=True, engines=(told,)))
 
 
 def _text_content(activity: Activity, value: Any) -> Activity:
@@ -157,6 +164,8 @@ _SETTERS: Mapping[str, Setter] = {
     "file.detected_type": _file(detected_type="content"),
     "file.declared_type": _file(declared_type="value"),
     "file.label": _file(label="content"),
+    "file.malware": lambda activity, value: _engines(activity, "Eicar-Test-Signature" if value else None),
+    "file.threat": lambda activity, value: _engines(activity, value),
     "text.content": _text_content,
     "text.length": _text_length,
 }

@@ -23,6 +23,7 @@ from casb.model.record import Record
 from casb.policy.truths import NO
 from casb.proxy import forms, protect, taking, translate
 from casb.proxy.bodies import Bodies, Spooling
+from casb.proxy.engines import pieces_of
 from casb.proxy.faults import log_fault
 from casb.proxy.ids import ulid
 from casb.proxy.notices import Notices, cookie
@@ -185,7 +186,7 @@ class Control:
             single = main.sibling()
             effect = single.request(facts)
             if isinstance(effect, Hold) and single.activity and single.activity.file:
-                effect = single.inspected(await self._read(single.activity.file, file.content))
+                effect = single.inspected(await self._read(single, single.activity.file, file.content))
             main.records += single.records
             if isinstance(effect, Answer):
                 main.activity = single.activity
@@ -201,15 +202,23 @@ class Control:
             raise LookupError("nothing holds bodies")
         return await self.runtime.bodies.decoded(body, coding)
 
-    async def _read(self, known: FileFacts, body: bytes | HeldBody) -> FileFacts:
+    async def _read(self, exchange: Exchange, known: FileFacts, body: bytes | HeldBody) -> FileFacts:
         held = body.sealed() if isinstance(body, HeldBody) else None
         if held is not None:
             readable: bytes | Recipe = Recipe(factory="casb.store.held:open_told", data=held.told())
         else:
             readable = body.content() if isinstance(body, HeldBody) else body
+        engines = self.runtime.engines if exchange.asks_engines() else None
         seen = await self.runtime.scanner.scan(
-            readable, known.name, known.declared_type, matcher=self.runtime.matcher, size=held.size if held else None
+            readable,
+            known.name,
+            known.declared_type,
+            matcher=self.runtime.matcher,
+            rules=engines.rules if engines else None,
+            size=held.size if held else None,
         )
+        if engines is not None:
+            seen = await engines.judge(seen, lambda: pieces_of(body))
         return replace(
             known,
             size=seen.size,
@@ -219,6 +228,7 @@ class Control:
             label=seen.label,
             label_id=seen.label_id,
             verdict=seen.verdict,
+            engines=seen.engines,
             signs=known.signs | seen.signs,
             properties=seen.properties,
         )
@@ -401,7 +411,7 @@ class Control:
         except (ContentError, StoreError) as error:
             effect = exchange.unscannable(error.message)
         else:
-            effect = exchange.inspected(await self._read(known, plain))
+            effect = exchange.inspected(await self._read(exchange, known, plain))
         if phase == "request":
             self._apply_to_request(flow, state, effect)
             if translate.is_refused(flow):
