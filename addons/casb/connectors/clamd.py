@@ -31,12 +31,16 @@ class Clamd:
         """The daemon's verdict on a file. Never raises on account of daemon or file."""
         try:
             async with asyncio.timeout(self._seconds):
-                return _read(await self._ask(pieces))
+                reader, writer = await connect(self._address)
+                try:
+                    return _read(await _ask(reader, writer, pieces))
+                except (OSError, asyncio.IncompleteReadError):
+                    return _unscannable("the engine hung up: too large for it, or it ended")
+                finally:
+                    writer.close()
         except TimeoutError:
             return _unscannable("timeout")
-        except ConnectionResetError:
-            return _unscannable("too large for the engine, or the engine hung up")
-        except (OSError, asyncio.IncompleteReadError):
+        except OSError:
             return _unscannable("the engine is away")
 
     async def ping(self) -> bool:
@@ -52,23 +56,21 @@ class Clamd:
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             return False
 
-    async def _ask(self, pieces: Iterable[bytes]) -> bytes:
-        reader, writer = await connect(self._address)
-        try:
-            with contextlib.suppress(ConnectionError):  # It hangs up on a file that outgrows StreamMaxLength.
-                writer.write(b"zINSTREAM\0")
-                for piece in pieces:
-                    if piece:
-                        writer.write(_LENGTH.pack(len(piece)))
-                        writer.write(piece)
-                        await writer.drain()
-                writer.write(_LENGTH.pack(0))
+
+async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pieces: Iterable[bytes]) -> bytes:
+    with contextlib.suppress(ConnectionError):  # It hangs up on a file that outgrows StreamMaxLength.
+        writer.write(b"zINSTREAM\0")
+        for piece in pieces:
+            if piece:
+                writer.write(_LENGTH.pack(len(piece)))
+                writer.write(piece)
                 await writer.drain()
-            return await reader.readuntil(b"\0")
-        except asyncio.LimitOverrunError:
-            return b""
-        finally:
-            writer.close()
+        writer.write(_LENGTH.pack(0))
+        await writer.drain()
+    try:
+        return await reader.readuntil(b"\0")
+    except asyncio.LimitOverrunError:
+        return b""
 
 
 def _read(answer: bytes) -> EngineVerdict:

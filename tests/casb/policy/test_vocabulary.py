@@ -9,7 +9,7 @@ import pytest
 from casb.errors import Problems
 from casb.model.activity import Activity, ActivityObject, ActivityType, Outcome, RequestFacts, Source, TextFacts
 from casb.model.app import App, AppTag
-from casb.model.file import FileFacts, Verdict, VerdictStatus
+from casb.model.file import EngineVerdict, FileFacts, Verdict, VerdictStatus
 from casb.model.identity import AgentTag, Client, ClientApp, Device, DeviceTag, DeviceType, User
 from casb.policy.vocabulary import (
     DEFAULT_FIELD,
@@ -56,6 +56,7 @@ FULL = activity(
         inspected=True,
         detected_type="application/PDF",
         label="Secret",
+        engines=(EngineVerdict(engine="e", status=VerdictStatus.MALICIOUS, threat="Eicar"),),
     ),
     text=TextFacts(content="A\u200b Text", length=7),
 )
@@ -118,6 +119,8 @@ FACTS: dict[str, tuple[object, object, object]] = {
     "file.declared_type": ("text/plain", None, None),
     "file.detected_type": ("application/pdf", None, UNREAD),
     "file.label": ("secret", None, UNREAD),
+    "file.malware": (True, None, UNREAD),
+    "file.threat": ("eicar", None, UNREAD),
     "text.content": ("a text", None, None),
     "text.length": (7, None, None),
 }
