@@ -174,6 +174,18 @@ class Alerts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Malware:
+    """Who looks for malware. Paths are absolute, times in seconds."""
+
+    clamd: str | None = None  # unix:/path or host:port
+    icap: tuple[str, ...] = ()  # icap://host[:port]/service
+    yara: tuple[str, ...] = ()  # files or folders of rules
+    hashes: tuple[str, ...] = ()  # files or folders of SHA-256 digests
+    timeout: int = 60  # for one file and engine
+    at_once: int = 8  # files that are with the engines at a time, for each worker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogSource:
     """One appliance or system whose logs the collector receives; its stream has the same name."""
 
@@ -282,6 +294,7 @@ class Settings:
     sidecar: Sidecar = field(default_factory=Sidecar)
     discovery: Discovery = field(default_factory=Discovery)
     alerts: Alerts = field(default_factory=Alerts)
+    malware: Malware | None = None
     enforcement: Enforcement = field(default_factory=Enforcement)
     trusted_proxies: tuple[str, ...] = ()
     on_failure: Literal["block", "allow"] = "block"  # the default behaviour (S22)

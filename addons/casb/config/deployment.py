@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from casb.config.discovery import read_discovery
+from casb.config.malware import read_malware
 from casb.config.notes import Notes
 from casb.config.shape import (
     AdminsShape,
@@ -71,6 +72,7 @@ def read_settings(shape: CasbFile, notes: Notes) -> Settings:
         inspection=_inspection(shape.inspection or InspectionShape(), notes),
         sidecar=_sidecar(shape.sidecar or SidecarShape(), providers, notes),
         discovery=read_discovery(shape.discovery or DiscoveryShape(), notes, address=_address, url=check_url),
+        malware=read_malware(shape.malware, notes) if shape.malware else None,
         alerts=_alerts(shape.alerts or AlertsShape(), notes),
         enforcement=_enforcement(shape.enforcement or EnforcementShape(), notes),
         trusted_proxies=shape.trusted_proxies,

@@ -222,6 +222,24 @@ class EnforcementShape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MalwareShape:
+    """Engines that look for malware in files. Whichever of them calls a file malicious, it is."""
+
+    clamd: str | None = None
+    """ClamAV's daemon: `unix:/run/clamav/clamd.ctl` or `host:port`."""
+    icap: tuple[str, ...] = ()
+    """Engines behind ICAP (RFC 3507): `icap://host[:port]/service`."""
+    yara: tuple[str, ...] = ()
+    """Files or folders of YARA rules."""
+    hashes: tuple[str, ...] = ()
+    """Files or folders with SHA-256 digests of known malware, one a line, with a name."""
+    timeout: str | None = None
+    """For one file and engine. Default `60s`."""
+    at_once: int = 8
+    """Files that are with the engines at a time, for each worker."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AlertsShape:
     """Whom alerts are told, besides the portal."""
 
@@ -407,6 +425,8 @@ class CasbFile:
     """The sidecar."""
     discovery: DiscoveryShape | None = None
     """Shadow IT."""
+    malware: MalwareShape | None = None
+    """Engines that look for malware in files, where a policy asks for it."""
     alerts: AlertsShape | None = None
     """Whom alerts are told, besides the portal."""
     enforcement: EnforcementShape | None = None

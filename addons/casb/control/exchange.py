@@ -164,6 +164,11 @@ class Exchange:
         concerned = self.snapshot.policies.concerning(self._activity(kind, None))
         return any(each.content or each.action is Action.PROTECT for each in concerned)
 
+    def asks_engines(self) -> bool:
+        """Whether a policy for what is being decided asks what malware engines say."""
+        activity = self.activity
+        return activity is not None and any(each.malware for each in self.snapshot.policies.concerning(activity))
+
     def sibling(self) -> Exchange:
         """A fresh exchange of the same party with the same app: for one of several files in a request."""
         return Exchange(

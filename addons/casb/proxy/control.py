@@ -23,6 +23,7 @@ from casb.model.record import Record
 from casb.policy.truths import NO
 from casb.proxy import forms, protect, taking, translate
 from casb.proxy.bodies import Bodies, Spooling
+from casb.proxy.engines import pieces_of
 from casb.proxy.faults import log_fault
 from casb.proxy.ids import ulid
 from casb.proxy.notices import Notices, cookie
@@ -209,8 +210,17 @@ class Control:
             readable: bytes | Recipe = Recipe(factory="casb.store.held:open_told", data=held.told())
         else:
             readable = body.content() if isinstance(body, HeldBody) else body
-        recipe, size = exchange.snapshot.recipe, held.size if held else None
-        seen = await self.runtime.scanner.scan(readable, known.name, known.declared_type, matcher=recipe, size=size)
+        engines = self.runtime.engines if exchange.asks_engines() else None
+        seen = await self.runtime.scanner.scan(
+            readable,
+            known.name,
+            known.declared_type,
+            matcher=exchange.snapshot.recipe,
+            rules=engines.rules if engines else None,
+            size=held.size if held else None,
+        )
+        if engines is not None:
+            seen = await engines.judge(seen, lambda: pieces_of(body))
         return replace(
             known,
             size=seen.size,
@@ -220,6 +230,7 @@ class Control:
             label=seen.label,
             label_id=seen.label_id,
             verdict=seen.verdict,
+            engines=seen.engines,
             signs=known.signs | seen.signs,
             properties=seen.properties,
         )

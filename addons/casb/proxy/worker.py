@@ -28,6 +28,7 @@ from casb.proxy import master as mitm
 from casb.proxy.bodies import Bodies
 from casb.proxy.certificates import Authority
 from casb.proxy.enforcement import Tags, load_tags
+from casb.proxy.engines import follow as follow_engines
 from casb.proxy.record import spool_log
 from casb.proxy.reload import Folder, Published, Reload, Source, snapshot_of
 from casb.proxy.runtime import Runtime, now, untold
@@ -125,6 +126,7 @@ def build_runtime(snapshot: Snapshot, data: Path) -> tuple[Runtime, Spool]:
     )
     follow_providers(runtime)
     follow_limits(runtime)
+    follow_engines(runtime)
     return runtime, spool
 
 

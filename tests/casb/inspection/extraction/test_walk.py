@@ -300,7 +300,10 @@ SMALL = Limits(inflated=MIB, text=MIB, floor=MIB, ratio=1, held=MIB, members=100
         pytest.param(lambda: hostile.pdf_of_objects(60), SMALL, Why.BOMB, id="PDF objects"),
         pytest.param(lambda: hostile.many_files(11), SMALL, Why.BOMB, id="members"),
         pytest.param(
-            lambda: gzip.compress(b"a" * 2 * MIB, mtime=0), Limits(text=MIB, floor=3 * MIB, ratio=1), Why.BOMB, id="text"
+            lambda: gzip.compress(b"a" * 2 * MIB, mtime=0),
+            Limits(text=MIB, floor=3 * MIB, ratio=1),
+            Why.BOMB,
+            id="text",
         ),
         pytest.param(
             lambda: hostile.zipped({"a": hostile.zipped({"b": bytes(MIB // 2)}) + bytes(MIB // 2)}),
