@@ -80,6 +80,10 @@ def to_json(record: Record) -> dict[str, Any]:
             "verdict": file.verdict
             and {"status": file.verdict.status.value, "inspector": file.verdict.inspector, "why": file.verdict.why},
             **_findings(file.verdict.findings if file.verdict else ()),
+            "malware": [
+                {"engine": each.engine, "status": each.status.value, "threat": each.threat, "why": each.why}
+                for each in file.engines
+            ],
         },
         "admin": activity.admin,
         "impersonated": activity.impersonated,

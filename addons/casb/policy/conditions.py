@@ -403,7 +403,10 @@ def _warn_of_contradiction(each: Field, operators: Mapping[str, Any], path: Path
 
 def _flag(get: Callable[[Activity], Any], wanted: bool) -> Check:
     def check(activity: Activity) -> Truth:
-        return YES if get(activity) is wanted else NO
+        fact = get(activity)
+        if fact is UNREAD:
+            return UNKNOWN
+        return YES if fact is wanted else NO
 
     return check
 
