@@ -85,6 +85,8 @@ class Context:
     warnings: Report
     known_apps: Collection[str] | None = None
     ip_tags: Collection[str] | None = None
+    known_labels: Collection[str] | None = None
+    known_recipients: Collection[str] | None = None
     without: frozenset[str] = field(default=frozenset())  # groups that this kind of policy cannot use
 
 

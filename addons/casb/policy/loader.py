@@ -59,19 +59,21 @@ def load(
     *,
     known_apps: Collection[str] | None = None,
     ip_tags: Collection[str] | None = None,
+    known_labels: Collection[str] | None = None,
+    known_recipients: Collection[str] | None = None,
     limit: int = MAX_BYTES,
 ) -> Loaded:
     """The policies of several files, name to text.
 
-    `known_apps` and `ip_tags` are what the deployment has, or None when that is not known; `limit` is in bytes per
-    file. Raises `Problems` with every error of every file.
+    What the deployment has is None when that is not known; `limit` is in bytes per file.
+    Raises `Problems` with every error of every file.
     """
     errors: list[CasbError] = []
     warnings: list[CasbError] = []
     loaded: list[LoadedPolicy] = []
     for file, text in sorted(files.items()):
         try:
-            found, suspicions = _load_file(file, text, known_apps, ip_tags, limit)
+            found, suspicions = _load_file(file, text, known_apps, ip_tags, limit, known_labels, known_recipients)
         except Problems as problems:
             errors += problems.errors
         else:
@@ -97,13 +99,27 @@ def _duplicates(loaded: list[LoadedPolicy]) -> list[CasbError]:
 
 
 def _load_file(
-    file: str, text: bytes, known_apps: Collection[str] | None, ip_tags: Collection[str] | None, limit: int
+    file: str,
+    text: bytes,
+    known_apps: Collection[str] | None,
+    ip_tags: Collection[str] | None,
+    limit: int,
+    known_labels: Collection[str] | None = None,
+    known_recipients: Collection[str] | None = None,
 ) -> tuple[list[LoadedPolicy], list[CasbError]]:
     document, marks, errors = examine(PolicyFile, text, file, limit=limit, narrow=without_discovery)
     if marks is None:
         raise Problems(errors.sorted())
     warnings = Report(file, "P")
-    context = conditions.Context(marks=marks, errors=errors, warnings=warnings, known_apps=known_apps, ip_tags=ip_tags)
+    context = conditions.Context(
+        marks=marks,
+        errors=errors,
+        warnings=warnings,
+        known_apps=known_apps,
+        ip_tags=ip_tags,
+        known_labels=known_labels,
+        known_recipients=known_recipients,
+    )
     if document is None:
         _check_conditions(context)
         raise Problems(errors.sorted())
@@ -193,6 +209,29 @@ def _check_action(
     if (protects or document.unscannable is Unscannable.PROTECT) and set(activities) != {ActivityType.DOWNLOAD}:
         where = marks.where((*path, "action" if protects else "unscannable"))
         errors.add("036", "only downloads can be protected", where, "write activities: download")
+    if isinstance(document.action, Protect):
+        _check_protect(document.action, (*path, "action"), context)
+
+
+def _check_protect(action: Protect, path: Path, context: conditions.Context) -> None:
+    errors, marks = context.errors, context.marks
+    if action.using == "label" and not action.label:
+        errors.add("037", "'using: label' names no label", marks.where((*path, "using")), "add label: and its name")
+    recipients = (action.recipients,) if isinstance(action.recipients, str) else action.recipients
+    named = [("label", action.label, context.known_labels)] if action.label else []
+    named += [("recipient", each, context.known_recipients) for each in recipients]
+    for noun, name, known in named:
+        if known is not None and name not in known:
+            where = marks.where((*path, "label" if noun == "label" else "recipients"))
+            hint = did_you_mean(name, known) or f"name it under {noun}s in casb.yaml"
+            errors.add("041", f"unknown {noun} '{name}'", where, hint)
+    if recipients and action.using != "cms":
+        errors.add("037", "'recipients' count for cms alone", marks.where((*path, "recipients")), "write using: cms")
+    if action.expires:
+        try:
+            rollout.duration(action.expires)
+        except Malformed as wrong:
+            errors.add(wrong.number, wrong.message, marks.where((*path, "expires")), wrong.hint)
 
 
 def _check_rollout(document: PolicyDocument, path: Path, context: conditions.Context) -> None:

@@ -9,6 +9,8 @@ from casb.protection.container import Reader, Stanza
 from casb.protection.encrypt import HandOver, Unwrap, unwrap_stanza
 from casb.protection.entitlement import Answer
 
+_NAME_BYTES = 200  # leaves room for an ending of ours under the 255 bytes of most file systems
+
 type Decide = Callable[[HandOver], Answer]
 """Whether the person asking may open a file with these facts; usually a partial of `may_open`."""
 
@@ -16,7 +18,7 @@ type Decide = Callable[[HandOver], Answer]
 class Opener:
     """Push style. `facts` and `answer` are set as soon as the header has been read, before any plain text is given.
 
-    `update` and `finish` raise `ContentError`: F007 when the answer is no, else what is wrong with the file. When
+    `update` and `finish` raise `ContentError`: the answer's code when it is no, else what is wrong with the file. When
     `finish` raises, what was given out before it is authentic but not all of the file: break the transfer off.
     """
 
@@ -34,7 +36,7 @@ class Opener:
         answer = self._decide(facts)
         self.facts, self.answer = facts, answer
         if not answer.allowed:
-            raise ContentError("F007", answer.reason)
+            raise ContentError(answer.error, answer.reason)
         return file_key
 
 
@@ -53,5 +55,10 @@ def read_facts(start: bytes, unwrap: Unwrap) -> HandOver:
 def plain_name(name: str) -> str:
     """A file name for this machine from the one in a file's facts: no folder, no control character, never empty."""
     base = name.replace("\\", "/").rpartition("/")[2]
-    kept = "".join(each for each in base if each.isprintable()).strip().lstrip(".")
-    return kept or "opened"
+    kept = "".join(each for each in base if each.isprintable()).strip().lstrip(".") or "opened"
+    stem, dot, extension = kept.rpartition(".")
+    if len(kept.encode()) <= _NAME_BYTES:
+        return kept
+    end = f".{extension}" if dot and len(extension) <= 16 else ""
+    start = (stem if end else kept).encode()[: _NAME_BYTES - len(end.encode())].decode("utf-8", "ignore")
+    return start + end

@@ -46,7 +46,7 @@ def main(memory: int, seconds: int) -> int:
 
 
 def _answer(outgoing: BinaryIO, body: bytes | Path, name: str, declared_type: str | None) -> None:
-    answer = json.dumps(asdict(scan(body, name, declared_type))).encode("ascii")
+    answer = json.dumps(asdict(scan(body, name, declared_type)), default=sorted).encode("ascii")
     outgoing.write(FRAME.pack(len(answer)) + answer)
     outgoing.flush()
 

@@ -21,6 +21,7 @@ from mitmproxy import http
 from casb.catalog.filenames import parse_disposition, upload_name
 from casb.control.exchange import Exchange, Party
 from casb.control.pages import Page, error_page
+from casb.control.protecting import Plan
 from casb.control.routes import Route
 from casb.control.snapshot import Snapshot
 from casb.model.activity import RequestFacts, RequestMode, ResponseFacts
@@ -65,6 +66,7 @@ class State:
     page_secret: str = ""  # what the guard of the page in the answer tells back
     page_sent: bool = False  # and the page went out
     response: ResponseFacts | None = None
+    plan: Plan | None = None  # how the held response is to be labelled and encrypted
     protected: bool = False  # the response leaves encrypted: nobody touches its body any more
     naming: bool = False  # the upload's form is held until it has told its file names
     body_rewriter: Stream | None = None  # maps the request's body back

@@ -26,8 +26,9 @@ from casb.control.snapshot import Snapshot
 from casb.protection.encrypt import AgeProtector
 from casb.proxy import master as mitm
 from casb.proxy.certificates import Authority
+from casb.proxy.converting import Converter
 from casb.proxy.enforcement import Tags, load_tags
-from casb.proxy.record import spool_log
+from casb.proxy.record import spool_lines, spool_log
 from casb.proxy.reload import Folder, Published, Reload, Source, snapshot_of
 from casb.proxy.runtime import Runtime, now, untold
 from casb.proxy.scanning import Scanner
@@ -35,6 +36,7 @@ from casb.proxy.tunnels import spool_tunnels
 from casb.settings import Settings
 from casb.store.bypasses import Bypasses
 from casb.store.keyring import Keyring
+from casb.store.protected_sqlite import ProtectedFiles
 from casb.store.sessions_sqlite import SqliteSessions
 from casb.store.spool import Spool
 
@@ -92,6 +94,9 @@ def build_runtime(snapshot: Snapshot, data: Path) -> tuple[Runtime, Spool]:
         keyring=keyring,
         protector=AgeProtector(keyring.wrap, os.urandom, settings.recovery_recipient),
         scanner=Scanner(),
+        converter=Converter(),
+        protected=ProtectedFiles(data),
+        tell=spool_lines(spool),
         log=spool_log(spool),
         bypasses=Bypasses(data),
         tags=load_tags(data),  # unreadable: the worker does not start, for it would block nothing
@@ -160,6 +165,7 @@ async def run(source: Source, ready: Callable[[Master], None] = lambda master: N
     finally:
         await server.addons.get("proxyserver").servers.update([])
         await runtime.scanner.close()
+        await runtime.converter.close()
         spool.close()
         runtime.close()
 
