@@ -30,6 +30,8 @@ VERBS = {
     "catalog": "the apps and which of them owns a host",
     "certs": "the certificate authority: make, show, export",
     "open": "open a file that was handed over encrypted",
+    "keys": "the key ring of protected files: list, rotate, retire",
+    "protected": "files that were handed over protected: list, revoke, expire",
     "schema": "the JSON Schema of policy and configuration files",
 }
 

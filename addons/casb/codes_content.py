@@ -206,6 +206,13 @@ ROWS: tuple[tuple[str, str, str, str, str], ...] = (
         "",
     ),
     (
+        "K005",
+        "the key cannot be retired",
+        "It is the current key, which new files are closed with, or there is none of this id.",
+        "Run `casb keys rotate` first; `casb keys list` shows the ids.",
+        "",
+    ),
+    (
         "K004",
         "a file cannot be written",
         "The folder is missing, read-only or full.",

@@ -157,6 +157,7 @@ class Reader:
         self._cipher: ChaCha20Poly1305 | None = None
         self._counter = 0
         self._over = False
+        self.header_length = 0  # bytes, once the header has been read and found to be whole
 
     def update(self, chunk: bytes) -> bytes:
         """Takes cipher text, gives authenticated plain text; may be empty."""
@@ -211,6 +212,7 @@ class Reader:
             if not hmac.compare_digest(_mac(file_key, raw[: raw.rindex(b"---") + 3]), mac):
                 raise ContentError("F002", "the header was changed after it was written")
             self._file_key = file_key
+            self.header_length = length
         if len(self._held) < NONCE:
             return False
         self._cipher = ChaCha20Poly1305(_hkdf(self._file_key, bytes(self._held[:NONCE]), b"payload"))

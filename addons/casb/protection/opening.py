@@ -26,10 +26,19 @@ class Opener:
         self._unwrap = unwrap
         self._decide = decide
         self._reader = Reader(self._file_key)
+        self._key: bytes | None = None
         self.facts: HandOver | None = None
         self.answer: Answer | None = None
-        self.update = self._reader.update
+        self.file_key: bytes | None = None  # for whoever was entitled, once the header was found to be whole
+        self.header_length = 0  # bytes
         self.finish = self._reader.finish
+
+    def update(self, chunk: bytes) -> bytes:
+        """Takes bytes of the file, gives authenticated plain text; may be empty."""
+        plain = self._reader.update(chunk)
+        if self.file_key is None and self._reader.header_length:
+            self.file_key, self.header_length = self._key, self._reader.header_length
+        return plain
 
     def _file_key(self, stanzas: Sequence[Stanza]) -> bytes:
         file_key, facts = unwrap_stanza(stanzas, self._unwrap)
@@ -37,6 +46,7 @@ class Opener:
         self.facts, self.answer = facts, answer
         if not answer.allowed:
             raise ContentError(answer.error, answer.reason)
+        self._key = file_key
         return file_key
 
 

@@ -6,6 +6,7 @@ No page here shows claims or tokens: controlled hosts run the app's scripts. Cha
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from html import escape
@@ -35,14 +36,13 @@ from casb.model.app import View
 from casb.model.decision import Action
 from casb.model.identity import Session
 from casb.policy.engine import may_concern
-from casb.proxy import rewriting, translate
+from casb.proxy import opening, rewriting, translate
 from casb.proxy.controls import Controls
 from casb.proxy.escapes import Escapes
 from casb.proxy.ids import ulid
 from casb.proxy.incidents import incident
 from casb.proxy.learning import Learning
 from casb.proxy.notices import Notices
-from casb.proxy.opening import open_page, opened
 from casb.proxy.runtime import Runtime, now
 from casb.proxy.sealed import sealed
 from casb.proxy.sessions import Sessions, with_resume
@@ -111,6 +111,8 @@ class Endpoints:
             ("GET", "/.casb/signed-out"): self.signed_out,
             ("GET", "/.casb/open"): self.open_form,
             ("POST", "/.casb/open"): self.open_file,
+            ("POST", "/.casb/open/key"): self.open_key,
+            ("POST", "/.casb/open/secret"): self.open_secret,
         }
 
     @sealed
@@ -556,8 +558,8 @@ class Endpoints:
         """Ask for a protected file; signing in first when needed."""
         login = await self.runtime.sign_in.login_for(self._login_cookie(state))
         if login is None:
-            return await self._login_and_back(state)
-        return open_page(login.record.user.name)
+            return await self.sessions.to_sign_in(state, _opening_path(flow.request.path))
+        return opening.open_page(self.runtime, flow, login.record)
 
     async def _login_and_back(self, state: State) -> Page:
         return await self.sessions.to_sign_in(state, "/.casb/open")
@@ -567,10 +569,30 @@ class Endpoints:
         login = await self.runtime.sign_in.login_for(self._login_cookie(state))
         if login is None:
             return await self._login_and_back(state)
-        return opened(self.runtime, flow, state, login.record)
+        return opening.opened(self.runtime, flow, state, login.record)
+
+    async def open_key(self, flow: http.HTTPFlow, state: State) -> Page:
+        """The key of an age container, for the page's script."""
+        login = await self.runtime.sign_in.login_for(self._login_cookie(state))
+        if login is None:
+            return json_page(401, {"casb": "sign-in"})
+        return opening.key(self.runtime, flow, state, login.record)
+
+    async def open_secret(self, flow: http.HTTPFlow, state: State) -> Page:
+        """The password of a file in its own format."""
+        login = await self.runtime.sign_in.login_for(self._login_cookie(state))
+        if login is None:
+            return json_page(401, {"casb": "sign-in"})
+        return opening.password(self.runtime, flow, state, login.record)
 
 
 _FROM_ELSEWHERE = frozenset({"/.casb/oidc/callback", "/.casb/oidc/backchannel-logout", JOIN_PATH})
+
+
+def _opening_path(path: str) -> str:
+    """The opening page, and the file that was asked for, when it is an id."""
+    wanted = parse_qs(path.partition("?")[2]).get("file", [""])[0]
+    return f"/.casb/open?file={wanted}" if re.fullmatch(r"[0-9a-f]{32}", wanted) else "/.casb/open"
 
 
 def same_origin(state: State) -> bool:

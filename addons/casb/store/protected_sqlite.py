@@ -27,6 +27,8 @@ from casb.store.schema import connect
 FILE = "protected.db"
 KIND = "protected"
 """The `kind` of the lines that tell of a protected file."""
+OPENED = "opened"
+"""The `kind` of the lines that tell that one was opened."""
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS protected (
@@ -34,18 +36,22 @@ CREATE TABLE IF NOT EXISTS protected (
     app TEXT NOT NULL, policy TEXT NOT NULL, activity TEXT NOT NULL, label TEXT NOT NULL, format TEXT NOT NULL,
     groups TEXT NOT NULL, device TEXT NOT NULL, expires TEXT NOT NULL, sha256 TEXT NOT NULL, key_id TEXT NOT NULL,
     secret BLOB NOT NULL, recovery BLOB NOT NULL, revoked INTEGER, revoked_by TEXT NOT NULL DEFAULT '',
-    expires_now INTEGER, opened INTEGER NOT NULL DEFAULT 0, last_opened INTEGER) WITHOUT ROWID;
+    expires_now INTEGER) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS openings (id TEXT PRIMARY KEY, file TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS openings_file ON openings (file);
 CREATE INDEX IF NOT EXISTS protected_time ON protected (time);
 CREATE INDEX IF NOT EXISTS protected_user ON protected (user, time);
 CREATE INDEX IF NOT EXISTS protected_sha256 ON protected (sha256) WHERE sha256 <> '';
 """
 _COLUMNS = (
     "id, time, name, user, user_name, app, policy, activity, label, format, groups, device, expires, sha256, key_id, "
-    "secret, recovery, revoked, revoked_by, expires_now, opened, last_opened"
+    "secret, recovery, revoked, revoked_by, expires_now"
 )
+_OPENED = "(SELECT count(*) FROM openings WHERE openings.file = protected.id)"
 _ID = re.compile(r"[A-Za-z0-9._~-]{1,64}")
 _SHA256 = re.compile(r"(?:[0-9a-f]{64})?")
 _TEXTS = ("name", "user", "user_name", "app", "policy", "activity", "label", "format", "groups", "device", "expires")
+_KEPT = 17  # columns that a line brings
 _TEXT_LIMIT = 4096
 _BLOB_LIMIT = 8192
 
@@ -70,8 +76,7 @@ class ProtectedFile:
     standing: Standing = NOTHING_SAID
     revoked: datetime | None = None
     revoked_by: str = ""
-    opened: int = 0
-    last_opened: datetime | None = None
+    opened: int = 0  # how often
 
     def as_json(self) -> dict[str, Any]:
         """As plain JSON data, without anything that opens it."""
@@ -95,7 +100,6 @@ class ProtectedFile:
             "revoked": rfc3339(self.revoked) if self.revoked else None,
             "revoked_by": self.revoked_by or None,
             "opened": self.opened,
-            "last_opened": rfc3339(self.last_opened) if self.last_opened else None,
         }
 
 
@@ -141,22 +145,33 @@ def row_of(line: Mapping[str, Any]) -> tuple[Any, ...]:
         raise StoreError("S031", f"no protected file: {type(error).__name__}") from None
 
 
+def opening_of(line: Mapping[str, Any]) -> tuple[str, str]:
+    """The ids of an opening and its file. Raises `StoreError` S031."""
+    found = line.get("id"), line.get("file")
+    if not all(isinstance(each, str) and _ID.fullmatch(each) for each in found):
+        raise StoreError("S031", "no opening of a protected file")
+    return str(found[0]), str(found[1])
+
+
 class ProtectedFiles:
     """The table. Opened anew for every call: it is asked when people open files, not on the way of traffic."""
 
     def __init__(self, data: Path | str) -> None:
         self._path = Path(data) / FILE
 
-    def keep(self, rows: Sequence[tuple[Any, ...]]) -> int:
-        """Keep rows of `row_of`; one whose id is there is left alone. The number newly kept. Raises `StoreError`."""
-        if not rows:
-            return 0
+    def keep(self, rows: Sequence[tuple[Any, ...]], openings: Sequence[tuple[str, str]] = ()) -> int:
+        """Keep rows of `row_of` and of `opening_of`; one whose id is there is left alone. The number newly kept.
+
+        Raises `StoreError`.
+        """
         with self._open() as database:
             before = database.total_changes
-            marks = ", ".join("?" * len(rows[0]))
-            names = ", ".join(_COLUMNS.split(", ")[: len(rows[0])])
+            names = _COLUMNS.split(", ")[:_KEPT]
+            marks = ", ".join("?" * _KEPT)
+            insert = f"INSERT OR IGNORE INTO protected ({', '.join(names)}) VALUES ({marks})"  # noqa: S608 - names of ours
             database.execute("BEGIN IMMEDIATE")
-            database.executemany(f"INSERT OR IGNORE INTO protected ({names}) VALUES ({marks})", rows)  # noqa: S608
+            database.executemany(insert, rows)
+            database.executemany("INSERT OR IGNORE INTO openings VALUES (?, ?)", openings)
             database.execute("COMMIT")
             return database.total_changes - before
 
@@ -195,11 +210,6 @@ class ProtectedFiles:
         """It opens until then, whatever the policy said. False when there is no such file."""
         return self._change("UPDATE protected SET expires_now = ? WHERE id = ?", (_millis(when), identifier))
 
-    def opened(self, identifier: str, now: datetime) -> None:
-        """Somebody opened it. A file that is not here yet is not counted."""
-        change = "UPDATE protected SET opened = opened + 1, last_opened = ? WHERE id = ?"
-        self._change(change, (_millis(now), identifier))
-
     def keys(self) -> dict[str, int]:
         """How many passwords each key of the key ring has wrapped."""
         with self._open() as database:
@@ -213,7 +223,7 @@ class ProtectedFiles:
     def _select(self, tail: str, values: tuple[Any, ...]) -> list[ProtectedFile]:
         with self._open() as database:
             rows: Iterable[tuple[Any, ...]] = database.execute(
-                f"SELECT {_COLUMNS} FROM protected {tail}",  # noqa: S608 - texts of this file
+                f"SELECT {_COLUMNS}, {_OPENED} FROM protected {tail}",  # noqa: S608 - texts of this file
                 values,
             ).fetchall()
         return [_file(row) for row in rows]
@@ -233,7 +243,7 @@ _SEARCHED = ("name", "user_name", "user", "app", "policy", "label", "id")
 
 def _file(row: tuple[Any, ...]) -> ProtectedFile:
     (identifier, time, name, user, user_name, app, policy, activity, label, form, groups, device, expires) = row[:13]
-    (sha256, key_id, secret, recovery, revoked, revoked_by, expires_now, opened, last_opened) = row[13:]
+    (sha256, key_id, secret, recovery, revoked, revoked_by, expires_now, opened) = row[13:]
     facts = HandOver(
         file=identifier,
         user=user,
@@ -260,7 +270,6 @@ def _file(row: tuple[Any, ...]) -> ProtectedFile:
         revoked=None if revoked is None else _time(revoked),
         revoked_by=revoked_by,
         opened=opened,
-        last_opened=None if last_opened is None else _time(last_opened),
     )
 
 
