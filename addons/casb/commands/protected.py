@@ -73,10 +73,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _line(file: ProtectedFile) -> str:
     state = "revoked" if file.revoked else "open"
     facts = file.facts
-    return "  ".join(
-        (facts.file, f"{file.time:%Y-%m-%d %H:%M}", f"{file.format:<7}", f"{state:<7}", f"{file.opened:>3}x")
-        + (plain_text(facts.user_name or facts.user), plain_text(facts.name))
-    )
+    told = f"{facts.file}  {file.time:%Y-%m-%d %H:%M}  {file.format:<7}  {state:<7}  {file.opened:>3}x"
+    return f"{told}  {plain_text(facts.user_name or facts.user)}  {plain_text(facts.name)}"
 
 
 def _moment(text: str) -> datetime:

@@ -61,7 +61,7 @@ def build_app(services: Services, provider: signin.AdminProvider | None = None) 
     | `/catalog…` | a session; changes: an admin's; wishes: anybody's | shadow_app.py, shadow_catalog.py |
     | `/access…` | a session; changes: an admin's | access.py |
     | `/protected` `/protected/{revoke,restore,expire}` | a session; changes: an admin's | protected.py |
-    | `/v1/protected[/ID]` | a session or a read token; changes: an admin's session | protected.py |
+    | `/v1/protected[/ID]` | a session or a read token | protected.py |
     | `/learned[/export.csv]` `/learned/attach` | a session; changes: an admin's | learned.py |
     | `/static/…` | anybody | style, script, icon |
     """

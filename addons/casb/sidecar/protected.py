@@ -67,7 +67,7 @@ def list_protected(
     limit: Annotated[int, Query(ge=1, le=1000)] = PAGE,
     offset: Annotated[int, Query(ge=0)] = 0,
 ) -> dict[str, Any]:
-    """Newest first. `words` are looked for in name, person, app, policy, label and id. Never anything that opens one."""
+    """Newest first. `words` are looked for in name, person, app, policy, label and id. Nothing here opens a file."""
     found = _files(services).search(words, limit=limit, offset=offset)
     return {"ok": True, "files": [each.as_json() for each in found]}
 
