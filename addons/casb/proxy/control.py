@@ -309,7 +309,10 @@ class Control:
     def response(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         """A held download has arrived: read it, then decide for good."""
         state = translate.state_of(flow)
-        if state is None or not state.held or flow.response is None:
+        if state is None or flow.response is None:
+            return None
+        if not state.held:
+            protect.finish_empty(flow, state)
             return None
         if state.plan is not None:
             return self._convert(flow, state, state.plan)

@@ -41,12 +41,14 @@ class Sealing:
     def __init__(self, decoder: translate.Stream | None, protecting: Protecting) -> None:
         self._decoder = decoder
         self._protecting = protecting
+        self.over = False
 
     def feed(self, chunk: bytes) -> bytes:
         plain = self._decoder.feed(chunk) if self._decoder else chunk
         return self._protecting.update(plain) if plain else b""
 
     def finish(self) -> bytes:
+        self.over = True
         rest = self._decoder.finish() if self._decoder else b""
         out = self._protecting.update(rest) if rest else b""
         return out + self._protecting.finish()
@@ -158,13 +160,26 @@ def begin(
     if held is not None and (held or body is not None):
         _answer(flow, state, kept, sealing.feed(held) + sealing.finish())
         return
-    state.protected = True
+    state.protected, state.sealing = True, sealing
     if protecting.length is not None:
         kept.append((b"content-length", str(protecting.length).encode()))
     elif not flow.request.is_http2:
         kept.append((b"transfer-encoding", b"chunked"))
     translate.set_response_fields(flow, kept)
     translate.stream_through(flow, sealing)
+
+
+def finish_empty(flow: http.HTTPFlow, state: State) -> None:
+    """A response that ended with its head never streams: what stands around an empty file is given at once."""
+    sealing = state.sealing
+    if not isinstance(sealing, Sealing) or sealing.over or flow.response is None or flow.response.raw_content:
+        return
+    kept = [each for each in flow.response.headers.fields if each[0].lower() not in _FRAMING]
+    flow.response.stream = False
+    _answer(flow, state, kept, sealing.feed(b"") + sealing.finish())
+
+
+_FRAMING = frozenset((b"content-length", b"transfer-encoding"))
 
 
 def _protecting(

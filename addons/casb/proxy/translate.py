@@ -67,6 +67,7 @@ class State:
     page_sent: bool = False  # and the page went out
     response: ResponseFacts | None = None
     plan: Plan | None = None  # how the held response is to be labelled and encrypted
+    sealing: Stream | None = None  # what encrypts the response as it streams
     protected: bool = False  # the response leaves encrypted: nobody touches its body any more
     naming: bool = False  # the upload's form is held until it has told its file names
     body_rewriter: Stream | None = None  # maps the request's body back
