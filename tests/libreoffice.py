@@ -148,7 +148,7 @@ def look(folder: Path, password: str, change: Callable[[str, bytes], Mapping[str
     ]
     environment = {**os.environ, "HOME": str(folder), "LC_ALL": "C.UTF-8"}
     with (folder / "soffice.log").open("wb") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)  # noqa: S603 - LibreOffice
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         try:
             _until(folder / "made", process)
             for kind, path in made.items():

@@ -85,8 +85,7 @@ class Keyring:
 
     def unwrap(self, purpose: str, key_id: str, aad: bytes, blob: bytes) -> bytes:
         """The data again. Raises `ContentError` F004 (key not here) or F003 (not what was wrapped)."""
-        if key_id not in self._keys:
-            self._refresh()
+        self._refresh()  # it may have been made, or retired, by another process
         if key_id not in self._keys:
             if key_id in self._retired:
                 raise ContentError("F004", "the key that closed this was retired; the recovery key opens it")

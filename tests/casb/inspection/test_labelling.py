@@ -127,9 +127,7 @@ def repacked(data: bytes, change: Callable[[dict[str, bytes]], None]) -> bytes:
         ),
     ],
 )
-def test_hostile_packages(
-    files: Mapping[str, bytes], change: Callable[[dict[str, bytes]], None], code: str
-) -> None:
+def test_hostile_packages(files: Mapping[str, bytes], change: Callable[[dict[str, bytes]], None], code: str) -> None:
     with pytest.raises(ContentError) as error:
         label_ooxml(repacked(files["plain.docx"], change), ORDER)
     assert error.value.code == code

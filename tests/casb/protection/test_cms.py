@@ -26,7 +26,9 @@ type Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519Priva
 def pem(key: Key) -> bytes:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "device")])
     now = datetime.now(UTC)
-    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1))
+    builder = x509.CertificateBuilder(
+        name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1)
+    )
     made = builder.sign(key, None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256())
     plain = serialization.NoEncryption()
     private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
@@ -81,7 +83,10 @@ def test_a_changed_file_is_refused(people: dict[str, Path], tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     "data",
-    [pytest.param(b"", id="nothing"), pytest.param(b"-----BEGIN CERTIFICATE-----\nAA\n-----END CERTIFICATE-----\n", id="noise")],
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"-----BEGIN CERTIFICATE-----\nAA\n-----END CERTIFICATE-----\n", id="noise"),
+    ],
 )
 def test_what_is_no_certificate(data: bytes) -> None:
     with pytest.raises(ContentError) as error:

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any
 
 import openpyxl
 import pikepdf
@@ -164,7 +163,9 @@ def test_an_office_file_leaves_with_a_password_that_its_person_is_told(here: Wor
     assert told.status == 200, told.text
     opened = decrypt_ooxml(got.body, told.json["secret"])
     with zipfile.ZipFile(io.BytesIO(opened)) as archive, zipfile.ZipFile(io.BytesIO(plain)) as before:
-        assert {name: archive.read(name) for name in before.namelist()} == {n: before.read(n) for n in before.namelist()}
+        assert {name: archive.read(name) for name in before.namelist()} == {
+            n: before.read(n) for n in before.namelist()
+        }
     record = here.record(got.headers["x-casb-activity"])
     assert record["extra"]["protect"]["format"] == "office"
     assert record["action"] == "protect"
@@ -284,7 +285,9 @@ def test_a_hostile_office_file_is_refused(here: World, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "body"), [("must.txt", b"salary 90000"), ("must.pdf", b"%PDF-1.7 not really"), ("must.bin", bytes(3_000_000))]
+    ("name", "body"),
+    [("must.txt", b"salary 90000"), ("must.pdf", b"%PDF-1.7 not really"), ("must.bin", bytes(3_000_000))],
+    ids=["text", "a broken PDF", "too large"],
 )
 def test_what_cannot_be_labelled_is_refused_where_policy_says_so(here: World, name: str, body: bytes) -> None:
     got = download(here, name, body)
@@ -292,12 +295,20 @@ def test_what_cannot_be_labelled_is_refused_where_policy_says_so(here: World, na
     assert here.record(got.headers["x-casb-activity"])["action"] == "block"
 
 
-@pytest.mark.parametrize("name", ["auto" + "a" * 4000 + ".xlsx", "auto\u202egpj.xlsx", "auto..%2f..%2fx.xlsx", "auto\x01.xlsx"])
+@pytest.mark.parametrize(
+    "name",
+    ["auto" + "a" * 4000 + ".xlsx", "auto\u202egpj.xlsx", "auto..%2f..%2fx.xlsx", "auto\x01.xlsx", "auto\0.xlsx"],
+    ids=["4 KB", "bidi", "folders", "a control character", "NUL"],
+)
 def test_a_strange_name_is_made_plain(here: World, name: str) -> None:
     from urllib.parse import quote
 
     here.origin.routes["/strange"] = lambda handler, _: reply(
-        handler, 200, xlsx(), content_type="application/x", content_disposition=f"attachment; filename*=UTF-8''{quote(name)}"
+        handler,
+        200,
+        xlsx(),
+        content_type="application/x",
+        content_disposition=f"attachment; filename*=UTF-8''{quote(name)}",
     )
     got = here.ask("/strange", cookie=here.session(), headers=NAVIGATE)
     told = got.headers["content-disposition"]
@@ -432,5 +443,3 @@ def test_the_page_without_script(here: World) -> None:
     told = ask(here, "/.casb/open/secret", f"file={file}".encode(), who, "application/x-www-form-urlencoded")
     secret = told.text.partition("<p><code>")[2].partition("<")[0]
     assert decrypt_ooxml(got.body, secret)
-
-
