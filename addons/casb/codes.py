@@ -241,7 +241,7 @@ _POLICY = (
         meaning="unknown label or recipient",
         cause="A policy names a sensitivity label or a recipient that casb.yaml does not list.",
         cure="Correct the spelling, or add it under `labels` or `recipients` in casb.yaml.",
-        example="action: {type: protect, label: Confidental}",
+        example="activities: download\naction: {type: protect, label: Confidental}",
     ),
     Code(
         code="P050",
