@@ -266,10 +266,6 @@ async function chosen(file) {
   return showSecret({ sha256: hex(await crypto.subtle.digest("SHA-256", await file.arrayBuffer())) });
 }
 
-document.getElementById("file").addEventListener("change", (event) => {
-  const file = event.target.files[0];
-  if (file) guarded(() => chosen(file));
-});
 document.getElementById("open").addEventListener("submit", (event) => {
   event.preventDefault();
   const file = document.getElementById("file").files[0];
