@@ -138,6 +138,6 @@ def test_the_password_of_an_office_file_is_shown_and_opens_it(scene: Scene, tmp_
     page.reload()
     expect(page.get_by_label("Password", exact=True)).to_be_hidden()
     page.get_by_role("button", name="Show the password of salaries.xlsx").click()
-    expect(field).to_have_value(field.input_value())
+    expect(field).not_to_have_value("")
     assert decrypt_ooxml(sealed, field.input_value())
     page.close()
