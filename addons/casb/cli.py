@@ -31,6 +31,8 @@ VERBS = {
     "certs": "the certificate authority: make, show, export",
     "open": "open a file that was handed over encrypted",
     "inspect": "what is in a file: type, label, sensitive information; lists of types",
+    "keys": "the key ring of protected files: list, rotate, retire",
+    "protected": "files that were handed over protected: list, revoke, expire",
     "schema": "the JSON Schema of policy and configuration files",
 }
 

@@ -237,6 +237,13 @@ _POLICY = (
         cure="Check the path and its permissions.",
     ),
     Code(
+        code="P041",
+        meaning="unknown label or recipient",
+        cause="A policy names a sensitivity label or a recipient that casb.yaml does not list.",
+        cure="Correct the spelling, or add it under `labels` or `recipients` in casb.yaml.",
+        example="activities: download\naction: {type: protect, label: Confidental}",
+    ),
+    Code(
         code="P050",
         meaning="can never match (warning)",
         cause="The conditions exclude each other, or ask for a file at activities that have none.",

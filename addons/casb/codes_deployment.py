@@ -190,6 +190,13 @@ ROWS: tuple[tuple[str, str, str, str, str], ...] = (
         "recovery_recipient: someone@example.com",
     ),
     (
+        "C133",
+        "not a GUID",
+        "Sensitivity labels and tenants are known by GUIDs, 32 hexadecimal digits in five groups.",
+        "Copy it from the Purview portal, or from what Get-Label shows as Guid.",
+        "labels: [{id: confidential, name: Confidential, tenant: contoso, priority: 2}]",
+    ),
+    (
         "C127",
         "flows cannot be recorded",
         "The file that `casb record` was given cannot be opened for writing.",

@@ -77,12 +77,11 @@ def _saves(paths: list[str], pause: float = 0.3) -> Iterator[None]:
 def _check(arguments: argparse.Namespace) -> int:
     found = files.find(arguments.paths or ["policies"])
     errors, warnings = list(found.errors), list[CasbError]()
-    known_apps: Collection[str] | None = None
-    ip_tags: Collection[str] | None = None
+    known: Mapping[str, Collection[str]] = {}
     for folder in found.folders:
-        known_apps, ip_tags = _deployment(folder, errors)
+        known = _deployment(folder, errors)
         _log_parsers(folder, errors)
-    loaded = _policies(found, errors, warnings, known_apps, ip_tags, _info_types(found, errors))
+    loaded = _policies(found, errors, warnings, known, _info_types(found, errors))
     watching = discovery_policies(files.read(found.policies, []), loaded, errors)
     suites = _suites(found, errors)
     if not errors:
@@ -98,13 +97,19 @@ def _policies(
     found: files.Found,
     errors: list[CasbError],
     warnings: list[CasbError],
-    known_apps: Collection[str] | None,
-    ip_tags: Collection[str] | None,
+    known: Mapping[str, Collection[str]],
     info_types: Collection[str] | None,
 ) -> tuple[LoadedPolicy, ...]:
     texts = files.read(found.policies, errors)
     try:
-        loaded = load(texts, known_apps=known_apps, ip_tags=ip_tags, info_types=info_types)
+        loaded = load(
+            texts,
+            info_types=info_types,
+            known_apps=known.get("apps"),
+            ip_tags=known.get("tags"),
+            known_labels=known.get("labels"),
+            known_recipients=known.get("recipients"),
+        )
     except Problems as problems:
         errors += problems.errors
         return ()
@@ -193,23 +198,28 @@ def _log_parsers(folder: Path, errors: list[CasbError]) -> None:
         errors += problems.errors
 
 
-def _deployment(folder: Path, errors: list[CasbError]) -> tuple[Collection[str] | None, Collection[str] | None]:
-    """Check casb.yaml, apps/ and ranges.yaml; the app ids and address tags there are, None where that is not known.
+def _deployment(folder: Path, errors: list[CasbError]) -> Mapping[str, Collection[str]]:
+    """Check casb.yaml, apps/ and ranges.yaml; the app ids, address tags, labels and recipients there are, as far as
+    that is known.
 
     A folder with none of them holds policies only, and that is well.
     """
     if not any((folder / name).exists() for name in ("casb.yaml", "apps", "ranges.yaml")):
-        return None, None
+        return {}
     try:
         draft = load_draft(folder)
     except CasbError as error:
         errors.append(error)
-        return None, None
+        return {}
     errors += draft.errors
-    if not draft.complete:
-        return None, None
-    tags = {tag for each in draft.ranges for tag in each.tags}
-    return [app.id for app in draft.apps], sorted(tags)
+    known: dict[str, Collection[str]] = {}
+    if draft.complete:
+        known["apps"] = [app.id for app in draft.apps]
+        known["tags"] = sorted({tag for each in draft.ranges for tag in each.tags})
+    if draft.settings is not None:
+        known["labels"] = [each.name for each in draft.settings.labels]
+        known["recipients"] = [each.name for each in draft.settings.recipients]
+    return known
 
 
 def _over(loaded: tuple[LoadedPolicy, ...]) -> Iterator[CasbError]:

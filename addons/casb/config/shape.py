@@ -250,6 +250,30 @@ class AlertsShape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LabelShape:
+    """A Microsoft sensitivity label, as the Purview portal or `Get-Label` shows it."""
+
+    id: str
+    """The label's GUID."""
+    name: str
+    """What policies call it."""
+    tenant: str
+    """GUID of the tenant that the label belongs to."""
+    priority: int
+    """Higher is stricter; a file never gets a lower label than it has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecipientShape:
+    """Whom files can be encrypted to (`using: cms`)."""
+
+    name: str
+    """What policies call it."""
+    certificate: str
+    """PEM file of an X.509 certificate with an RSA or EC key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogSourceShape:
     """A source of egress logs that the collector receives or that is uploaded."""
 
@@ -439,6 +463,12 @@ class CasbFile:
     """A GeoIP database (`.mmdb`) for countries and providers."""
     recovery_recipient: str | None = None
     """age recipient that can open every protected file."""
+    recovery_certificate: str | None = None
+    """PEM file: the certificate whose key opens every file made with `using: cms`."""
+    labels: tuple[LabelShape, ...] = ()
+    """Sensitivity labels of the organisation."""
+    recipients: tuple[RecipientShape, ...] = ()
+    """Certificates that files can be encrypted to."""
     record_flows: str | None = None
     """Scrubbed flows for `casb replay` are appended to this file."""
 

@@ -19,6 +19,7 @@ from casb.model.file import FileFacts, Verdict, VerdictStatus
 from casb.model.identity import Client, Device, Session, User
 from casb.model.record import Record
 from casb.policy.engine import decide, open_outcomes
+from casb.policy.truths import NO
 from casb.ports import Clock, NewId
 
 PASS = Pass()
@@ -168,6 +169,12 @@ class Exchange:
         """Whether a policy for what is being decided asks what malware engines say."""
         activity = self.activity
         return activity is not None and any(each.malware for each in self.snapshot.policies.concerning(activity))
+
+    def may_protect(self) -> bool:
+        """Whether a policy could have a download of this party protected: then a part of a file is of no use."""
+        activity = self._activity(ActivityType.DOWNLOAD, None)
+        concerning = self.snapshot.policies.concerning(activity)
+        return any(each.protect is not None and each.session_check(activity) is not NO for each in concerning)
 
     def sibling(self) -> Exchange:
         """A fresh exchange of the same party with the same app: for one of several files in a request."""

@@ -35,6 +35,7 @@ border-top:1px solid var(--line);font-size:.92rem}
 dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
 code{font:.92em ui-monospace,"DejaVu Sans Mono",monospace}
 a,button{color:var(--accent)}
+#said.bad{color:var(--bad)}
 .row{display:flex;gap:12px;flex-wrap:wrap;margin-top:22px}
 .button{display:inline-block;border:1px solid var(--accent);background:var(--accent);color:#fff;
 border-radius:8px;padding:9px 18px;font:inherit;text-decoration:none;cursor:pointer}

@@ -76,7 +76,7 @@ def build_snapshot(
     """
     errors = list(configuration.errors) if isinstance(configuration, Draft) else []
     complete = not isinstance(configuration, Draft) or configuration.complete
-    loaded = Loaded(policies=())
+    loaded, known = Loaded(policies=()), configuration.settings
     try:
         own: Mapping[str, InfoType] | None = load_info_types(configuration)
     except Problems as problems:
@@ -88,6 +88,8 @@ def build_snapshot(
             known_apps=[app.id for app in configuration.apps] if complete else None,
             ip_tags=sorted({tag for each in configuration.ranges for tag in each.tags}) if complete else None,
             info_types=own,
+            known_labels=[each.name for each in known.labels] if known else None,
+            known_recipients=[each.name for each in known.recipients] if known else None,
         )
     except Problems as problems:
         errors += problems.errors

@@ -55,6 +55,7 @@ class Policy:
     session_check: Check
     action: Action
     using: str
+    protect: Protect | None  # how it hands over, when it can
     context: str
     unknown: Action | None
     content: bool
@@ -158,6 +159,15 @@ def unknown_of(document: PolicyDocument) -> Action | None:
     return None if document.unscannable is Unscannable.IGNORE else _ACTIONS[document.unscannable]
 
 
+_PROTECT = Protect(type="protect")
+
+
+def _protect_of(document: PolicyDocument) -> Protect | None:
+    if isinstance(document.action, Protect):
+        return document.action
+    return _PROTECT if Action.PROTECT in (action_of(document), unknown_of(document)) else None
+
+
 def _compile(loaded: LoadedPolicy, *, withdrawn: bool = False) -> Policy:
     document, action = loaded.document, loaded.document.action
     alert = document.alert
@@ -179,7 +189,8 @@ def _compile(loaded: LoadedPolicy, *, withdrawn: bool = False) -> Policy:
         check=loaded.when.check,
         session_check=conditions.session_part(loaded.when),
         action=action_of(document),
-        using=action.using if isinstance(action, Protect) else "age",
+        using=action.using if isinstance(action, Protect) else _PROTECT.using,
+        protect=_protect_of(document),
         context=action.context if isinstance(action, StepUp) else "c1",
         unknown=unknown_of(document),
         content=conditions.depends_on_content(loaded.when),

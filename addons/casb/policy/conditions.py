@@ -89,6 +89,8 @@ class Context:
     known_apps: Collection[str] | None = None
     ip_tags: Collection[str] | None = None
     info_types: Collection[str] | None = None
+    known_labels: Collection[str] | None = None
+    known_recipients: Collection[str] | None = None
     without: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # groups and fields: why not, and a hint
 
 

@@ -46,12 +46,50 @@ class Unscannable(StrEnum):
     BLOCK = "block"
 
 
+type Using = Literal["auto", "office", "pdf", "age", "cms", "zip_aes", "label"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Protect:
-    """Hand the file over encrypted; the copy in the app stays as it is."""
+    """Hand the file over encrypted, labelled or both; the copy in the app stays as it is."""
 
     type: Literal["protect"] = field(metadata=_doc("Always `protect`."))
-    using: str = field(default="age", metadata=_doc("Which protector makes the file.", "age"))
+    using: Using = field(
+        default="auto",
+        metadata=_doc(
+            "`auto`: Office files and PDF with a password in their own format, everything else as an age container. "
+            "`office`, `pdf`, `age`, `cms` (for certificates) and `zip_aes` (for 7-Zip) insist on one format. `label` "
+            "writes the label and does not encrypt.",
+            "auto",
+            "label",
+        ),
+    )
+    label: str = field(
+        default="",
+        metadata=_doc(
+            "Sensitivity label, by its name under `labels` in casb.yaml, that is written into Office files and PDF "
+            "before they are encrypted. A label that ranks as high or higher stays.",
+            "Confidential",
+        ),
+    )
+    otherwise: Literal["age", "block"] = field(
+        default="age",
+        metadata=_doc(
+            "What happens to a file that cannot be labelled or encrypted so: it leaves as an age container, or not.",
+            "block",
+        ),
+    )
+    groups: str | tuple[str, ...] = field(
+        default=(), metadata=_doc("Groups that may open it besides the person it was handed to.", "[finance]")
+    )
+    device: Literal["any", "managed"] = field(
+        default="any", metadata=_doc("On which devices it may be opened.", "managed")
+    )
+    expires: str = field(default="", metadata=_doc("How long it may be opened; for ever, when left out.", "30d"))
+    recipients: str | tuple[str, ...] = field(
+        default=(),
+        metadata=_doc("For `cms`: names under `recipients` in casb.yaml whose certificates open it.", "[acme]"),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +220,7 @@ class PolicyDocument:
             "`audit` lets through and records, `protect` hands a download over encrypted, `step_up` asks for a "
             "stronger sign-in, `block` refuses. When several policies match, the strictest wins (in this order).",
             "block",
-            "{type: protect, using: age}",
+            "{type: protect, label: Confidential, expires: 30d}",
         )
     )
     unscannable: Unscannable = field(

@@ -79,17 +79,19 @@ def load(
     known_apps: Collection[str] | None = None,
     ip_tags: Collection[str] | None = None,
     info_types: Collection[str] | None = None,
+    known_labels: Collection[str] | None = None,
+    known_recipients: Collection[str] | None = None,
     limit: int = MAX_BYTES,
 ) -> Loaded:
     """The policies of several files, name to text.
 
-    `known_apps`, `ip_tags` and `info_types` (those of its own) are what the deployment has, or None when that is not
-    known; `limit` is in bytes per file. Raises `Problems` with every error of every file.
+    What the deployment has (of `info_types` those of its own) is None when that is not known; `limit` is in bytes per
+    file. Raises `Problems` with every error of every file.
     """
     errors: list[CasbError] = []
     warnings: list[CasbError] = []
     loaded: list[LoadedPolicy] = []
-    known = (_frozen(known_apps), _frozen(ip_tags), _frozen(info_types))
+    known = tuple(_frozen(each) for each in (known_apps, ip_tags, info_types, known_labels, known_recipients))
     for file, text in sorted(files.items()):
         try:
             found, suspicions = _load_file(file, text, known, limit)
@@ -129,9 +131,16 @@ def _load_file(
     if marks is None:
         raise Problems(errors.sorted())
     warnings = Report(file, "P")
-    apps, tags, types = known
+    apps, tags, types, labels, recipients = known
     context = conditions.Context(
-        marks=marks, errors=errors, warnings=warnings, known_apps=apps, ip_tags=tags, info_types=types
+        marks=marks,
+        errors=errors,
+        warnings=warnings,
+        known_apps=apps,
+        ip_tags=tags,
+        info_types=types,
+        known_labels=labels,
+        known_recipients=recipients,
     )
     if document is None:
         _check_conditions(context)
@@ -223,6 +232,29 @@ def _check_action(
     if (protects or document.unscannable is Unscannable.PROTECT) and set(activities) != {ActivityType.DOWNLOAD}:
         where = marks.where((*path, "action" if protects else "unscannable"))
         errors.add("036", "only downloads can be protected", where, "write activities: download")
+    if isinstance(document.action, Protect):
+        _check_protect(document.action, (*path, "action"), context)
+
+
+def _check_protect(action: Protect, path: Path, context: conditions.Context) -> None:
+    errors, marks = context.errors, context.marks
+    if action.using == "label" and not action.label:
+        errors.add("037", "'using: label' names no label", marks.where((*path, "using")), "add label: and its name")
+    recipients = (action.recipients,) if isinstance(action.recipients, str) else action.recipients
+    named = [("label", action.label, context.known_labels)] if action.label else []
+    named += [("recipient", each, context.known_recipients) for each in recipients]
+    for noun, name, known in named:
+        if known is not None and name not in known:
+            where = marks.where((*path, "label" if noun == "label" else "recipients"))
+            hint = did_you_mean(name, known) or f"name it under {noun}s in casb.yaml"
+            errors.add("041", f"unknown {noun} '{name}'", where, hint)
+    if recipients and action.using != "cms":
+        errors.add("037", "'recipients' count for cms alone", marks.where((*path, "recipients")), "write using: cms")
+    if action.expires:
+        try:
+            rollout.duration(action.expires)
+        except Malformed as wrong:
+            errors.add(wrong.number, wrong.message, marks.where((*path, "expires")), wrong.hint)
 
 
 def _check_repeated(document: PolicyDocument, path: Path, context: conditions.Context) -> None:

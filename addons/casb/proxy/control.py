@@ -12,6 +12,7 @@ from mitmproxy import http
 from casb.catalog.bodies import name_source
 from casb.control.exchange import Exchange, Party, Stage, access
 from casb.control.pages import Refusal, notice, refusal_page
+from casb.control.protecting import Plan
 from casb.control.routes import Kind
 from casb.errors import ContentError, StoreError
 from casb.inspection.spec import Recipe
@@ -92,6 +93,7 @@ class Control:
             state.naming = True
             self._hold(flow, state, state.snapshot.settings.limits.hold, state.facts.content_length, "requestheaders")
         if not translate.is_refused(flow):
+            protect.ask_for_all(flow, exchange)
             translate.send_to(flow, state.route)
 
     def visitor(self, session: Session, state: State) -> Visitor:
@@ -221,13 +223,14 @@ class Control:
         )
         if engines is not None:
             seen = await engines.judge(seen, lambda: pieces_of(body))
+        named = {each.id: each.name for each in self.runtime.snapshot.settings.labels}
         return replace(
             known,
             size=seen.size,
             inspected=seen.inspected,
             detected_type=seen.detected_type,
             sha256=seen.sha256,
-            label=seen.label,
+            label=named.get(seen.label_id or "", seen.label),
             label_id=seen.label_id,
             verdict=seen.verdict,
             engines=seen.engines,
@@ -272,33 +275,86 @@ class Control:
                 self._write(flow, state)
             case Hold(limit=limit):
                 self._hold(flow, state, limit, state.response.content_length if state.response else None, phase)
-            case Protect(using=using):
-                self._protect(flow, state, using, phase)
+            case Protect():
+                self._protect(flow, state, phase)
             case Answer():
                 self._write(flow, state)
                 self._refuse(flow, state, effect, phase)
 
-    def _protect(self, flow: http.HTTPFlow, state: State, using: str, phase: str) -> None:
-        exchange, response = state.exchange, flow.response
-        if exchange is None or exchange.activity is None or response is None:
-            raise LookupError("nothing to protect")
+    def _protect(self, flow: http.HTTPFlow, state: State, phase: str) -> None:
+        """Hand over protected, now or once all of the file is here. What cannot be protected is refused."""
         why = protect.cannot(flow, state)
         if why:
-            effect = exchange.fall_back("protect.impossible", f"action: protect using {using}", why)
-            self._write(flow, state)
-            if isinstance(effect, Answer):
-                self._refuse(flow, state, effect, phase)
+            self._unprotected(flow, state, why, phase)
+            return
+        try:
+            plan = protect.planned(state)
+            if plan.whole:
+                length = state.response.content_length if state.response else None
+                limit = state.snapshot.settings.limits.hold
+                if flow.response is not None and flow.response.raw_content is not None:
+                    state.plan = plan  # it has been inspected, and is here: `_inspect` goes on with it
+                    return
+                if length is None or length <= limit:
+                    state.plan, state.held, state.limit = plan, True, limit
+                    state.on_overflow = lambda: self._outgrown(flow, state, plan, phase)
+                    if flow.response is not None:
+                        flow.response.stream = False
+                    return
+                plan = protect.unlabelled(plan)
+            protect.begin(self.runtime, flow, state, plan, self.notices)
+        except ContentError as error:
+            self._unprotected(flow, state, error.message, phase)
             return
         self._write(flow, state)
-        protect.begin(flow, state, self.runtime.protector, self.notices)
+        self.runtime.counters["protected"] += 1
+
+    def _unprotected(self, flow: http.HTTPFlow, state: State, why: str, phase: str) -> None:
+        if state.exchange is None:
+            raise LookupError("no exchange")
+        effect = state.exchange.refuse("protect.impossible", "action: protect", why)
+        self._write(flow, state)
+        self._refuse(flow, state, effect, phase)
+
+    def _outgrown(self, flow: http.HTTPFlow, state: State, plan: Plan, phase: str) -> bool:
+        """A file that was to be converted outgrew the limit: it goes on as a stream, or not at all."""
+        try:
+            state.held, state.plan = False, None
+            protect.begin(self.runtime, flow, state, protect.unlabelled(plan), self.notices)
+            self._write(flow, state)
+            self.runtime.counters["protected"] += 1
+        except ContentError as error:
+            self._unprotected(flow, state, error.message, phase)
+        except Exception:
+            log_fault(logger, "overflow failed, exchange refused", flow=flow.id)
+            translate.refuse(flow, phase)
+        return not translate.is_refused(flow)
+
+    async def _convert(self, flow: http.HTTPFlow, state: State, plan: Plan) -> None:
+        """All of a file is here that is to be labelled or get a password of its own format."""
+        state.held, state.plan = False, None
+        coding = state.response.content_encoding if state.response else ""
+        try:
+            body = flow.response.raw_content if flow.response is not None else None
+            plain = codings.decoded(body or b"", coding, limit=state.snapshot.settings.limits.hold)
+            await protect.hand_over_whole(self.runtime, flow, state, plan, plain, self.notices)
+        except ContentError as error:
+            self._unprotected(flow, state, error.message, "response")
+            return
+        self._write(flow, state)
         self.runtime.counters["protected"] += 1
 
     @sealed
     def response(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         """A held download has arrived: read it, then decide for good."""
         state = translate.state_of(flow)
-        if state is None or not state.held or flow.response is None:
+        if state is None or flow.response is None:
             return None
+        if not state.held:
+            protect.finish_empty(flow, state)
+            return None
+        if state.plan is not None:
+            return self._convert(flow, state, state.plan)
         coding = state.response.content_encoding if state.response else ""
         return self._inspect(flow, state, _body(state, flow.response), coding, "response")
 
@@ -422,6 +478,8 @@ class Control:
                 translate.hold_refusal(flow, "request")
         else:
             self._apply_to_response(flow, state, effect, phase)
+            if state.plan is not None:
+                await self._convert(flow, state, state.plan)
 
     def _refuse(self, flow: http.HTTPFlow, state: State, effect: Answer, phase: str) -> None:
         activity = state.exchange.activity if state.exchange else None

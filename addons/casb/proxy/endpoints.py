@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -37,14 +38,13 @@ from casb.model.app import View
 from casb.model.decision import Action
 from casb.model.identity import Session
 from casb.policy.engine import may_concern
-from casb.proxy import rewriting, translate
+from casb.proxy import opening, rewriting, translate
 from casb.proxy.controls import Controls
 from casb.proxy.escapes import Escapes
 from casb.proxy.ids import ulid
 from casb.proxy.incidents import incident
 from casb.proxy.learning import Learning
 from casb.proxy.notices import FINE, PASSING, Notices
-from casb.proxy.opening import open_page, opened
 from casb.proxy.runtime import Runtime, now
 from casb.proxy.sealed import sealed
 from casb.proxy.sessions import Sessions, with_resume
@@ -122,6 +122,8 @@ class Endpoints:
             ("GET", "/.casb/signed-out"): self.signed_out,
             ("GET", "/.casb/open"): self.open_form,
             ("POST", "/.casb/open"): self.open_file,
+            ("POST", "/.casb/open/key"): self.open_key,
+            ("POST", "/.casb/open/secret"): self.open_secret,
         }
 
     @sealed
@@ -582,8 +584,8 @@ class Endpoints:
         """Ask for a protected file; signing in first when needed."""
         login = await self.runtime.sign_in.login_for(self._login_cookie(state))
         if login is None:
-            return await self._login_and_back(state)
-        return open_page(login.record.user.name)
+            return await self.sessions.to_sign_in(state, _opening_path(flow.request.path))
+        return opening.open_page(self.runtime, flow, login.record)
 
     async def _login_and_back(self, state: State) -> Page:
         return await self.sessions.to_sign_in(state, "/.casb/open")
@@ -593,7 +595,21 @@ class Endpoints:
         login = await self.runtime.sign_in.login_for(self._login_cookie(state))
         if login is None:
             return await self._login_and_back(state)
-        return opened(self.runtime, flow, state, login.record)
+        return opening.opened(self.runtime, flow, state, login.record)
+
+    async def open_key(self, flow: http.HTTPFlow, state: State) -> Page:
+        """The key of an age container, for the page's script."""
+        login = await self.runtime.sign_in.login_for(self._login_cookie(state))
+        if login is None:
+            return json_page(401, {"casb": "sign-in"})
+        return opening.key(self.runtime, flow, state, login.record)
+
+    async def open_secret(self, flow: http.HTTPFlow, state: State) -> Page:
+        """The password of a file in its own format."""
+        login = await self.runtime.sign_in.login_for(self._login_cookie(state))
+        if login is None:
+            return json_page(401, {"casb": "sign-in"})
+        return opening.password(self.runtime, flow, state, login.record)
 
 
 def _signed_out(state: State) -> Page:
@@ -603,6 +619,12 @@ def _signed_out(state: State) -> Page:
 _NOTICE_PATIENCE = 25.0
 """Seconds that a page waits for the end of a download before it asks again."""
 _FROM_ELSEWHERE = frozenset({"/.casb/oidc/callback", "/.casb/oidc/backchannel-logout", JOIN_PATH})
+
+
+def _opening_path(path: str) -> str:
+    """The opening page, and the file that was asked for, when it is an id."""
+    wanted = parse_qs(path.partition("?")[2]).get("file", [""])[0]
+    return f"/.casb/open?file={wanted}" if re.fullmatch(r"[0-9a-f]{32}", wanted) else "/.casb/open"
 
 
 def same_origin(state: State) -> bool:

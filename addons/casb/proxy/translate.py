@@ -22,6 +22,7 @@ from casb.catalog.filenames import parse_disposition, upload_name
 from casb.catalog.instances import instance_of
 from casb.control.exchange import Exchange, Party
 from casb.control.pages import Page, error_page
+from casb.control.protecting import Plan
 from casb.control.routes import Route
 from casb.control.snapshot import Snapshot
 from casb.model.activity import RequestFacts, RequestMode, ResponseFacts
@@ -96,6 +97,8 @@ class State:
     page_secret: str = ""  # what the guard of the page in the answer tells back
     page_sent: bool = False  # and the page went out
     response: ResponseFacts | None = None
+    plan: Plan | None = None  # how the held response is to be labelled and encrypted
+    sealing: Stream | None = None  # what encrypts the response as it streams
     protected: bool = False  # the response leaves encrypted: nobody touches its body any more
     naming: bool = False  # the upload's form is held until it has told its file names
     body_rewriter: Stream | None = None  # maps the request's body back

@@ -23,6 +23,7 @@ from casb.sidecar import (
     operate,
     policies,
     portal,
+    protected,
     shadow_app,
     shadow_apps,
     shadow_catalog,
@@ -59,6 +60,8 @@ def build_app(services: Services, provider: signin.AdminProvider | None = None) 
     | `/discovery…` | a session; changes: an admin's | shadow_*.py |
     | `/catalog…` | a session; changes: an admin's; wishes: anybody's | shadow_app.py, shadow_catalog.py |
     | `/access…` | a session; changes: an admin's | access.py |
+    | `/protected` `/protected/{revoke,restore,expire}` | a session; changes: an admin's | protected.py |
+    | `/v1/protected[/ID]` | a session or a read token | protected.py |
     | `/learned[/export.csv]` `/learned/attach` | a session; changes: an admin's | learned.py |
     | `/static/…` | anybody | style, script, icon |
     """
@@ -85,6 +88,8 @@ def build_app(services: Services, provider: signin.AdminProvider | None = None) 
         enforcement_api.api,
         enforcement_api.lists,
         learned.router,
+        protected.router,
+        protected.api,
         shadow_dashboard.router,
         shadow_manage.router,
         shadow_executive.router,
