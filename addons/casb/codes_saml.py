@@ -28,7 +28,7 @@ ROWS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "T042",
         "the structure of a SAML response is not what it must be",
-        "It has not exactly one assertion directly in the response, or elements where none belong (signature wrapping).",
+        "It has not exactly one assertion in the response, or elements where none belong: signature wrapping.",
         _ATTACK,
         "",
     ),

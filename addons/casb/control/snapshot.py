@@ -11,6 +11,7 @@ from casb.catalog.agents import Agents
 from casb.catalog.match import Catalog
 from casb.catalog.ranges import Geo, Ranges
 from casb.config import Configuration, Draft
+from casb.control import saml_trust
 from casb.errors import CasbError, Problems
 from casb.model.app import App, AppTag
 from casb.model.identity import Client, Device
@@ -70,6 +71,8 @@ def build_snapshot(
     except Problems as problems:
         errors += problems.errors
     settings = configuration.settings
+    if settings is not None:
+        errors += saml_trust.problems(settings, configuration.apps)
     if errors or settings is None:
         raise Problems(errors)
     return Snapshot(

@@ -233,7 +233,7 @@ def _the_assertion(response: Element) -> Element:
 
 def status_words(element: Element) -> str:
     """The status codes of a response as their own last words; those of the standard only."""
-    words = []
+    words: list[str] = []
     status = only(element, f"{{{SAMLP}}}Status", "T042")
     code = only(status, f"{{{SAMLP}}}StatusCode", "T042") if status is not None else None
     while code is not None and len(words) < 3:
@@ -325,7 +325,7 @@ def _read_assertion(
     statement = _statement(assertion, now, contexts, max_age, skew)
     attributes, friendly = _attributes(assertion)
     ended = time_of(statement, "SessionNotOnOrAfter", "T053", "SessionNotOnOrAfter")
-    if ended is not None and ended <= now - skew:
+    if ended is not None and ended <= now:
         raise TokenError("T053", "the session at the identity provider is over")
     reference = statement.find(f"{{{SAML}}}AuthnContext/{{{SAML}}}AuthnContextClassRef")
     return Assertion(

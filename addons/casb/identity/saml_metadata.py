@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 from urllib.parse import urlsplit
@@ -20,6 +20,7 @@ from casb.errors import TokenError
 from casb.identity.saml_messages import BINDING_POST, BINDING_REDIRECT
 from casb.identity.saml_signature import SigningKey, check_profile, load_certificate, signed
 from casb.identity.saml_xml import DS, MD, SAMLP, Element, read_xml, time_of
+from casb.settings import SamlSource
 
 EMAIL: Final = "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress"
 PERSISTENT: Final = "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent"
@@ -110,7 +111,7 @@ def read_sp(document: bytes, now: datetime, *, entity_id: str = "") -> SpMetadat
     acs: dict[int, str] = {}
     for number, each in enumerate(services):
         index = each.get("index", str(number))
-        acs[int(index) if index.isascii() and index.isdigit() and len(index) < 6 else number] = _url(
+        acs[int(index) if index.isascii() and index.isdigit() and len(index) < 6 else number] = web_address(
             each.get("Location")
         )
     if not acs:
@@ -126,6 +127,29 @@ def read_sp(document: bytes, now: datetime, *, entity_id: str = "") -> SpMetadat
         signs_requests=role.get("AuthnRequestsSigned") in ("true", "1"),
         name_id_formats=tuple(each for each in formats if each),
     )
+
+
+def configured_idp(source: SamlSource, now: datetime, document: bytes | None = None) -> IdpMetadata:
+    """An identity provider as configured: out of its metadata (`document`, or the file's), or out of single values.
+
+    Raises `TokenError` T059 or T048.
+    """
+    document = source.document if document is None else document
+    if document is not None:
+        trust = tuple(load_certificate(each) for each in source.trust)
+        return read_idp(document, now, entity_id=source.entity_id, trust=trust)
+    return IdpMetadata(
+        entity_id=source.entity_id,
+        sso_url=web_address(source.sso_url),
+        slo_url=source.slo_url,
+        slo_response_url=source.slo_url,
+        certificates=tuple(load_certificate(each) for each in source.certificates),
+    )
+
+
+def replaced(found: SpMetadata, certificates: tuple[x509.Certificate, ...]) -> SpMetadata:
+    """An app with the admin's own certificates in place of those of its metadata."""
+    return replace(found, certificates=certificates)
 
 
 def _entity(document: bytes, now: datetime, entity_id: str, role: str, trust: Sequence[x509.Certificate]) -> Element:
@@ -182,19 +206,19 @@ def _entity_id(entity: Element) -> str:
 def _address(role: Element, name: str, binding: str) -> str:
     for each in role.findall(f"{{{MD}}}{name}"):
         if each.get("Binding") == binding:
-            return _url(each.get("Location"))
+            return web_address(each.get("Location"))
     return ""
 
 
 def _logout(role: Element) -> tuple[str, str]:
     for each in role.findall(f"{{{MD}}}SingleLogoutService"):
         if each.get("Binding") == BINDING_REDIRECT:
-            location = _url(each.get("Location"))
-            return location, _url(each.get("ResponseLocation")) if each.get("ResponseLocation") else location
+            location = web_address(each.get("Location"))
+            return location, web_address(each.get("ResponseLocation")) if each.get("ResponseLocation") else location
     return "", ""
 
 
-def _url(text: str | None) -> str:
+def web_address(text: str | None) -> str:
     """An absolute web address without user information or fragment."""
     try:
         parts = urlsplit(text or "")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -19,9 +19,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding
 from lxml import etree
-from signxml import DigestAlgorithm, SignatureConfiguration, SignatureMethod, XMLSigner, XMLVerifier
-from signxml.algorithms import CanonicalizationMethod, SignatureConstructionMethod
+from signxml.algorithms import CanonicalizationMethod, DigestAlgorithm, SignatureConstructionMethod, SignatureMethod
 from signxml.exceptions import SignXMLException
+from signxml.signer import XMLSigner
+from signxml.verifier import SignatureConfiguration, XMLVerifier
 
 from casb.errors import TokenError
 from casb.identity.saml_xml import DS, EXC_C14N, SAML, Element, local, only
@@ -44,7 +45,7 @@ _METHODS: Final = frozenset(
     }
 )
 _DIGESTS: Final = frozenset({DigestAlgorithm.SHA256, DigestAlgorithm.SHA384, DigestAlgorithm.SHA512})
-_QUERY_HASHES: Final = {
+_QUERY_HASHES: Final[Mapping[str, Callable[[], hashes.HashAlgorithm]]] = {
     SignatureMethod.RSA_SHA256.value: hashes.SHA256,
     SignatureMethod.RSA_SHA384.value: hashes.SHA384,
     SignatureMethod.RSA_SHA512.value: hashes.SHA512,

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from mitmproxy import http
 
-from casb.connectors.signin import parse_answer
+from casb.connectors.signin import LoginResult, parse_answer
 from casb.control.exchange import Party, access
 from casb.control.pages import Page, error_page, facts_list, html, json_page, redirect
 from casb.control.routes import Kind
@@ -44,6 +44,7 @@ from casb.proxy.learning import Learning
 from casb.proxy.notices import Notices
 from casb.proxy.opening import open_page, opened
 from casb.proxy.runtime import Runtime, now
+from casb.proxy.saml import LARGEST, SamlRoutes
 from casb.proxy.sealed import sealed
 from casb.proxy.sessions import Sessions, with_resume
 from casb.proxy.translate import State
@@ -82,6 +83,7 @@ class Endpoints:
         self.sessions = sessions
         self.notices = notices
         self.escapes = Escapes(runtime)
+        self.saml = SamlRoutes(runtime, self)
         self.on_app: dict[tuple[str, str], Endpoint] = {
             ("GET", "/.casb/guard.js"): self.guard,
             ("POST", "/.casb/report"): self.report,
@@ -121,6 +123,8 @@ class Endpoints:
             return
         if flow.request.method == "POST" and state.facts.path == "/.casb/open":
             state.limit = state.snapshot.settings.limits.hold * 2
+        if flow.request.method == "POST" and self.saml.is_posted(state.facts.path):
+            state.limit = LARGEST
 
     @sealed
     def request(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
@@ -139,13 +143,23 @@ class Endpoints:
         endpoint = table.get((method, path))
         if endpoint is None and state.route.kind is Kind.APP and path.startswith("/.casb/notice/") and method == "GET":
             endpoint = self.notice
+        elif endpoint is None:
+            endpoint = self._saml_endpoint(state, method, path)
         if endpoint is None:
             page = error_page(404, "Not here", "There is nothing under this address.", "", facts=state.facts)
-        elif method == "POST" and path not in _FROM_ELSEWHERE and not same_origin(state):
+        elif method == "POST" and not self._from_elsewhere(path) and not same_origin(state):
             page = self._refused(state, "I020", "this must be asked from our own page", 403, "Not allowed")
         else:
             page = await self._answered(endpoint, flow, state)
         translate.answer(flow, page)
+
+    def _saml_endpoint(self, state: State, method: str, path: str) -> Endpoint | None:
+        if state.route.kind is Kind.LOGIN:
+            return self.saml.on_login(method, path, state.snapshot)
+        return self.saml.on_app(method, path)
+
+    def _from_elsewhere(self, path: str) -> bool:
+        return path in _FROM_ELSEWHERE or self.saml.from_elsewhere(path)
 
     async def _answered(self, endpoint: Endpoint, flow: http.HTTPFlow, state: State) -> Page:
         try:
@@ -359,7 +373,8 @@ class Endpoints:
         record = access(state.snapshot, app, party, now=now(), new_id=ulid, mode=state.route.mode)
         free = not app.always_proxied and state.route.mode == "suffix" and record.decision.action < Action.STEP_UP
         steered = not free or may_concern(record.activity, state.snapshot.policies)
-        self.runtime.log(record if steered else replace(record, extra={"steered": False}))
+        extra = {"provider": session.provider} | ({} if steered else {"steered": False})
+        self.runtime.log(replace(record, extra=extra))
         self.runtime.counters["log_ons"] += 1
         return steered
 
@@ -518,6 +533,10 @@ class Endpoints:
             ip=state.ip,
             user_agent=state.fields.get(b"user-agent", b"").decode("utf-8", "replace"),
         )
+        return await self.signed_in(state, result)
+
+    async def signed_in(self, state: State, result: LoginResult) -> Page:
+        """Somebody has signed in: on to what waits for it."""
         cookies = (("set-cookie", set_cookie(LOGIN_COOKIE, result.cookie)),)
         pending = await self.runtime.sign_in.pending(result.pending) if result.pending else None
         if pending is None or pending.host == state.route.authority:
