@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from proxy_world import SUFFIX, Origin, World, free_port, wait_for
 from saml_support import signer
-from simplesaml import PASSWORD, SimpleSaml, relying_party
+from simplesaml import PASSWORD, SimpleSaml, TlsFront, relying_party
 
 LOGIN = f"login.{SUFFIX}"
 APP = "intranet.example"
@@ -79,7 +79,10 @@ def saml_world(
 ) -> Iterator[SamlWorld]:
     """Started, and introduced to each other."""
     port, forward, sidecar, health = (free_port() for _ in range(4))
-    idp = SimpleSaml(folder / "idp")
+    (folder / "tls").mkdir(parents=True)
+    idp_port = free_port()
+    front = TlsFront(folder / "tls", idp_port)
+    idp = SimpleSaml(folder / "idp", base=f"https://127.0.0.1:{front.port}/", port=idp_port)
     app = SimpleSaml(folder / "app", base=f"https://{APP}/", key=signer("app"))
     idp.become_provider()
     made = World(folder=folder, port=port, forward=forward, origin=None)  # type: ignore[arg-type]
@@ -121,6 +124,7 @@ providers:
         made.stop()
         app.stop()
         idp.stop()
+        front.stop()
         for each in world.more:
             each.stop()
 

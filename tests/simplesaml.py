@@ -5,12 +5,15 @@ Its configuration is written here, as PHP arrays; nothing of the Debian package'
 
 from __future__ import annotations
 
+import contextlib
 import html
 import json
 import os
 import re
 import secrets
+import socket
 import subprocess
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +23,7 @@ from urllib.parse import urlsplit
 import requests
 from lxml import etree
 
+from loopback_tls import certificate
 from proxy_world import free_port, listens, wait_for
 from saml_support import NS, Signer, signer
 
@@ -77,6 +81,46 @@ if (preg_match('#^(/.*?\.php)(/.*)?$#', $path, $found) && is_file($root . $found
 }
 return false;
 """
+
+
+class TlsFront:
+    """TLS before a plain server, on a port of its own; whoever asks must not check its certificate."""
+
+    def __init__(self, folder: Path, target: int) -> None:
+        _, self._context = certificate(folder)
+        self._target = target
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=(near,), daemon=True).start()
+
+    def _serve(self, near: socket.socket) -> None:
+        with contextlib.suppress(OSError), near:
+            near.settimeout(30)
+            with (
+                self._context.wrap_socket(near, server_side=True) as inside,
+                socket.create_connection(("127.0.0.1", self._target)) as far,
+            ):
+                answers = threading.Thread(target=_pump, args=(far, inside), daemon=True)
+                answers.start()
+                _pump(inside, far)
+                answers.join(30)
+
+    def stop(self) -> None:
+        self._listener.close()
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while chunk := source.recv(65536):
+            sink.sendall(chunk)
+    with contextlib.suppress(OSError):
+        sink.shutdown(socket.SHUT_WR)
 
 
 @dataclass
@@ -181,7 +225,8 @@ class SimpleSaml:
         return f"{self.base}saml2/idp/metadata.php"
 
     def metadata(self) -> bytes:
-        return requests.get(self.entity, timeout=20).content
+        place = f"http://127.0.0.1:{self.port}/saml2/idp/metadata.php"
+        return requests.get(place, headers={"host": urlsplit(self.base).netloc}, timeout=20).content
 
     def know(self, relying: Mapping[str, Mapping[str, Any]]) -> None:
         """The service providers that it answers."""
