@@ -54,14 +54,18 @@ class Signer:
         return base64.b64encode(self.certificate.public_bytes(serialization.Encoding.DER)).decode()
 
 
-@cache
 def signer(name: str = "idp", *, kind: str = "rsa", expired: bool = False) -> Signer:
     """A signer by name; the same name gives the same key."""
+    return _signer(name, kind, expired)
+
+
+@cache
+def _signer(name: str, kind: str, expired: bool) -> Signer:
     key: Any
     if kind == "ec":
         key = ec.generate_private_key(ec.SECP256R1())
     else:
-        key = rsa.generate_private_key(public_exponent=65537, key_size=1024 if kind == "short" else 2048)  # noqa: S505
+        key = rsa.generate_private_key(public_exponent=65537, key_size=1024 if kind == "short" else 2048)
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     begin = datetime(2015, 1, 1, tzinfo=UTC)
     certificate = (
@@ -143,7 +147,8 @@ class Response:
             f"</saml:SubjectConfirmation></saml:Subject>"
             f"<saml:Conditions{_time(' NotBefore', self.not_before)}{_time(' NotOnOrAfter', self.not_after)}>"
             f"{audience}{self.conditions}</saml:Conditions>"
-            f"<saml:AuthnStatement{_time(' AuthnInstant', self.authenticated)}{_text(' SessionIndex', self.session_index)}"
+            f"<saml:AuthnStatement{_time(' AuthnInstant', self.authenticated)}"
+            f"{_text(' SessionIndex', self.session_index)}"
             f"{_time(' SessionNotOnOrAfter', self.session_until)}><saml:AuthnContext><saml:AuthnContextClassRef>"
             f"{self.context}</saml:AuthnContextClassRef></saml:AuthnContext></saml:AuthnStatement>"
             f"<saml:AttributeStatement>{values}</saml:AttributeStatement>{self.in_assertion}</saml:Assertion>"
@@ -189,7 +194,8 @@ def sign(
     )
     info = (
         f'<ds:SignedInfo xmlns:ds="{NS["ds"]}"><ds:CanonicalizationMethod Algorithm="{canonical}"/>'
-        f'<ds:SignatureMethod Algorithm="{method}"/><ds:Reference URI="{address}"><ds:Transforms>{steps}</ds:Transforms>'
+        f'<ds:SignatureMethod Algorithm="{method}"/><ds:Reference URI="{address}">'
+        f"<ds:Transforms>{steps}</ds:Transforms>"
         f'<ds:DigestMethod Algorithm="{digest}"/><ds:DigestValue>{value}</ds:DigestValue>{reference_extra}'
         f"</ds:Reference>{second}</ds:SignedInfo>"
     )
@@ -209,9 +215,8 @@ def sign(
 
 
 def raw_signature(by: Signer, octets: bytes, method: str) -> bytes:
-    algorithm: Any = {"1": hashes.SHA1, "256": hashes.SHA256, "384": hashes.SHA384, "512": hashes.SHA512}[  # noqa: S303
-        method.rpartition("sha")[2].partition("-")[0]
-    ]()
+    known: dict[str, Any] = {"1": hashes.SHA1, "256": hashes.SHA256, "384": hashes.SHA384, "512": hashes.SHA512}
+    algorithm = known[method.rpartition("sha")[2].partition("-")[0]]()
     if isinstance(by.key, ec.EllipticCurvePrivateKey):
         r, s = decode_dss_signature(by.key.sign(octets, ec.ECDSA(algorithm)))
         return r.to_bytes(32, "big") + s.to_bytes(32, "big")

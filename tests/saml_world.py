@@ -68,8 +68,8 @@ class SamlWorld:
         return relying_party(
             self.acs,
             certData=der,
-            **{"validate.authnrequest": True, "redirect.validate": True, "SingleLogoutService": f"{self.login}/.casb/saml/slo"},
-            **more,
+            SingleLogoutService=f"{self.login}/.casb/saml/slo",
+            **{"validate.authnrequest": True, "redirect.validate": True, **more},
         )  # fmt: skip
 
 

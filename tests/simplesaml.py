@@ -170,7 +170,7 @@ class SimpleSaml:
             },
         )
 
-    def write(self, name: str, variable: str, value: Mapping[str, Any]) -> None:
+    def write(self, name: str, variable: str, value: Mapping[Any, Any]) -> None:
         """A PHP file with one array."""
         draft = self.folder / f"{name}.new".replace("/", "_")
         draft.write_text(f"<?php\n${variable} = {php(value)};\n")
@@ -186,7 +186,15 @@ class SimpleSaml:
         settings = ["-d", "display_errors=0", "-d", "log_errors=1", "-d", "post_max_size=8M"]
         with (self.folder / "php.log").open("ab") as log:
             self.process = subprocess.Popen(
-                ["php", *settings, "-S", f"127.0.0.1:{self.port}", "-t", f"{ROOT}/www", str(self.folder / "router.php")],
+                [
+                    "php",
+                    *settings,
+                    "-S",
+                    f"127.0.0.1:{self.port}",
+                    "-t",
+                    f"{ROOT}/www",
+                    str(self.folder / "router.php"),
+                ],
                 env=environment,
                 stdout=log,
                 stderr=log,
@@ -204,7 +212,8 @@ class SimpleSaml:
     def become_provider(self) -> None:
         """Two people with passwords, and what they are told to be."""
         people = {f"{name}:{PASSWORD}": attributes for name, attributes in PEOPLE.items()}
-        self.write("authsources.php", "config", {"people": {0: "exampleauth:UserPass", **people}})
+        source: dict[Any, Any] = {0: "exampleauth:UserPass", **people}
+        self.write("authsources.php", "config", {"people": source})
         name_id = "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress"
         hosted = {
             "host": "__DEFAULT__",
@@ -250,7 +259,7 @@ class SimpleSaml:
 
     def become_app(self, entity: str, **more: Any) -> None:
         """A service provider that signs what it asks and wants signed answers."""
-        source = {
+        source: dict[Any, Any] = {
             0: "saml:SP",
             "entityID": entity,
             "privatekey": "server.pem",

@@ -155,4 +155,11 @@ ROWS: tuple[tuple[str, str, str, str, str], ...] = (
         "Make room, or let the user who runs casb write there.",
         "",
     ),
+    (
+        "K010",
+        "the SAML signing keys cannot be used",
+        "The file is malformed, can be read by others, or a rollover is asked for out of order.",
+        "Follow the message; `casb saml keys` shows where the rollover stands.",
+        "",
+    ),
 )

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, Request, expect
-from saml_world import APP, LOGIN, WELCOME, SamlWorld, chromium, person, saml_world, sign_in
 
 from proxy_world import wait_for
+from saml_world import APP, LOGIN, WELCOME, SamlWorld, chromium, person, saml_world, sign_in
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 expect.set_options(timeout=20_000)

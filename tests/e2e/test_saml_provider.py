@@ -9,8 +9,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from saml_support import signer
-from simplesaml import COMPLIANT, GROUPS, SimpleSaml, relying_party
 
 from casb.errors import TokenError
 from casb.identity.claims import device_of, user_of
@@ -20,6 +18,8 @@ from casb.identity.saml_messages import authn_request, to_query
 from casb.identity.saml_metadata import read_idp
 from casb.identity.saml_signature import SigningKey
 from casb.settings import DeviceRules, Provider, SamlSource
+from saml_support import signer
+from simplesaml import COMPLIANT, GROUPS, SimpleSaml, relying_party
 
 pytestmark = [pytest.mark.e2e]
 

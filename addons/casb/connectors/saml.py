@@ -11,7 +11,6 @@ import hashlib
 import secrets
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -32,28 +31,13 @@ from casb.identity.saml_messages import (
     to_query,
 )
 from casb.identity.saml_metadata import IdpMetadata, configured_idp
+from casb.identity.saml_own import OwnAddresses
 from casb.identity.saml_signature import SigningKey
 from casb.ports import Clock, NewId, SessionStore
 from casb.settings import Provider, SamlSource
 
 FRESH: Final = 3600.0  # seconds between two looks at a metadata address
 FAILED_PAUSE: Final = 5.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OwnAddresses:
-    """Our service provider's names: entity id, where answers come in, where requests to sign out do."""
-
-    entity_id: str
-    acs: str
-    slo: str
-
-
-def own_addresses(login: str) -> OwnAddresses:
-    """Those of the sign-in host, given as `https://login.suffix[:port]`."""
-    return OwnAddresses(
-        entity_id=f"{login}/.casb/saml/metadata", acs=f"{login}/.casb/saml/acs", slo=f"{login}/.casb/saml/slo"
-    )
 
 
 class SamlProvider:

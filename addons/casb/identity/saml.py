@@ -163,11 +163,12 @@ def verify_response(
     return replace(found, key=key)
 
 
-def check_structure(document: bytes) -> Shape:
+def check_structure(document: bytes, *, allow_encrypted: bool = False) -> Shape:
     """The structure rules alone: what can be asked of a response that is meant for somebody else. Raises `TokenError`.
 
     One response, one assertion directly in it, ids used once, one or two signatures of the allowed shape, each in the
-    element that it refers to. No signature is verified here.
+    element that it refers to. No signature is verified here. `allow_encrypted`: a signed response may hold an encrypted
+    assertion in place of a plain one.
     """
     root = _root_of(document)
     if root.tag != RESPONSE:
@@ -179,6 +180,8 @@ def check_structure(document: bytes) -> Shape:
     if encrypted:
         if assertions or len(encrypted) > 1 or len(everywhere) != 1:
             raise TokenError("T042", "there is more than one assertion in the response")
+        if allow_encrypted:
+            return _encrypted(root)
         raise TokenError("T047", "the assertion is encrypted, which is not supported: have it signed and sent over TLS")
     _check_version(root)
     xml_id(root, "T042", "the response")
@@ -200,6 +203,19 @@ def check_structure(document: bytes) -> Shape:
     for each in expected:
         check_profile(each)
     return Shape(root=root, assertion=assertion, response_signed=own is not None, assertion_signed=inner is not None)
+
+
+def _encrypted(root: Element) -> Shape:
+    """A response whose assertion only its app can read: the signature of the response is all that there is."""
+    _check_version(root)
+    xml_id(root, "T042", "the response")
+    own, element = only(root, SIGNATURE, "T045"), only(root, ENCRYPTED, "T042")
+    if own is None or element is None:
+        raise TokenError("T044", "the response with an encrypted assertion is not signed")
+    if any(local(each.tag) == "Signature" and each is not own for each in root.iter()):
+        raise TokenError("T045", "a signature is somewhere else than directly in the response")
+    check_profile(own)
+    return Shape(root=root, assertion=element, response_signed=True, assertion_signed=False)
 
 
 def _root_of(document: bytes) -> Element:

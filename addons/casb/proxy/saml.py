@@ -68,11 +68,11 @@ def key_list(snapshot: Snapshot) -> list[Any]:
 
 def provider(settings: Provider, snapshot: Snapshot, store: SessionStore) -> IdentityProvider:
     """A SAML identity provider of the configuration. Raises `ConfigError` C162."""
-    connectors = room("casb.connectors.saml")
+    connectors, own = room("casb.connectors.saml"), room("casb.identity.saml_own")
     login = snapshot.settings.address_of(snapshot.settings.login_host)
     made: IdentityProvider = connectors.SamlProvider(
         settings,
-        own=connectors.own_addresses(login),
+        own=own.own_addresses(login),
         clock=now,
         keys=lambda: key_list(snapshot),
         store=store,

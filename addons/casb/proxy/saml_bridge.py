@@ -23,7 +23,7 @@ from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 import orjson
 from mitmproxy import http
 
-from casb.connectors.saml import SamlProvider, own_addresses
+from casb.connectors.saml import SamlProvider
 from casb.connectors.signin import LoginResult
 from casb.control.exchange import Party, access
 from casb.control.pages import Page, Refusal, html, redirect, refusal_page
@@ -41,7 +41,8 @@ from casb.identity.saml_messages import (
     read_authn_request,
     read_logout_request,
 )
-from casb.identity.saml_metadata import EMAIL, OwnRole, SpMetadata, write
+from casb.identity.saml_metadata import EMAIL, SpMetadata
+from casb.identity.saml_own import app_document, own_document
 from casb.identity.saml_xml import SAML, read_xml, text_of
 from casb.identity.sessions import (
     FLOW_COOKIE,
@@ -155,12 +156,7 @@ class SamlBridge:
 
     async def own_metadata(self, flow: http.HTTPFlow, state: State) -> Page:
         """What an identity provider must know of us."""
-        own = own_addresses(self._login(state))
-        signs = any(each.saml and each.saml.sign_requests for each in state.snapshot.settings.providers)
-        role = OwnRole(
-            entity_id=own.entity_id, keys=key_list(state.snapshot), acs=own.acs, slo=own.slo, signs_requests=signs
-        )
-        return _xml(write(role))
+        return _xml(own_document(self._login(state), state.snapshot.settings, key_list(state.snapshot)))
 
     async def posted(self, flow: http.HTTPFlow, state: State) -> Page:
         """An answer comes cross-site, without our cookies: a form of ours brings it back with them."""
@@ -511,15 +507,6 @@ class SamlBridge:
         url = await self.runtime.sign_in.end_session_url(record, back) if record is not None else None
         self.runtime.counters["log_offs"] += 1
         return redirect(url or back, headers=(("set-cookie", clear_cookie(LOGIN_COOKIE)),))
-
-
-def app_document(login: str, app: App, keys: list[Any]) -> bytes:
-    """Our metadata towards an app. `login` is `https://login.suffix[:port]`."""
-    entity = f"{login}/saml/{app.id}"
-    formats = (app.saml.name_id_format,) if app.saml and app.saml.name_id_format else (EMAIL,)
-    return write(
-        OwnRole(entity_id=entity, keys=keys, sso=f"{entity}/sso", slo=f"{entity}/slo", name_id_formats=formats)
-    )
 
 
 def _acs(trust: SpMetadata, request: AuthnRequest) -> str:
