@@ -291,9 +291,11 @@ class SignIn(LiveSessions):
             raise TokenError("I013", "the sign-in was begun in another browser")
         provider = self._provider(flow.provider)
         claims = await provider.finish(flow.state, params, contexts=flow.contexts, max_age=flow.max_age)
-        return await self.admit(
-            provider.settings, claims, login_cookie=login_cookie, ip=ip, user_agent=user_agent, pending=flow.pending
-        )
+        login = await self._login(provider.settings, claims, await self.login_for(login_cookie), ip, user_agent)
+        cookie = await self.open(login, self.login_host)
+        if login_cookie is not None and is_id(login_cookie):
+            await self._store.drop("child", key_of(login_cookie))
+        return LoginResult(cookie=cookie, login=login, pending=flow.pending)
 
     async def admit(
         self,
@@ -303,14 +305,13 @@ class SignIn(LiveSessions):
         login_cookie: str | None = None,
         ip: str = "",
         user_agent: str = "",
-        pending: str = "",
     ) -> LoginResult:
-        """The login for checked claims: the end of `callback`, and of a sign-in that the provider began."""
+        """The login for checked claims of a sign-in that the provider began, for which nothing waits here."""
         login = await self._login(provider, claims, await self.login_for(login_cookie), ip, user_agent)
         cookie = await self.open(login, self.login_host)
         if login_cookie is not None and is_id(login_cookie):
             await self._store.drop("child", key_of(login_cookie))
-        return LoginResult(cookie=cookie, login=login, pending=pending)
+        return LoginResult(cookie=cookie, login=login, pending="")
 
     async def hand_off(self, login: Login, pending_id: str) -> HandOff:
         """A one-time code with which the host of a waiting request gets its session; raises `TokenError` when the

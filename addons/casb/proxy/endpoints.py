@@ -6,14 +6,14 @@ No page here shows claims or tokens: controlled hosts run the app's scripts. Cha
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from html import escape
 from urllib.parse import parse_qs, urlsplit
 
 from mitmproxy import http
 
-from casb.connectors.signin import LoginResult, parse_answer
+from casb.connectors.signin import parse_answer
 from casb.control.exchange import Party, access
 from casb.control.pages import Page, error_page, facts_list, html, json_page, redirect
 from casb.control.routes import Kind
@@ -523,8 +523,12 @@ class Endpoints:
         )
 
     async def callback(self, flow: http.HTTPFlow, state: State) -> Page:
-        """Back from the provider: a login, then the code for the app that waits."""
+        """Back from an OpenID provider."""
         params = _form(flow) if flow.request.method == "POST" else parse_answer(flow.request.path.partition("?")[2])
+        return await self.came_back(state, params)
+
+    async def came_back(self, state: State, params: Mapping[str, str]) -> Page:
+        """Back from the provider, whichever protocol it speaks: a login, then the code for the app that waits."""
         header = state.fields.get(b"cookie", b"").decode("latin-1")
         result = await self.runtime.sign_in.callback(
             cookie(header, FLOW_COOKIE),
@@ -533,10 +537,6 @@ class Endpoints:
             ip=state.ip,
             user_agent=state.fields.get(b"user-agent", b"").decode("utf-8", "replace"),
         )
-        return await self.signed_in(state, result)
-
-    async def signed_in(self, state: State, result: LoginResult) -> Page:
-        """Somebody has signed in: on to what waits for it."""
         cookies = (("set-cookie", set_cookie(LOGIN_COOKIE, result.cookie)),)
         pending = await self.runtime.sign_in.pending(result.pending) if result.pending else None
         if pending is None or pending.host == state.route.authority:

@@ -166,26 +166,18 @@ class SamlBridge:
         """A provider's answer to a sign-in of this browser, or one that nobody asked for."""
         fields = _fields(flow, state)
         response, relay = fields.get("SAMLResponse", ""), fields.get("RelayState", "")
-        header = state.fields.get(b"cookie", b"").decode("latin-1")
-        agent = state.fields.get(b"user-agent", b"").decode("utf-8", "replace")
         if not is_id(relay):
-            return await self._unsolicited(state, response, relay, agent)
-        result = await self.runtime.sign_in.callback(
-            cookie(header, FLOW_COOKIE),
-            {"state": relay, "SAMLResponse": response},
-            login_cookie=cookie(header, LOGIN_COOKIE),
-            ip=state.ip,
-            user_agent=agent,
-        )
-        page: Page = await self.endpoints.signed_in(state, result)
+            return await self._unsolicited(state, response, relay)
+        page: Page = await self.endpoints.came_back(state, {"state": relay, "SAMLResponse": response})
         return page
 
-    async def _unsolicited(self, state: State, response: str, relay: str, agent: str) -> Page:
+    async def _unsolicited(self, state: State, response: str, relay: str) -> Page:
         """A sign-in begun at the provider: for an app that allows it, which the RelayState names if there are more."""
         provider = await self._issuer_of(response)
         app, path = self._wanted(state, provider.settings.id, relay)
         claims = await provider.unsolicited(response)
         header = state.fields.get(b"cookie", b"").decode("latin-1")
+        agent = state.fields.get(b"user-agent", b"").decode("utf-8", "replace")
         result: LoginResult = await self.runtime.sign_in.admit(
             provider.settings, claims, login_cookie=cookie(header, LOGIN_COOKIE), ip=state.ip, user_agent=agent
         )

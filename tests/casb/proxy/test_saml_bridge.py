@@ -48,6 +48,7 @@ class Browser:
 
     world: World
     jar: dict[str, dict[str, str]] = field(default_factory=dict)
+    last: str = LOGIN
 
     def ask(self, host: str, path: str, **more: Any) -> Reply:
         kept = self.jar.setdefault(host, {})
@@ -80,16 +81,15 @@ class Browser:
             host = urlsplit(where).hostname
             if host and not host.endswith(SUFFIX):
                 return reply, where
-            last = getattr(self, "_last", LOGIN)
-            reply = self.ask(host or last, path_of(where))
-            self._last = host or last
+            self.last = host or self.last
+            reply = self.ask(self.last, path_of(where))
         raise AssertionError("a loop")
 
     def send(self, host: str, reply: Reply) -> Reply:
         """The one form of a page."""
         action, fields = form_of(reply)
-        self._last = urlsplit(action).hostname or host
-        return self.ask(self._last, path_of(action), method="POST", headers=OWN_PAGE, body=urlencode(fields).encode())
+        self.last = urlsplit(action).hostname or host
+        return self.ask(self.last, path_of(action), method="POST", headers=OWN_PAGE, body=urlencode(fields).encode())
 
 
 def path_of(url: str) -> str:
@@ -207,7 +207,7 @@ def asked_by_app(world: World, **changes: Any) -> str:
 
 def to_provider(browser: Browser, path: str) -> tuple[str, str]:
     """From a path of the sign-in host to the provider: the id of our request and its RelayState."""
-    browser._last = LOGIN  # type: ignore[attr-defined]
+    browser.last = LOGIN
     _, where = browser.follow(browser.ask(LOGIN, path))
     assert where.startswith(SSO), where
     request = read_authn_request(
@@ -242,6 +242,7 @@ def arrived(browser: Browser, reply: Reply) -> tuple[Assertion, str]:
     fields = parse_qs(posted.body.decode())
     idp = read_idp(browser.get("/saml/files/metadata").body, datetime.now(UTC))
     document = fields["SAMLResponse"][0].encode()
+    asked = re.search(r'InResponseTo="([^"]*)"', base64.b64decode(document).decode())
     found = verify_response(
         document,
         idp.certificates,
@@ -249,9 +250,7 @@ def arrived(browser: Browser, reply: Reply) -> tuple[Assertion, str]:
         issuer=f"https://{LOGIN}:{world.port}/saml/files",
         audience=ENTITY,
         recipient=ACS,
-        in_response_to=re.search(rb'InResponseTo="([^"]*)"', base64.b64decode(document))[1].decode()  # type: ignore[index]
-        if b"InResponseTo" in base64.b64decode(document)
-        else None,
+        in_response_to=asked[1] if asked else None,
         unsolicited=True,
     )
     return found, fields.get("RelayState", [""])[0]
