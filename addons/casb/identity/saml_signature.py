@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -54,6 +55,8 @@ _QUERY_HASHES: Final[Mapping[str, Callable[[], hashes.HashAlgorithm]]] = {
     SignatureMethod.ECDSA_SHA512.value: hashes.SHA512,
 }
 QUERY_ALGORITHM: Final = SignatureMethod.RSA_SHA256.value
+
+logging.getLogger("signxml").setLevel(logging.INFO)  # at DEBUG it writes whole assertions down
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -185,7 +185,9 @@ class SamlBridge:
         if app.saml is not None and app.saml.bridged:
             query = f"?{urlencode({'RelayState': relay})}" if path else ""
             return redirect(f"/saml/{app.id}/start{query}", headers=cookies)
-        host = app.domains[0]
+        host = next((each for each in app.domains if not each.startswith("*")), "")
+        if not host:
+            raise TokenError("T061", "the application has no name of its own that a sign-in could end at")
         mapped = state.snapshot.hosts.to_suffix(host)
         return redirect(f"https://{mapped or host}{path or app.start}", headers=cookies)
 

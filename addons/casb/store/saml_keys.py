@@ -40,7 +40,7 @@ FILE: Final = "saml-keys.json"
 LIFE: Final = timedelta(days=3 * 365)
 STAGES: Final = ("steady", "begun", "switched")
 _VERSION: Final = 1
-_BITS: Final = 3072
+_BITS: Final = 2048  # as AD FS and Entra use, and as every app can verify
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

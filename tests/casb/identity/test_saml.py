@@ -416,6 +416,10 @@ SIGNATURES: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: Response().signed("assertion", reference_extra="<ds:DigestValue>x</ds:DigestValue>"),
         "T045",
     ),
+    "a signature in an attribute": (
+        lambda: Response(attributes={"x": (f'<ds:Signature xmlns:ds="{NS["ds"]}"/>',)}).signed("assertion"),
+        "T045",
+    ),
     "an empty signature": (lambda: emptied(".//ds:SignatureValue"), "T045"),
     "an empty digest": (lambda: emptied(".//ds:DigestValue"), "T045"),
     "no key info at all": (lambda: nameless("both"), "T046"),  # it was part of what the response's signature covers
@@ -579,3 +583,27 @@ def test_a_response_for_one_deployment_is_no_good_at_another() -> None:
     assert code_of(made, now=NOW + timedelta(hours=1)) == "T053"
     assert code_of(replace(Response(), method="x").signed()) == "T055"
     assert RSA_SHA256.startswith("http")
+
+
+def encrypted(which: str) -> bytes:
+    root = etree.fromstring(Response().signed("none"))
+    plain = root.find("saml:Assertion", NS)
+    plain.getparent().replace(plain, etree.Element(f"{SAML}EncryptedAssertion"))
+    if which == "signed":
+        sign(root, signer())
+    return bytes(etree.tostring(root))
+
+
+def test_an_encrypted_assertion_may_pass_by_in_a_signed_response_only() -> None:
+    shape = check_structure(encrypted("signed"), allow_encrypted=True)
+    assert shape.response_signed and not shape.assertion_signed
+    with pytest.raises(TokenError, match="T044"):
+        check_structure(encrypted("unsigned"), allow_encrypted=True)
+    with pytest.raises(TokenError, match="T047"):
+        verify(encrypted("signed"))
+
+
+def test_the_library_below_writes_no_assertion_into_any_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    verify(Response().signed())
+    assert "contoso" not in caplog.text

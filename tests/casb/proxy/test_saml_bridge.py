@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import pytest
 
+from casb.cli import main
 from casb.identity.saml import Assertion, NameId, verify_response
 from casb.identity.saml_messages import authn_request, from_query, logout_request, read_authn_request, to_query
 from casb.identity.saml_metadata import OwnRole, read_idp, read_sp, write
@@ -481,7 +482,7 @@ def _sha256() -> Any:
     return hashes.SHA256()
 
 
-def test_the_log_says_where_user_and_attributes_came_from(world: World) -> None:
+def test_the_log_says_where_user_and_attributes_came_from(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     signed_in(world)
     record = next(each for each in reversed(world.records()) if "saml" in each["extra"])
     assert record["extra"]["saml"] == {
@@ -493,5 +494,8 @@ def test_the_log_says_where_user_and_attributes_came_from(world: World) -> None:
         "asked": True,
     }
     assert record["activity"] == "logon" and record["user"]["id"] == f"{IDP}/ada@contoso.example"
+    assert main(["explain", record["id"], "--config", str(world.config)]) == 0
+    told = capsys.readouterr().out
+    assert re.search(r"Identity provider:\s+contoso", told) and re.search(r"Told to the app:\s+groups, unit", told), told
     everything = "".join(str(each) for each in world.records()) + world.log
     assert "SAMLResponse" not in everything and "PHNhbWx" not in everything
