@@ -169,7 +169,7 @@ ROWS: tuple[tuple[str, str, str, str, str], ...] = (
         "saml: {name_id: {from: employee-number}}",
     ),
     (
-        "C162",
+        "C192",
         "SAML is not installed",
         "The deployment uses SAML, and the packages of the extra are not there.",
         "Install them: pip install 'casb[saml]'.",

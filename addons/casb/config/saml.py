@@ -24,7 +24,7 @@ def read_source(shape: SamlSourceShape | None, path: Path, notes: Notes, check_u
     """The `saml` of a provider of that kind."""
     if shape is None:
         hint = "add `saml: {metadata: …}`, a file or an https address"
-        notes.wrong("C160", "a provider of kind saml has no 'saml'", (*path[:-1], "kind"), hint)
+        notes.wrong("C190", "a provider of kind saml has no 'saml'", (*path[:-1], "kind"), hint)
         return None
     address, document = "", None
     if shape.metadata is not None and "://" in shape.metadata:
@@ -34,7 +34,7 @@ def read_source(shape: SamlSourceShape | None, path: Path, notes: Notes, check_u
         document = notes.content(shape.metadata, (*path, "metadata"))
     elif not (shape.entity_id and shape.sso_url and shape.certificates):
         hint = "or 'entity_id', 'sso_url' and 'certificates'"
-        notes.wrong("C160", "'saml' has no 'metadata'", path, hint)
+        notes.wrong("C190", "'saml' has no 'metadata'", path, hint)
     for name, url in (("sso_url", shape.sso_url), ("slo_url", shape.slo_url)):
         if url:
             check_url(url, (*path, name), notes)
@@ -64,12 +64,12 @@ def read_saml_app(shape: SamlAppShape | None, path: Path, notes: Notes) -> SamlA
     if shape.pass_through and bridged:
         hint = "leave 'metadata' and 'entity_id' out, or 'pass_through'"
         notes.wrong(
-            "C160", "'pass_through' is for apps that the bridge does not sign in to", (*path, "pass_through"), hint
+            "C190", "'pass_through' is for apps that the bridge does not sign in to", (*path, "pass_through"), hint
         )
     elif not bridged and not shape.pass_through and not shape.idp_initiated:
-        notes.wrong("C160", "'saml' has no 'metadata'", path, "or 'entity_id' and 'acs'")
+        notes.wrong("C190", "'saml' has no 'metadata'", path, "or 'entity_id' and 'acs'")
     elif shape.metadata is None and bridged and not shape.acs:
-        notes.wrong("C160", "'saml' has an 'entity_id' and no 'acs'", (*path, "entity_id"))
+        notes.wrong("C190", "'saml' has an 'entity_id' and no 'acs'", (*path, "entity_id"))
     name_id = shape.name_id or NameIdShape()
     _source(name_id.source, (*path, "name_id", "source"), notes)
     for name, source in (shape.attributes or {}).items():
@@ -92,7 +92,7 @@ def read_saml_app(shape: SamlAppShape | None, path: Path, notes: Notes) -> SamlA
 
 def _source(text: str, path: Path, notes: Notes) -> None:
     if not text or (text.startswith("user.") and text not in SOURCES):
-        notes.wrong("C161", f"{text!r} is not a source", path, did_you_mean(text, SOURCES))
+        notes.wrong("C191", f"{text!r} is not a source", path, did_you_mean(text, SOURCES))
 
 
 def _pems(files: tuple[str, ...], path: Path, notes: Notes) -> tuple[str, ...]:

@@ -21,19 +21,19 @@ _ALWAYS = datetime.min.replace(tzinfo=UTC)
 
 
 def room(name: str) -> Any:
-    """A module that needs the extra; raises `ConfigError` C162 when the packages are not there."""
+    """A module that needs the extra; raises `ConfigError` C192 when the packages are not there."""
     try:
         return importlib.import_module(name)
     except ImportError as error:
         if error.name is not None and error.name.startswith("casb"):
             raise
         raise ConfigError(
-            "C162", f"SAML needs packages that are not installed ({error.name})", hint="pip install 'casb[saml]'"
+            "C192", f"SAML needs packages that are not installed ({error.name})", hint="pip install 'casb[saml]'"
         ) from error
 
 
 def app_metadata(saml: SamlApp, now: datetime = _ALWAYS) -> SpMetadata:
-    """An app as its metadata, or the single values, tell of it. Raises `TokenError` T059, T048 or `ConfigError` C162.
+    """An app as its metadata, or the single values, tell of it. Raises `TokenError` T059, T048 or `ConfigError` C192.
 
     Without `now` a date of expiry is not looked at.
     """
@@ -80,7 +80,7 @@ def _app_problems(app: App, saml: SamlApp) -> Iterator[CasbError]:
     for each in found:
         if saml.requests == "signed" and not each.certificates:
             yield ConfigError(
-                "C160", "requests must be signed, and no certificate of the app is known", saml.origin,
+                "C190", "requests must be signed, and no certificate of the app is known", saml.origin,
                 "add 'certificates', or metadata with a KeyDescriptor",
             )  # fmt: skip
 

@@ -67,7 +67,7 @@ def key_list(snapshot: Snapshot) -> list[Any]:
 
 
 def provider(settings: Provider, snapshot: Snapshot, store: SessionStore) -> IdentityProvider:
-    """A SAML identity provider of the configuration. Raises `ConfigError` C162."""
+    """A SAML identity provider of the configuration. Raises `ConfigError` C192."""
     connectors, own = room("casb.connectors.saml"), room("casb.identity.saml_own")
     login = snapshot.settings.address_of(snapshot.settings.login_host)
     made: IdentityProvider = connectors.SamlProvider(

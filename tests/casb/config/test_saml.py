@@ -68,13 +68,13 @@ def test_an_app_by_file_and_by_values() -> None:
 
 
 WRONG: dict[str, tuple[str, str, str]] = {
-    "no saml": ("providers: [{id: x, kind: saml}]", "", "C160"),
-    "empty saml": ("providers: [{id: x, kind: saml, saml: {}}]", "", "C160"),
+    "no saml": ("providers: [{id: x, kind: saml}]", "", "C190"),
+    "empty saml": ("providers: [{id: x, kind: saml, saml: {}}]", "", "C190"),
     "half of the values": (
-        "providers: [{id: x, kind: saml, saml: {entity_id: a, sso_url: 'https://a.example'}}]", "", "C160",
+        "providers: [{id: x, kind: saml, saml: {entity_id: a, sso_url: 'https://a.example'}}]", "", "C190",
     ),
     "saml of OpenID": (
-        "providers: [{id: x, authority: 'https://a.example', client_id: c, saml: {metadata: idp.xml}}]", "", "C160",
+        "providers: [{id: x, authority: 'https://a.example', client_id: c, saml: {metadata: idp.xml}}]", "", "C190",
     ),
     "no authority": ("providers: [{id: x, client_id: c}]", "", "C116"),
     "metadata that is gone": ("providers: [{id: x, kind: saml, saml: {metadata: gone.xml}}]", "", "C115"),
@@ -83,11 +83,11 @@ WRONG: dict[str, tuple[str, str, str]] = {
         "providers: [{id: x, kind: saml, saml: {metadata: idp.xml, slo_url: 'javascript:x'}}]", "", "C116",
     ),
     "a misspelled key": ("providers: [{id: x, kind: saml, saml: {metdata: idp.xml}}]", "", "C013"),
-    "an app without metadata": ("", "saml: {}", "C160"),
-    "an app without an address": ("", "saml: {entity_id: 'urn:x'}", "C160"),
-    "both ways": ("", "saml: {metadata: app.xml, pass_through: true}", "C160"),
-    "an unknown source": ("", "saml: {metadata: app.xml, attributes: {mail: user.mail}}", "C161"),
-    "an unknown name": ("", "saml: {metadata: app.xml, name_id: {source: user.email}}", "C161"),
+    "an app without metadata": ("", "saml: {}", "C190"),
+    "an app without an address": ("", "saml: {entity_id: 'urn:x'}", "C190"),
+    "both ways": ("", "saml: {metadata: app.xml, pass_through: true}", "C190"),
+    "an unknown source": ("", "saml: {metadata: app.xml, attributes: {mail: user.mail}}", "C191"),
+    "an unknown name": ("", "saml: {metadata: app.xml, name_id: {source: user.email}}", "C191"),
     "an unknown format": ("", "saml: {metadata: app.xml, name_id: {format: e-mail}}", "C014"),
     "a certificate that is gone": ("", "saml: {metadata: app.xml, certificates: [gone.pem]}", "C115"),
 }  # fmt: skip

@@ -47,7 +47,7 @@ def test_mistakes_have_their_place() -> None:
         (SamlApp(document=SP, certificates=("x",), origin=PLACE), "T048"),
         (
             SamlApp(entity_id="a", acs=("https://app.example/a",), requests="signed", origin=PLACE),
-            "C160",
+            "C190",
         ),
     ):
         (error,) = problems(good, [app(wrong)])
@@ -68,5 +68,5 @@ def test_without_the_packages_it_says_which(monkeypatch: pytest.MonkeyPatch) -> 
         raise ImportError("no", name="lxml")
 
     monkeypatch.setattr(saml_trust.importlib, "import_module", absent)  # type: ignore[attr-defined]
-    with pytest.raises(ConfigError, match=r"C162 .*lxml.*casb\[saml\]"):
+    with pytest.raises(ConfigError, match=r"C192 .*lxml.*casb\[saml\]"):
         app_metadata(SamlApp(document=SP))
