@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from casb.commands import _policy_files as files
+from casb.control import saml_trust
 from casb.discovery.custom import with_custom
 from casb.discovery.policies import DiscoveryPolicy
 from casb.discovery.policies import load as load_discovery
@@ -217,6 +218,7 @@ def _deployment(folder: Path, errors: list[CasbError]) -> Mapping[str, Collectio
         known["apps"] = [app.id for app in draft.apps]
         known["tags"] = sorted({tag for each in draft.ranges for tag in each.tags})
     if draft.settings is not None:
+        errors += saml_trust.problems(draft.settings, draft.apps)
         known["labels"] = [each.name for each in draft.settings.labels]
         known["recipients"] = [each.name for each in draft.settings.recipients]
     return known
