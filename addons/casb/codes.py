@@ -227,7 +227,7 @@ _POLICY = (
         code="P039",
         meaning="unknown placeholder in a message",
         cause="Braces in a message name what is filled in, and this is none of the known names.",
-        cure="Use {user}, {app}, {file} or {policy}; write {{ and }} for braces.",
+        cure="Use {user}, {app}, {file}, {policy}, {label}, {findings} or {activity}; write {{ and }} for braces.",
         example="message: '{filename} is blocked'",
     ),
     Code(
@@ -235,6 +235,13 @@ _POLICY = (
         meaning="the file cannot be opened",
         cause="It is not there, is not a file, or may not be read.",
         cure="Check the path and its permissions.",
+    ),
+    Code(
+        code="P041",
+        meaning="not a language",
+        cause="A message in several languages names each by its tag (BCP 47), and this is none.",
+        cure="Write the language alone or with its country: en, de, pt-BR.",
+        example="message: {english: 'Not on this device.'}",
     ),
     Code(
         code="P050",

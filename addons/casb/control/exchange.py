@@ -14,7 +14,7 @@ from casb.control.snapshot import Snapshot
 from casb.errors import Where
 from casb.model.activity import Activity, ActivityType, RequestFacts, ResponseFacts, Source
 from casb.model.app import App
-from casb.model.decision import Action, Answer, Decision, Effect, Hold, Pass, Protect, Reason
+from casb.model.decision import Action, Answer, Decision, Effect, Hold, Pass, Protect, Reason, Redact, Redaction
 from casb.model.file import FileFacts, Verdict, VerdictStatus
 from casb.model.identity import Client, Device, Session, User
 from casb.model.record import Record
@@ -118,7 +118,8 @@ class Exchange:
 
     def fall_back(self, code: str, condition: str, fact: str) -> Effect:
         """What the app's default behaviour says (`on_failure`, S22) when a policy's action cannot be carried out."""
-        if self.app.on_failure != "allow":
+        said = self.records[-1].decision.on_failure if self.records else ""
+        if (said or self.app.on_failure) != "allow":
             return self.refuse(code, condition, fact)
         self._replace_last(code, condition, fact, Action.AUDIT)
         return PASS
@@ -126,6 +127,29 @@ class Exchange:
     def refuse(self, code: str, condition: str, fact: str) -> Answer:
         """Refuse for a reason of ours that no policy names, e.g. a partial response that had to be protected."""
         return Answer(kind="block", decision=self._replace_last(code, condition, fact, Action.BLOCK))
+
+    def instead(self, order: Redaction, why: str) -> Effect:
+        """What the policy says for content whose findings cannot be masked (`redact`, `otherwise`)."""
+        activity = self.activity
+        if activity is None or not self.records or self.records[-1].activity.id != activity.id:
+            raise OutOfOrder("nothing was to be masked")
+        before = self.records.pop().decision
+        reason = Reason(
+            code="redact.impossible",
+            policy=before.policy or "",
+            where=before.reasons[0].where if before.reasons else Where(file=self.snapshot.settings.folder),
+            condition=f"otherwise: {order.otherwise.word}",
+            fact=why,
+        )
+        decision = replace(
+            before,
+            action=order.otherwise,
+            using=order.using,
+            redaction=None,
+            reasons=(*before.reasons, reason),
+        )
+        self.records.append(self._record(activity, decision))
+        return effect_of(activity, decision)
 
     def _replace_last(self, code: str, condition: str, fact: str, action: Action) -> Decision:
         """Put the default behaviour in the place of the decision that could not be carried out."""
@@ -209,6 +233,12 @@ def effect_of(activity: Activity, decision: Decision) -> Effect:
     match decision.action:
         case Action.ALLOW | Action.AUDIT:
             return PASS
+        case Action.NOTIFY:
+            return Pass(notice=decision)
+        case Action.COACH:
+            return Answer(kind="coach", decision=decision)
+        case Action.REDACT if decision.redaction is not None:
+            return Redact(order=decision.redaction)
         case Action.PROTECT if activity.type is ActivityType.DOWNLOAD:
             return Protect(using=decision.using)
         case Action.STEP_UP:

@@ -37,11 +37,11 @@ def rules(snapshot: Snapshot, app: App, party: Party, *, clock: Clock, new_id: N
             continue
         decision = decide(activity, snapshot.policies)
         told = " text" if decision.needs else ""
-        if decision.action > Action.AUDIT:
+        if not decision.action.passes:
             found[kind.value] = f"block{told}"
         elif decision.needs:
             found[kind.value] = "ask text"
-        elif decision.action is Action.AUDIT or decision.shadow:
+        elif decision.action is not Action.ALLOW or decision.shadow:
             found[kind.value] = "audit"
     return found
 
@@ -59,7 +59,7 @@ def attempt(
     via: str = "",
     request: RequestFacts | None = None,
 ) -> Record:
-    """One attempt, decided for good. Whatever is stricter than `audit` means that it does not happen."""
+    """One attempt, decided for good. Whatever is stricter than `notify` means that it does not happen."""
     if text.content is not None and len(text.content) > LONGEST:
         text = TextFacts(length=text.length)
     activity = _activity(app, party, kind, text, clock, new_id, request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -132,3 +133,5 @@ class Activity:
     response: ResponseFacts | None = None
     source: Source = Source.SESSION_CONTROL
     auth_contexts: frozenset[str] = frozenset()
+    justified: frozenset[str] = frozenset()  # policies that the person has given a justification for, for this thing
+    excepted: Mapping[str, str] = field(default_factory=dict)  # policy -> id of the exception that holds for this

@@ -62,6 +62,8 @@ def _activity(data: Mapping[str, Any]) -> Activity:
         ),
         session_id=data.get("session"),
         auth_contexts=frozenset(data.get("auth_contexts", ())),
+        justified=frozenset(data.get("justified") or ()),
+        excepted=dict(data.get("excepted") or {}),
         file=_file(data.get("file")),
         text=_text(data),
     )

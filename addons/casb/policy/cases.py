@@ -25,7 +25,7 @@ from casb.policy.rollout import moment
 from casb.yamlfile import Marks, did_you_mean, read_located
 
 type DeviceWord = Literal["compliant", "hybrid-joined", "client-certificate", "unmanaged"]
-type ActionWord = Literal["allow", "audit", "protect", "step_up", "block"]
+type ActionWord = Literal["allow", "audit", "notify", "coach", "redact", "protect", "step_up", "block"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +109,8 @@ class Given:
     file: str | GivenFile | None = None
     text: str | GivenText | None = None
     auth_contexts: tuple[str, ...] = ()
+    justified: tuple[str, ...] = ()  # policies that the person has given a justification for
+    excepted: Mapping[str, str] = field(default_factory=dict)  # policy to the id of an exception that holds
     time: str = "2026-01-01T12:00:00Z"
 
 
@@ -295,6 +297,8 @@ def activity_of(given: Given) -> Activity:
         file=_file(given.file),
         text=_text(given),
         auth_contexts=frozenset(given.auth_contexts),
+        justified=frozenset(given.justified),
+        excepted=dict(given.excepted),
     )
 
 
@@ -431,6 +435,8 @@ def why(outcome: Outcome) -> Iterator[str]:
         elif trace.shadow:
             yield f"{trace.policy} matched in shadow: it would {trace.action.word}"
             yield from (f"  {_line(reason)}" for reason in trace.conditions if reason.truth is not Truth.NO)
+        elif trace.excepted:
+            yield f"{trace.policy} matched: it would {trace.action.word}, but for the exception {trace.excepted}"
         elif trace.matched:
             yield f"{trace.policy} matched ({trace.action.word})"
             yield from (f"  {_line(reason)}" for reason in trace.conditions if reason.truth is not Truth.NO)

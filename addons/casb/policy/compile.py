@@ -7,28 +7,28 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from casb.model.activity import Activity, ActivityType
-from casb.model.decision import Action, Severity
+from casb.model.decision import Action, Coaching, Redaction, Severity
 from casb.policy import conditions, rollout
 from casb.policy.document import (
     AlertDetails,
     Budget,
+    Coach,
     Kind,
     PolicyDocument,
     Protect,
+    Redact,
     SimpleAction,
     Stage,
     StepUp,
     Unscannable,
 )
 from casb.policy.loader import LoadedPolicy, Origins
+from casb.policy.message import fallback
 from casb.policy.truths import Check
 
-_ACTIONS: Mapping[str, Action] = {
-    "audit": Action.AUDIT,
-    "protect": Action.PROTECT,
-    "step_up": Action.STEP_UP,
-    "block": Action.BLOCK,
-}
+_ACTIONS: Mapping[str, Action] = {action.word: action for action in Action if action is not Action.ALLOW}
+
+_USING: Mapping[str, str] = {"protect": "age", "step_up": "c1", "block": ""}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +57,7 @@ class Policy:
     unknown: Action | None
     content: bool
     message: str
+    messages: Mapping[str, str]
     alert: AlertDetails | None
     origins: Origins
     stage: str = "enforce"
@@ -64,6 +65,9 @@ class Policy:
     live: rollout.Live | None = None
     budget: Budget | None = None
     withdrawn: bool = False
+    redaction: Redaction | None = None  # where its action is `redact`
+    coaching: Coaching | None = None  # where it, or its `unscannable`, is `coach`
+    on_failure: str = ""
 
     @property
     def strictest(self) -> Action:
@@ -140,10 +144,30 @@ def action_of(document: PolicyDocument) -> Action:
 
 
 def unknown_of(document: PolicyDocument) -> Action | None:
-    """What it does when that stays unknown; None: nothing."""
+    """What it does when that stays unknown; None: nothing. What cannot be read cannot be masked either."""
     if document.unscannable is Unscannable.MATCH:
-        return action_of(document)
+        action = action_of(document)
+        return redaction_of(document, frozenset()).otherwise if action is Action.REDACT else action
     return None if document.unscannable is Unscannable.IGNORE else _ACTIONS[document.unscannable]
+
+
+def redaction_of(document: PolicyDocument, asked: frozenset[str]) -> Redaction:
+    """What a `redact` masks; `asked` are the sensitive information types that its conditions name."""
+    action = document.action
+    if not isinstance(action, Redact):
+        return Redaction(types=asked, otherwise=Action.BLOCK)
+    return Redaction(
+        types=frozenset(action.types) or asked, otherwise=_ACTIONS[action.otherwise], using=_USING[action.otherwise]
+    )
+
+
+def coaching_of(document: PolicyDocument) -> Coaching:
+    """What a `coach` asks."""
+    action = document.action
+    if not isinstance(action, Coach):
+        return Coaching(policies=(document.id,))
+    lasts = int(rollout.duration(action.lasts).total_seconds())
+    return Coaching(policies=(document.id,), reasons=action.reasons, text=action.text.value, lasts=lasts)
 
 
 def _compile(loaded: LoadedPolicy, *, withdrawn: bool = False) -> Policy:
@@ -170,7 +194,8 @@ def _compile(loaded: LoadedPolicy, *, withdrawn: bool = False) -> Policy:
         context=action.context if isinstance(action, StepUp) else "c1",
         unknown=unknown_of(document),
         content=conditions.depends_on_content(loaded.when),
-        message=document.message,
+        message=document.message if isinstance(document.message, str) else fallback(document.message),
+        messages={} if isinstance(document.message, str) else dict(document.message),
         alert=details,
         origins=loaded.origins,
         stage="shadow: beyond its budget" if withdrawn else rollout.told(stage),
@@ -178,4 +203,12 @@ def _compile(loaded: LoadedPolicy, *, withdrawn: bool = False) -> Policy:
         live=rollout.live(document.id, stage),
         budget=document.budget,
         withdrawn=withdrawn,
+        redaction=redaction_of(document, _types(loaded.when)) if action_of(document) is Action.REDACT else None,
+        coaching=coaching_of(document) if Action.COACH in (action_of(document), unknown_of(document)) else None,
+        on_failure=document.on_failure.value if document.on_failure else "",
     )
+
+
+def _types(when: conditions.Node) -> frozenset[str]:
+    """The sensitive information types that conditions name."""
+    return frozenset(name for leaf in when.leaves() if leaf.field.name == "findings" for name in leaf.operand or ())

@@ -12,9 +12,21 @@ import orjson
 from casb.errors import CasbError, PolicyError, Problems, Where
 from casb.model.activity import IN_PAGE, ActivityType
 from casb.policy import conditions, rollout
-from casb.policy.document import Kind, PolicyDocument, PolicyFile, Protect, SimpleAction, StepUp, Unscannable
+from casb.policy.document import (
+    Coach,
+    FreeText,
+    Kind,
+    Otherwise,
+    PolicyDocument,
+    PolicyFile,
+    Protect,
+    Redact,
+    SimpleAction,
+    StepUp,
+    Unscannable,
+)
 from casb.policy.matchers import Malformed
-from casb.policy.message import PLACEHOLDERS, wrong_placeholder
+from casb.policy.message import PLACEHOLDERS, is_language, wrong_placeholder
 from casb.policykinds import without_discovery
 from casb.yamlfile import MAX_BYTES, Marks, Path, Report, did_you_mean, examine
 
@@ -23,6 +35,9 @@ _CONTEXT = re.compile(r"c[1-9][0-9]?")
 
 FILE_ACTIVITIES = frozenset({ActivityType.DOWNLOAD, ActivityType.UPLOAD, ActivityType.VIEW, ActivityType.PRINT})
 """Activities that can be about a file."""
+
+MASKABLE = frozenset({ActivityType.VIEW, ActivityType.DOWNLOAD, ActivityType.UPLOAD, ActivityType.SEND_ITEM})
+"""Activities whose content passes as text now and then, so that findings in it can be masked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,11 +181,27 @@ def _check_names(document: PolicyDocument, apps: tuple[str, ...], path: Path, co
                 below: Path = (*path, "apps") if isinstance(document.apps, str) else (*path, "apps", index)
                 hint = did_you_mean(app, context.known_apps)
                 errors.add("031", f"unknown app '{app}'", marks.where(below), hint)
-    wrong = wrong_placeholder(document.message)
-    if wrong:
-        known = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
-        hint = f"known: {known}; write {{{{ and }}}} for braces"
-        errors.add("039", f"message has an unknown placeholder '{wrong}'", marks.where((*path, "message")), hint)
+    _check_message(document.message, (*path, "message"), context)
+
+
+def _check_message(message: str | Mapping[str, str], path: Path, context: conditions.Context) -> None:
+    errors, marks = context.errors, context.marks
+    if not isinstance(message, str) and not message:
+        errors.add("037", "'message' has no language", marks.where(path), "add a text, e.g. en: …")
+    texts = {(): message} if isinstance(message, str) else {(tag,): text for tag, text in message.items()}
+    for below, text in texts.items():
+        where = marks.where((*path, *below))
+        if below and not is_language(below[0]):
+            errors.add(
+                "041", f"'{below[0][:40]}' is no language", marks.where((*path, *below), key=True), "write en or de-AT"
+            )
+        wrong = wrong_placeholder(text)
+        if wrong:
+            known = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
+            hint = f"known: {known}; write {{{{ and }}}} for braces"
+            close = did_you_mean(wrong.strip("{}"), PLACEHOLDERS)
+            hint = f"{close} {hint}" if close.startswith("did you mean") else hint
+            errors.add("039", f"message has an unknown placeholder '{wrong}'", where, hint)
 
 
 def _check_action(
@@ -190,9 +221,32 @@ def _check_action(
         where = marks.where((*path, "action", "context"))
         errors.add("017", f"'{document.action.context}' is no authentication context", where, "write c1 to c99")
     protects = isinstance(document.action, Protect) or document.action is SimpleAction.PROTECT
+    _check_masking(document, activities, path, context)
+    if isinstance(document.action, Coach):
+        try:
+            rollout.duration(document.action.lasts)
+        except Malformed as wrong:
+            errors.add(wrong.number, wrong.message, marks.where((*path, "action", "lasts")), wrong.hint)
+        if document.action.text is FreeText.NO and not document.action.reasons:
+            where = marks.where((*path, "action", "text"))
+            errors.add("037", "'coach' asks for nothing", where, "give reasons, or text: required")
     if (protects or document.unscannable is Unscannable.PROTECT) and set(activities) != {ActivityType.DOWNLOAD}:
         where = marks.where((*path, "action" if protects else "unscannable"))
         errors.add("036", "only downloads can be protected", where, "write activities: download")
+
+
+def _check_masking(
+    document: PolicyDocument, activities: tuple[ActivityType, ...], path: Path, context: conditions.Context
+) -> None:
+    if not (isinstance(document.action, Redact) or document.action is SimpleAction.REDACT):
+        return
+    where = context.marks.where((*path, "action"))
+    if not activities or not MASKABLE.issuperset(activities):
+        words = ", ".join(sorted(MASKABLE))
+        context.errors.add("036", "only what passes as text can be masked", where, f"write activities: {words}")
+    elif isinstance(document.action, Redact) and document.action.otherwise is Otherwise.PROTECT:
+        if set(activities) != {ActivityType.DOWNLOAD}:
+            context.errors.add("036", "only downloads can be protected", where, "write otherwise: block")
 
 
 def _check_rollout(document: PolicyDocument, path: Path, context: conditions.Context) -> None:

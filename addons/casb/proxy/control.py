@@ -15,7 +15,7 @@ from casb.control.pages import Refusal, notice, refusal_page
 from casb.control.routes import Kind
 from casb.errors import ContentError, StoreError
 from casb.model.activity import ActivityType
-from casb.model.decision import Action, Answer, Effect, Hold, Pass, Protect
+from casb.model.decision import Action, Answer, Effect, Hold, Pass, Protect, Redact, Redaction
 from casb.model.file import FileFacts
 from casb.model.identity import Session
 from casb.model.record import Record
@@ -57,7 +57,7 @@ class Control:
             raise LookupError("a controlled exchange without a session")
         visitor = self.visitor(session, state)
         state.party = visitor.party
-        if visitor.access.decision.action >= Action.STEP_UP:
+        if visitor.access.decision.action.halts:
             self._refuse_access(flow, state, visitor)
             return
         exchange = Exchange(
@@ -129,6 +129,8 @@ class Control:
                 self._hold(flow, state, limit, state.facts.content_length, "requestheaders")
             case Answer():
                 self._refuse(flow, state, effect, "requestheaders")
+            case Redact(order=order):
+                self._apply_to_request(flow, state, self._unmaskable(state, order))
             case Protect():
                 raise ValueError("an upload cannot be protected")
 
@@ -148,7 +150,7 @@ class Control:
         if not isinstance(effect, Pass) or activity is None:
             return effect
         concerning = state.snapshot.policies.concerning(activity)
-        if not any(each.strictest > Action.AUDIT and each.session_check(activity) is not NO for each in concerning):
+        if not any(each.strictest > Action.NOTIFY and each.session_check(activity) is not NO for each in concerning):
             return effect
         return exchange.fall_back("upload.unnamed", "the names of the files in a form can be read", why)
 
@@ -235,9 +237,16 @@ class Control:
                 self._hold(flow, state, limit, state.response.content_length if state.response else None, phase)
             case Protect(using=using):
                 self._protect(flow, state, using, phase)
+            case Redact(order=order):
+                self._apply_to_response(flow, state, self._unmaskable(state, order), phase)
             case Answer():
                 self._write(flow, state)
                 self._refuse(flow, state, effect, phase)
+
+    def _unmaskable(self, state: State, order: Redaction) -> Effect:
+        if state.exchange is None:
+            raise LookupError("no exchange")
+        return state.exchange.instead(order, "its content is no text that can be masked")
 
     def _protect(self, flow: http.HTTPFlow, state: State, using: str, phase: str) -> None:
         exchange, response = state.exchange, flow.response

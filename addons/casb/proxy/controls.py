@@ -135,7 +135,7 @@ class Controls:
             self._write(record, session, app)
         rules = table(state, session) or {"do": {}}
         answer: dict[str, Any] = {"action": decision.action.word, "activity": record.activity.id, "table": rules}
-        if decision.action > Action.AUDIT:
+        if decision.action >= Action.NOTIFY:
             answer |= _explained(record, app)
         return json_page(200, answer)
 
@@ -306,9 +306,12 @@ def _explained(record: Record, app: App) -> dict[str, str]:
     sentence = message_of(refusal)
     if not record.decision.message and record.decision.action is Action.STEP_UP:
         sentence = f"{what} in {app.name} needs a stronger sign-in."
+    elif not record.decision.message and record.decision.action is Action.NOTIFY:
+        sentence = f"{what} in {app.name} is recorded under your organisation's policy."
     elif not record.decision.message:
         sentence = f"{what} in {app.name} is not allowed by your organisation's policy."
-    return {"title": f"{what} is blocked", "message": sentence, "policy": record.decision.policy or ""}
+    title = f"{what} is recorded" if record.decision.action is Action.NOTIFY else f"{what} is blocked"
+    return {"title": title, "message": sentence, "policy": record.decision.policy or ""}
 
 
 def _read(body: bytes) -> Mapping[str, Any]:

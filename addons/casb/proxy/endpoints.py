@@ -32,7 +32,6 @@ from casb.identity.sessions import (
 )
 from casb.model.activity import ActivityType
 from casb.model.app import View
-from casb.model.decision import Action
 from casb.model.identity import Session
 from casb.policy.engine import may_concern
 from casb.proxy import rewriting, translate
@@ -357,7 +356,7 @@ class Endpoints:
         client, device = state.snapshot.client(state.ip, agent, session.device)
         party = Party.of(session, client, device)
         record = access(state.snapshot, app, party, now=now(), new_id=ulid, mode=state.route.mode)
-        free = not app.always_proxied and state.route.mode == "suffix" and record.decision.action < Action.STEP_UP
+        free = not app.always_proxied and state.route.mode == "suffix" and not record.decision.action.halts
         steered = not free or may_concern(record.activity, state.snapshot.policies)
         self.runtime.log(record if steered else replace(record, extra={"steered": False}))
         self.runtime.counters["log_ons"] += 1

@@ -36,12 +36,13 @@ const attempt = async (kind, text, via) => {
   try {
     const answer = await (await post("activity", told)).json();
     takeRules(answer.table);
+    if (answer.action === "notify" && byHand()) explain?.({ ...answer, kind: "notify", key: `in-page ${kind}` }, answer.activity);
     return answer;
   } catch {
     return null;
   }
 };
-const passes = (answer) => answer?.action === "allow" || answer?.action === "audit";
+const passes = (answer) => ["allow", "audit", "notify"].includes(answer?.action);
 
 const refusal = (answer, kind) => {
   const words = { copy: "Copying", cut: "Cutting", paste: "Pasting", print: "Printing" };
