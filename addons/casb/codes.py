@@ -304,6 +304,42 @@ _POLICY = (
         cure="Choose another name with --id.",
     ),
     Code(
+        code="P070",
+        meaning="an exception is not signed as it must be",
+        cause="The file was changed after it was signed, was written by hand, or comes from another deployment.",
+        cure="Have it approved in the portal, or check what it says and run `casb exception sign FILE`.",
+    ),
+    Code(
+        code="P071",
+        meaning="an exception has run out",
+        cause="`until` has passed. The policy holds again for the person; nothing else is affected.",
+        cure="Remove the file, or approve a new request.",
+    ),
+    Code(
+        code="P072",
+        meaning="an exception is for nobody, or for too many",
+        cause="It names neither a person nor a group, or both.",
+        cure="Give `user` or `group`.",
+    ),
+    Code(
+        code="P073",
+        meaning="an exception to a policy that does not exist",
+        cause="The policy was renamed or removed.",
+        cure="Approve a new request for the policy that took its place, or remove the file.",
+    ),
+    Code(
+        code="P074",
+        meaning="there is no such request or exception",
+        cause="The id is of no request for an exception in the activity log, and of no file in `exceptions/`.",
+        cure="Run `casb exception list`.",
+    ),
+    Code(
+        code="P075",
+        meaning="an exception is there twice",
+        cause="Two files in `exceptions/` have the same id; the first in the order of names counts.",
+        cure="Remove one of them.",
+    ),
+    Code(
         code="P064",
         meaning="the recorded activities cannot be read",
         cause="`casb replay --activities` was given a file that cannot be opened, or a length of time that is none.",

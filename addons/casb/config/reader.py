@@ -25,6 +25,7 @@ from casb.yamlfile import Marks, Path, read_located
 CASB = "casb.yaml"
 RANGES = "ranges.yaml"
 APPS = "apps/"
+EXCEPTIONS = "exceptions/"
 TESTS = "tests/"
 
 _SEVERAL = re.compile(rb"^apps\s*:", re.MULTILINE)
@@ -40,6 +41,7 @@ class Configuration:
     ranges: tuple[IpRange, ...] = ()
     policy_texts: Mapping[str, bytes] = field(default_factory=dict)
     version: str = ""  # changes with every byte of every file but tests
+    exception_texts: Mapping[str, bytes] = field(default_factory=dict)
     withdrawn: tuple[str, ...] = ()  # digests of policies that are in shadow because of their budget
 
 
@@ -57,6 +59,7 @@ class Draft:
     policy_texts: Mapping[str, bytes]
     version: str
     complete: bool
+    exception_texts: Mapping[str, bytes]
     errors: tuple[CasbError, ...]
 
     def finished(self) -> Configuration:
@@ -68,6 +71,7 @@ class Draft:
             apps=self.apps,
             ranges=self.ranges,
             policy_texts=self.policy_texts,
+            exception_texts=self.exception_texts,
             version=self.version,
         )
 
@@ -92,6 +96,7 @@ def draft(files: Mapping[str, bytes], folder: str, outside: Outside | None = Non
         apps=apps,
         ranges=ranges,
         policy_texts={reader.label(name): text for name, text in sorted(files.items()) if is_policy(name)},
+        exception_texts={reader.label(name): text for name, text in sorted(files.items()) if is_exception(name)},
         version=version_of(files),
         complete=reader.unread <= {CASB},
         errors=tuple(reader.errors),
@@ -101,6 +106,11 @@ def draft(files: Mapping[str, bytes], folder: str, outside: Outside | None = Non
 def is_policy(name: str) -> bool:
     """Whether a file of the folder holds policies: any `*.yaml` at its top that is not one of ours."""
     return "/" not in name and name.endswith((".yaml", ".yml")) and name not in (CASB, RANGES)
+
+
+def is_exception(name: str) -> bool:
+    """Whether a file of the folder is an exception to a policy."""
+    return name.startswith(EXCEPTIONS) and name.endswith((".yaml", ".yml"))
 
 
 def version_with(version: str, withdrawn: Iterable[str]) -> str:

@@ -8,8 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
+from typing import Any
 
 from casb.catalog.recognise import recognise_request, recognise_response
+from casb.control.justified import Justification, holding
 from casb.control.snapshot import Snapshot
 from casb.errors import Where
 from casb.model.activity import Activity, ActivityType, RequestFacts, ResponseFacts, Source
@@ -74,6 +76,7 @@ class Exchange:
     clock: Clock
     new_id: NewId
     mode: str = ""
+    given: tuple[Justification, ...] = ()  # what the person has said to go on, in this app
     records: list[Record] = field(default_factory=list)
     stage: Stage = Stage.NEW
     activity: Activity | None = None
@@ -180,6 +183,7 @@ class Exchange:
             clock=self.clock,
             new_id=self.new_id,
             mode=self.mode,
+            given=self.given,
         )
 
     def _fallback_type(self) -> ActivityType:
@@ -205,6 +209,7 @@ class Exchange:
         )
 
     def _decide(self, activity: Activity, holding: Stage) -> Effect:
+        activity = self._informed(activity)
         decision = decide(activity, self.snapshot.policies)
         self.activity = activity
         if decision.needs:
@@ -213,19 +218,51 @@ class Exchange:
         return self._done(activity, decision)
 
     def _settle(self, activity: Activity, *, final: bool) -> Effect:
-        self.activity = activity
+        self.activity = activity = self._informed(activity)
         return self._done(activity, decide(activity, self.snapshot.policies, final=final))
+
+    def _informed(self, activity: Activity) -> Activity:
+        """With what was said and allowed beforehand."""
+        return informed(self.snapshot, activity, self.given)
 
     def _done(self, activity: Activity, decision: Decision) -> Effect:
         self.records.append(self._record(activity, decision))
         return effect_of(activity, decision)
 
     def _record(self, activity: Activity, decision: Decision) -> Record:
-        return Record(activity=activity, decision=decision, policy_version=self.snapshot.version, mode=self.mode)
+        return Record(
+            activity=activity,
+            decision=decision,
+            policy_version=self.snapshot.version,
+            mode=self.mode,
+            extra=justification(activity, self.given),
+        )
 
     def _require(self, stage: Stage) -> None:
         if self.stage is not stage:
             raise OutOfOrder(f"expected {stage.value}, is {self.stage.value}")
+
+
+def informed(snapshot: Snapshot, activity: Activity, given: tuple[Justification, ...]) -> Activity:
+    """The activity with the justifications and the exceptions that count for it."""
+    counting = holding(given, activity) if given else ()
+    name = activity.file.name if activity.file else ""
+    excepted = snapshot.exceptions.holding(activity.user, activity.app, name, activity.time)
+    if not counting and not excepted:
+        return activity
+    return replace(
+        activity,
+        justified=frozenset(policy for each in counting for policy in each.policies),
+        excepted=excepted,
+    )
+
+
+def justification(activity: Activity, given: tuple[Justification, ...]) -> dict[str, Any]:
+    """What a record says of the justification that an activity rests on."""
+    if not activity.justified:
+        return {}
+    last = holding(given, activity)[-1]
+    return {"justification": {"reason": last.reason, "text": last.text, "activity": last.activity}}
 
 
 def effect_of(activity: Activity, decision: Decision) -> Effect:
@@ -247,7 +284,16 @@ def effect_of(activity: Activity, decision: Decision) -> Effect:
             return Answer(kind="block", decision=decision)
 
 
-def access(snapshot: Snapshot, app: App, party: Party, *, now: datetime, new_id: NewId, mode: str) -> Record:
+def access(
+    snapshot: Snapshot,
+    app: App,
+    party: Party,
+    *,
+    now: datetime,
+    new_id: NewId,
+    mode: str,
+    given: tuple[Justification, ...] = (),
+) -> Record:
     """Decide on opening an app at all, before any of its content is served (access policies)."""
     activity = Activity(
         id=new_id(),
@@ -261,5 +307,12 @@ def access(snapshot: Snapshot, app: App, party: Party, *, now: datetime, new_id:
         auth_contexts=party.auth_contexts,
         source=Source.ACCESS_CONTROL,
     )
+    activity = informed(snapshot, activity, given)
     decision = decide(activity, snapshot.policies, final=True)
-    return Record(activity=activity, decision=decision, policy_version=snapshot.version, mode=mode)
+    return Record(
+        activity=activity,
+        decision=decision,
+        policy_version=snapshot.version,
+        mode=mode,
+        extra=justification(activity, given),
+    )

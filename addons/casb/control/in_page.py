@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from casb.control.exchange import Party
+from casb.control.exchange import Party, informed, justification
+from casb.control.justified import Justification
 from casb.control.snapshot import Snapshot
 from casb.model.activity import IN_PAGE, Activity, ActivityType, RequestFacts, Source, TextFacts
 from casb.model.app import App
@@ -35,9 +36,11 @@ def rules(snapshot: Snapshot, app: App, party: Party, *, clock: Clock, new_id: N
         activity = _activity(app, party, kind, TextFacts(), clock, new_id, None)
         if not snapshot.policies.concerning(activity):
             continue
-        decision = decide(activity, snapshot.policies)
+        decision = decide(informed(snapshot, activity, ()), snapshot.policies)
         told = " text" if decision.needs else ""
-        if not decision.action.passes:
+        if decision.action is Action.COACH:
+            found[kind.value] = f"ask{told}"  # It may have been justified meanwhile.
+        elif not decision.action.passes:
             found[kind.value] = f"block{told}"
         elif decision.needs:
             found[kind.value] = "ask text"
@@ -58,13 +61,15 @@ def attempt(
     mode: str = "",
     via: str = "",
     request: RequestFacts | None = None,
+    given: tuple[Justification, ...] = (),
 ) -> Record:
     """One attempt, decided for good. Whatever is stricter than `notify` means that it does not happen."""
     if text.content is not None and len(text.content) > LONGEST:
         text = TextFacts(length=text.length)
     activity = _activity(app, party, kind, text, clock, new_id, request)
+    activity = informed(snapshot, activity, given)
     decision = decide(activity, snapshot.policies, final=True)
-    extra = {"via": via} if via else {}
+    extra = {**({"via": via} if via else {}), **justification(activity, given)}
     return Record(activity=activity, decision=decision, policy_version=snapshot.version, mode=mode, extra=extra)
 
 

@@ -5,7 +5,8 @@ Built beside the traffic, from a `Configuration`, and swapped whole. Building fi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from casb.catalog.agents import Agents
 from casb.catalog.match import Catalog
@@ -15,9 +16,15 @@ from casb.errors import CasbError, Problems
 from casb.model.app import App, AppTag
 from casb.model.identity import Client, Device
 from casb.policy.compile import Policies, compile_policies
+from casb.policy.exceptions import Exceptions, Verify, collect
 from casb.policy.loader import Loaded, LoadedPolicy, load
 from casb.rewrite.hosts import HostMap
 from casb.settings import Settings
+
+
+def nobody(_key: str, _signed: bytes, _signature: bytes) -> bool:
+    """Where no key is at hand, no exception holds."""
+    return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +39,7 @@ class Snapshot:
     agents: Agents
     hosts: HostMap
     loaded: tuple[LoadedPolicy, ...] = ()  # the policies as written
+    exceptions: Exceptions = field(default_factory=Exceptions)
     warnings: tuple[CasbError, ...] = ()  # suspicions about policies; nothing in them keeps one from working
 
     def client(self, ip: str, user_agent: str, device: Device) -> tuple[Client, Device]:
@@ -51,10 +59,16 @@ class Snapshot:
 
 
 def build_snapshot(
-    configuration: Configuration | Draft, *, geo: Geo | None = None, agents: Agents | None = None
+    configuration: Configuration | Draft,
+    *,
+    geo: Geo | None = None,
+    agents: Agents | None = None,
+    verify: Verify = nobody,
+    now: datetime | None = None,
 ) -> Snapshot:
     """The snapshot of a configuration folder; raises `Problems` with everything that is wrong in it.
 
+    `verify` checks the signatures of exceptions; those that do not hold (`now`, too) are in `exceptions.refused`.
     A `Draft` that has errors adds those of the policies to them. `geo` looks up countries; `agents` hands on what the
     snapshot before has learned.
     """
@@ -72,6 +86,15 @@ def build_snapshot(
     settings = configuration.settings
     if errors or settings is None:
         raise Problems(errors)
+    exceptions = Exceptions()
+    if configuration.exception_texts:
+        exceptions = collect(
+            configuration.exception_texts,
+            verify=verify,
+            now=now or datetime.min.replace(tzinfo=UTC),
+            policies=[each.document.id for each in loaded.policies],
+            apps=[app.id for app in configuration.apps],
+        )
     return Snapshot(
         version=configuration.version,
         settings=settings,
@@ -89,6 +112,7 @@ def build_snapshot(
             flat=settings.host_names == "flat",
         ),
         loaded=loaded.policies,
+        exceptions=exceptions,
         warnings=loaded.warnings,
     )
 

@@ -87,6 +87,7 @@ class Source(StrEnum):
     SESSION_CONTROL = "session control"
     CONNECTOR = "app connector"
     DISCOVERY = "discovery"
+    REQUEST = "access request"  # somebody asks for an exception: nothing was done yet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -84,6 +84,7 @@ class Policies:
     disabled: tuple[LoadedPolicy, ...] = ()
     by_app: Mapping[tuple[str, ActivityType], tuple[Policy, ...]] = field(default_factory=dict, repr=False)
     for_any: Mapping[ActivityType, tuple[Policy, ...]] = field(default_factory=dict, repr=False)
+    coaching: tuple[Policy, ...] = field(default=(), repr=False)
 
     def concerning(self, activity: Activity) -> tuple[Policy, ...]:
         """Those for the app and type of the activity, in order of id."""
@@ -93,6 +94,10 @@ class Policies:
             if found is not None:
                 return found
         return self.for_any.get(activity.type, ())
+
+    def coaches(self, app_id: str) -> bool:
+        """Whether any policy for the app may ask for a justification."""
+        return any(not each.apps or app_id in each.apps for each in self.coaching)
 
     def session_policies(self, app_id: str) -> tuple[Policy, ...]:
         """The session policies that name the app or every app."""
@@ -130,6 +135,7 @@ def compile_policies(loaded: Iterable[LoadedPolicy], withdrawn: Iterable[str] = 
         disabled=tuple(each for each in every if not each.document.enabled),
         by_app=by_app,
         for_any=for_any,
+        coaching=tuple(each for each in policies if each.coaching is not None),
     )
 
 

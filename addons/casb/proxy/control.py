@@ -11,19 +11,22 @@ from mitmproxy import http
 
 from casb.catalog.bodies import name_source
 from casb.control.exchange import Exchange, Party, Stage, access
-from casb.control.pages import Refusal, notice, refusal_page
+from casb.control.pages import Refusal, notice
 from casb.control.routes import Kind
 from casb.errors import ContentError, StoreError
-from casb.model.activity import ActivityType
-from casb.model.decision import Action, Answer, Effect, Hold, Pass, Protect, Redact, Redaction
+from casb.model.activity import Activity, ActivityType, RequestMode
+from casb.model.app import App
+from casb.model.decision import Action, Answer, Decision, Effect, Hold, Pass, Protect, Redact, Redaction
 from casb.model.file import FileFacts
 from casb.model.identity import Session
 from casb.model.record import Record
 from casb.policy.truths import NO
 from casb.proxy import forms, protect, translate
+from casb.proxy.coaching import Coaching, page_for
 from casb.proxy.faults import log_fault
 from casb.proxy.ids import ulid
 from casb.proxy.notices import Notices
+from casb.proxy.notices import cookie as notice_cookie
 from casb.proxy.runtime import Runtime, Visitor, now
 from casb.proxy.sealed import sealed
 from casb.proxy.translate import State
@@ -35,26 +38,38 @@ logger = logging.getLogger(__name__)
 class Control:
     """Access, then uploads and activities at the request, then downloads at the response's head."""
 
-    def __init__(self, runtime: Runtime, notices: Notices) -> None:
+    def __init__(self, runtime: Runtime, notices: Notices, coaching: Coaching) -> None:
         self.runtime = runtime
         self.notices = notices
+        self.coaching = coaching
 
     # ------------------------------------------------------------ request
 
     @sealed
-    def requestheaders(self, flow: http.HTTPFlow) -> None:
+    def requestheaders(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         """Access policies first; then what the request's head alone shows."""
         state = translate.state_of(flow)
         if state is None:
             raise LookupError("exchange without a route")
         if state.ours or state.route.kind is not Kind.APP:
-            return
+            return None
         if state.preflight:
             translate.send_to(flow, state.route)
-            return
+            return None
         session = state.session
         if session is None or state.route.app is None:
             raise LookupError("a controlled exchange without a session")
+        if state.snapshot.policies.coaches(state.route.app.id):
+            return self._enter_informed(flow, state, session, state.route.app)
+        self._enter(flow, state, session, state.route.app)
+        return None
+
+    async def _enter_informed(self, flow: http.HTTPFlow, state: State, session: Session, app: App) -> None:
+        """Where a policy may ask for a justification, what was said already is looked up first."""
+        state.given = await self.coaching.given(session, app)
+        self._enter(flow, state, session, app)
+
+    def _enter(self, flow: http.HTTPFlow, state: State, session: Session, app: App) -> None:
         visitor = self.visitor(session, state)
         state.party = visitor.party
         if visitor.access.decision.action.halts:
@@ -62,11 +77,12 @@ class Control:
             return
         exchange = Exchange(
             snapshot=state.snapshot,
-            app=state.route.app,
+            app=app,
             party=visitor.party,
             clock=now,
             new_id=ulid,
             mode=state.route.mode,
+            given=state.given,
         )
         state.exchange = exchange
         if not self._must_name(state, exchange):
@@ -77,7 +93,7 @@ class Control:
             # The form's head does not tell what it holds: it is held until its parts have.
             state.naming = True
             self._hold(flow, state, state.snapshot.settings.limits.hold, state.facts.content_length, "requestheaders")
-        if not translate.is_refused(flow):
+        if not translate.is_refused(flow) and state.coached is None:
             translate.send_to(flow, state.route)
 
     def visitor(self, session: Session, state: State) -> Visitor:
@@ -86,6 +102,8 @@ class Control:
         ip = state.ip
         agent = state.fields.get(b"user-agent", b"")
         key = (session.id, ip, f"{route.host}|{snapshot.version}", agent)
+        if state.given:
+            key = (*key[:2], f"{key[2]}|{hash(state.given)}", agent)
         found = self.runtime.visitors.get(key)
         if found is not None and found.session is not session and found.session != session:
             found = None  # The same login, renewed: what it proved may have changed.
@@ -95,7 +113,7 @@ class Control:
             self.runtime.met(ip, session.user)
             if route.app is None:
                 raise LookupError("no app")
-            record = access(snapshot, route.app, party, now=now(), new_id=ulid, mode=route.mode)
+            record = access(snapshot, route.app, party, now=now(), new_id=ulid, mode=route.mode, given=state.given)
             if record.decision.action is not Action.ALLOW:
                 self.runtime.log(record)
             found = self.runtime.visitors[key] = Visitor(session=session, party=party, access=record)
@@ -111,14 +129,16 @@ class Control:
             user_name=visitor.party.user.name if visitor.party.user else "",
             is_logon=True,
         )
+        refusal = self.coaching.stop(state, refusal, replace(record.activity, request=state.facts))
         self.runtime.counters["access_blocked"] += 1
         translate.annotate(flow, record, state.route, visitor.party)
-        translate.refuse(flow, "requestheaders", refusal_page(refusal))
+        translate.refuse(flow, "requestheaders", page_for(refusal))
 
     def _apply_to_request(self, flow: http.HTTPFlow, state: State, effect: Effect) -> None:
         self._write(flow, state)
         match effect:
-            case Pass():
+            case Pass(notice=told):
+                self._tell(state, told)
                 length = state.facts.content_length
                 # HTTP/2 needs no header to say that a body follows.
                 has_body = length is not None or b"transfer-encoding" in state.fields or flow.request.is_http2
@@ -127,12 +147,21 @@ class Control:
                     translate.stream_request(flow, rewriter)
             case Hold(limit=limit):
                 self._hold(flow, state, limit, state.facts.content_length, "requestheaders")
+            case Answer(kind="coach") if self._keeps_form(flow, state):
+                state.coached, state.ours = effect, True
+                state.limit, state.on_overflow = state.snapshot.settings.session.resume_body, lambda: False
             case Answer():
                 self._refuse(flow, state, effect, "requestheaders")
             case Redact(order=order):
                 self._apply_to_request(flow, state, self._unmaskable(state, order))
             case Protect():
                 raise ValueError("an upload cannot be protected")
+
+    @staticmethod
+    def _keeps_form(flow: http.HTTPFlow, state: State) -> bool:
+        """Whether a form is on its way, to be sent again once the person has said why: then it is waited for."""
+        on_the_way = flow.request.raw_content is None and not state.held and not state.naming
+        return on_the_way and state.facts.mode is RequestMode.NAVIGATION and flow.request.method == "POST"
 
     def _must_name(self, state: State, exchange: Exchange) -> bool:
         """Whether the names of the files in a form must be read first: only where a policy concerns uploads."""
@@ -202,6 +231,9 @@ class Control:
     def request(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         """A held upload has arrived: read it, then decide for good."""
         state = translate.state_of(flow)
+        if state is not None and state.coached is not None:
+            self._refuse(flow, state, state.coached, "request")
+            return None
         if state is None or not state.held:
             return None
         if state.naming:
@@ -231,8 +263,9 @@ class Control:
         if exchange is None:
             raise LookupError("no exchange")
         match effect:
-            case Pass():
+            case Pass(notice=told):
                 self._write(flow, state)
+                self._tell(state, told, flow, phase)
             case Hold(limit=limit):
                 self._hold(flow, state, limit, state.response.content_length if state.response else None, phase)
             case Protect(using=using):
@@ -242,6 +275,26 @@ class Control:
             case Answer():
                 self._write(flow, state)
                 self._refuse(flow, state, effect, phase)
+
+    def _tell(
+        self, state: State, decision: Decision | None, flow: http.HTTPFlow | None = None, phase: str = ""
+    ) -> None:
+        """`notify`: it passes, and the page that the person sees says so; at the latest the next one."""
+        exchange = state.exchange
+        state.notice = decision or state.notice
+        if flow is None or flow.response is None or state.notice is None or exchange is None or not exchange.records:
+            return
+        record = next((each for each in reversed(exchange.records) if each.decision is state.notice), None)
+        if record is None or state.party is None or state.party.session_id is None:
+            return
+        told = notice(replace(self._refusal(state, record.decision, record.activity), activity_id=record.activity.id))
+        self.notices.keep(state.party.session_id, told)
+        cookie = notice_cookie(record.activity.id)
+        if phase == "responseheaders":
+            state.notice_cookie = cookie.encode()  # The head is mapped after this.
+        else:
+            flow.response.headers.add("set-cookie", cookie)
+        self.runtime.counters["notified"] += 1
 
     def _unmaskable(self, state: State, order: Redaction) -> Effect:
         if state.exchange is None:
@@ -330,20 +383,29 @@ class Control:
     def _refuse(self, flow: http.HTTPFlow, state: State, effect: Answer, phase: str) -> None:
         activity = state.exchange.activity if state.exchange else None
         record = state.exchange.records[-1] if state.exchange else None
-        refusal = Refusal(
-            activity_id=record.activity.id if record else ulid(),
-            decision=effect.decision,
+        refusal = self._refusal(state, effect.decision, activity)
+        if record is not None:
+            refusal = replace(refusal, activity_id=record.activity.id)
+        body = flow.request.raw_content if phase == "request" and not state.cut else None
+        refusal = self.coaching.stop(state, refusal, activity, body=body)
+        page = page_for(refusal)
+        shown = refusal.coach and state.facts.mode is RequestMode.NAVIGATION and not state.facts.save_as
+        if state.party and state.party.session_id and not shown:
+            page = self.notices.leave(page, state.party.session_id, notice(refusal))
+        self.runtime.counters["refused"] += 1
+        translate.refuse(flow, phase, page)
+
+    def _refusal(self, state: State, decision: Decision, activity: Activity | None) -> Refusal:
+        return Refusal(
+            activity_id=ulid(),
+            decision=decision,
             facts=state.facts,
             app_name=state.route.app.name if state.route.app else "",
             user_name=state.party.user.name if state.party and state.party.user else "",
             file_name=activity.file.name if activity and activity.file else "",
             is_download=activity is not None and activity.type is ActivityType.DOWNLOAD,
+            languages=state.fields.get(b"accept-language", b"").decode("latin-1")[:1000],
         )
-        page = refusal_page(refusal)
-        if state.party and state.party.session_id:
-            page = self.notices.leave(page, state.party.session_id, notice(refusal))
-        self.runtime.counters["refused"] += 1
-        translate.refuse(flow, phase, page)
 
     def _write(self, flow: http.HTTPFlow, state: State) -> None:
         """Hand new records to the log before the effect takes place: what is seen is what was recorded."""

@@ -14,6 +14,7 @@ from mitmproxy.addons import proxyserver
 from mitmproxy.master import Master
 
 from casb.proxy import heads, levers, messages, siblings, stream
+from casb.proxy.coaching import Coaching
 from casb.proxy.control import Control
 from casb.proxy.controls import Controls
 from casb.proxy.endpoints import Endpoints
@@ -44,13 +45,14 @@ def addons(runtime: Runtime) -> list[Any]:
     """Our addons in the order in which they see an exchange."""
     notices = Notices(runtime.sessions)
     sessions = Sessions(runtime)
-    control = Control(runtime, notices)
+    coaching = Coaching(runtime)
+    control = Control(runtime, notices, coaching)
     learning = Learning(runtime)
     controls = Controls(runtime)
     chain: list[Any] = [
         Gateway(runtime),
         sessions,
-        Endpoints(runtime, sessions, notices, learning, controls),
+        Endpoints(runtime, sessions, notices, learning, controls, coaching),
         siblings.Before(runtime),
         Inward(runtime),
         control,

@@ -18,8 +18,9 @@ from casb.config import Configuration
 from casb.control.snapshot import Snapshot, build_snapshot
 from casb.errors import CasbError, Problems
 from casb.proxy.faults import log_fault
-from casb.proxy.runtime import Runtime
+from casb.proxy.runtime import Runtime, now
 from casb.store import in_force, withdrawals
+from casb.store.exceptions import verifier
 from casb.store.folder import WORLD, fingerprint, load, published
 from casb.store.geo import open_geo
 
@@ -72,7 +73,16 @@ class Published:
 def snapshot_of(configuration: Configuration, agents: Agents | None = None) -> Snapshot:
     """The configuration as a snapshot; raises `Problems` with everything that is wrong in it."""
     database = configuration.settings.geo_database
-    return build_snapshot(configuration, geo=open_geo(database) if database else None, agents=agents)
+    snapshot = build_snapshot(
+        configuration,
+        geo=open_geo(database) if database else None,
+        agents=agents,
+        verify=verifier(Path(configuration.settings.data)),
+        now=now(),
+    )
+    for refused in snapshot.exceptions.refused:
+        logger.error("exception refused, the policy holds: %s", refused)
+    return snapshot
 
 
 def read(folder: Path) -> Snapshot:
@@ -124,7 +134,7 @@ class Reload:
         except (Problems, CasbError) as problem:
             self.runtime.problems = told(problem)
         else:
-            self.runtime.problems = []
+            self.runtime.problems = [str(each) for each in snapshot.exceptions.refused]
             if snapshot.version != self.runtime.snapshot.version:
                 self.runtime.swap(snapshot)
                 logger.warning("configuration in force version=%s", snapshot.version)
@@ -203,10 +213,10 @@ class Warden:
             return
         try:
             candidate = self._candidate()
-            snapshot_of(candidate.configuration(WORLD))
+            snapshot = snapshot_of(candidate.configuration(WORLD))
         except (Problems, CasbError) as problem:
             self.problems = told(problem)
         else:
-            self.problems = []
+            self.problems = [str(each) for each in snapshot.exceptions.refused]
             in_force.publish(self.path.parent, candidate)
         self._seen = seen

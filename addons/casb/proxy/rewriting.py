@@ -241,6 +241,8 @@ class Outward:
         page = page_policy_of(fields, context)
         ours = [field for field in fields if _is_ours(field, state)] if state.protected else []
         mapped = response_headers(fields, context, page)
+        if state.notice_cookie:
+            mapped = [*mapped, (b"set-cookie", state.notice_cookie)]
         if state.protected or response.status_code == 101:
             translate.set_response_fields(flow, [*mapped, *ours])
             return

@@ -20,10 +20,12 @@ from mitmproxy import http
 
 from casb.catalog.filenames import parse_disposition, upload_name
 from casb.control.exchange import Exchange, Party
+from casb.control.justified import Justification
 from casb.control.pages import Page, error_page
 from casb.control.routes import Route
 from casb.control.snapshot import Snapshot
 from casb.model.activity import RequestFacts, RequestMode, ResponseFacts
+from casb.model.decision import Answer, Decision
 from casb.model.identity import Session
 from casb.model.record import Record, user_json
 from casb.proxy.ids import ulid
@@ -54,6 +56,11 @@ class State:
     session: Session | None = None
     cookie: str = field(default="", repr=False)  # the value that the session was found by
     over: bool = False  # the answer is complete, or there is none; an open WebSocket is never over
+    given: tuple[Justification, ...] = ()  # what the person has said to go on, in this app
+    asked_path: str = ""  # path and query as the browser asked for them
+    notice: Decision | None = None  # what the person is told of in the answer (`notify`)
+    notice_cookie: bytes = b""
+    coached: Answer | None = None  # a form that is kept while the person is asked why
     stranger: bool = False  # a person without a session, to be sent to sign in
     seal: Seal | None = field(default=None, repr=False)  # for cookies that flattened hosts share
     noted: str = ""  # id of the record that a cookie without a session was shown
@@ -316,7 +323,7 @@ def send_to(flow: http.HTTPFlow, route: Route) -> None:
 
 def resume(flow: http.HTTPFlow, state: State, path: str, content_type: str, length: int) -> None:
     """Make the request the one that was kept across the sign-in; its body follows in `request`."""
-    flow.request.path = path
+    flow.request.path = state.asked_path = path
     if content_type:
         flow.request.headers["content-type"] = content_type
     else:

@@ -17,7 +17,7 @@ from casb.store.in_force import Published
 from casb.yamlfile import MAX_BYTES
 
 MOST_FILES = 2000
-_FOLDERS = ("", "apps", "tests")
+_FOLDERS = ("", "apps", "exceptions", "tests")
 _ATTEMPTS = 10
 _PAUSE = 0.02  # seconds
 _LONGEST_SECRET = 64 * 1024
