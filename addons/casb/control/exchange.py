@@ -204,6 +204,7 @@ class Exchange:
             session_id=party.session_id,
             auth_contexts=party.auth_contexts,
             file=file,
+            instance=self.facts.instance if self.facts else None,
             request=self.facts,
             source=Source.SESSION_CONTROL,
         )

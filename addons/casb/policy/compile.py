@@ -17,6 +17,7 @@ from casb.policy.document import (
     PolicyDocument,
     Protect,
     Redact,
+    Repeated,
     SimpleAction,
     Stage,
     StepUp,
@@ -68,6 +69,7 @@ class Policy:
     redaction: Redaction | None = None  # where its action is `redact`
     coaching: Coaching | None = None  # where it, or its `unscannable`, is `coach`
     on_failure: str = ""
+    repeated: Repeated | None = None
 
     @property
     def strictest(self) -> Action:
@@ -80,11 +82,17 @@ class Policies:
     """The policies in force. `version` is a short hash of what they say; `all` is sorted by id."""
 
     version: str
-    all: tuple[Policy, ...]
+    all: tuple[Policy, ...]  # access and session policies
+    afterwards: tuple[Policy, ...] = ()  # activity policies, which look at the log
     disabled: tuple[LoadedPolicy, ...] = ()
     by_app: Mapping[tuple[str, ActivityType], tuple[Policy, ...]] = field(default_factory=dict, repr=False)
     for_any: Mapping[ActivityType, tuple[Policy, ...]] = field(default_factory=dict, repr=False)
     coaching: tuple[Policy, ...] = field(default=(), repr=False)
+
+    @property
+    def every(self) -> tuple[Policy, ...]:
+        """Those that decide, and those that look at the log afterwards."""
+        return (*self.all, *self.afterwards)
 
     def concerning(self, activity: Activity) -> tuple[Policy, ...]:
         """Those for the app and type of the activity, in order of id."""
@@ -112,7 +120,8 @@ def compile_policies(loaded: Iterable[LoadedPolicy], withdrawn: Iterable[str] = 
     """
     every = sorted(loaded, key=lambda each: each.document.id)
     back = frozenset(withdrawn)
-    policies = tuple(_compile(each, withdrawn=digest_of(each) in back) for each in every if each.document.enabled)
+    compiled = [_compile(each, withdrawn=digest_of(each) in back) for each in every if each.document.enabled]
+    policies = tuple(each for each in compiled if each.kind is not Kind.ACTIVITY)
     said = [each.digest for each in every]
     said += [b"withdrawn " + policy.id.encode() for policy in policies if policy.withdrawn]
     digest = hashlib.sha256(b"\n".join(said)).hexdigest()
@@ -132,6 +141,7 @@ def compile_policies(loaded: Iterable[LoadedPolicy], withdrawn: Iterable[str] = 
     return Policies(
         version=digest[:12],
         all=policies,
+        afterwards=tuple(each for each in compiled if each.kind is Kind.ACTIVITY),
         disabled=tuple(each for each in every if not each.document.enabled),
         by_app=by_app,
         for_any=for_any,
@@ -180,7 +190,8 @@ def _compile(loaded: LoadedPolicy, *, withdrawn: bool = False) -> Policy:
     document, action = loaded.document, loaded.document.action
     alert = document.alert
     if isinstance(alert, bool):
-        details = AlertDetails() if alert else None
+        # An activity policy can do nothing else.
+        details = AlertDetails() if alert or document.kind is Kind.ACTIVITY else None
     else:
         details = alert
     stage = Stage.SHADOW if withdrawn else document.rollout
@@ -212,6 +223,7 @@ def _compile(loaded: LoadedPolicy, *, withdrawn: bool = False) -> Policy:
         redaction=redaction_of(document, _types(loaded.when)) if action_of(document) is Action.REDACT else None,
         coaching=coaching_of(document) if Action.COACH in (action_of(document), unknown_of(document)) else None,
         on_failure=document.on_failure.value if document.on_failure else "",
+        repeated=document.repeated,
     )
 
 

@@ -72,6 +72,8 @@ class Control:
     def _enter(self, flow: http.HTTPFlow, state: State, session: Session, app: App) -> None:
         visitor = self.visitor(session, state)
         state.party = visitor.party
+        if app.instances:
+            state.facts = replace(state.facts, instance=translate.instance(app, state.facts.host, state.fields))
         if visitor.access.decision.action.halts:
             self._refuse_access(flow, state, visitor)
             return
