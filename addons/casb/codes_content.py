@@ -128,6 +128,14 @@ ROWS: tuple[tuple[str, str, str, str, str], ...] = (
         "",
     ),
     (
+        "F106",
+        "a member of an archive is packed in a way that cannot be read here",
+        "ZIP has methods that few programs know, such as Deflate64, PPMd and those of one vendor.",
+        "Pack the file anew with the usual method (Deflate). Policies decide with `unscannable` what happens to such "
+        "files.",
+        "",
+    ),
+    (
         "K001",
         "the key ring cannot be read",
         "`keyring.json` is not in the data folder, or this user may not read it.",

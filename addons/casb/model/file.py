@@ -15,12 +15,25 @@ class VerdictStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One sensitive information type and how often it occurs. `places` hold masked excerpts only."""
+    """One sensitive information type and how often it occurs.
+
+    `count` counts different values, `total` all of them (0: not told). `levels` are pairs of a confidence and how many
+    different values are at least so sure; without them every value has `confidence`. `places` hold byte offsets and
+    masked excerpts only.
+    """
 
     info_type: str
     count: int
     confidence: int = 100  # percent
     places: tuple[tuple[int, str], ...] = ()
+    total: int = 0
+    levels: tuple[tuple[int, int], ...] = ()
+
+    def at_least(self, confidence: int) -> int:
+        """How many different values are at least so sure."""
+        if not self.levels:
+            return self.count if self.confidence >= confidence else 0
+        return max((count for level, count in self.levels if level >= confidence), default=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

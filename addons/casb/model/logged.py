@@ -132,6 +132,7 @@ def _file(data: Mapping[str, Any] | None) -> FileFacts | None:
         sha256=data.get("sha256"),
         label=data.get("label"),
         label_id=data.get("label_id"),
+        signs=frozenset(data.get("signs") or ()),
         verdict=verdict
         and Verdict(
             status=VerdictStatus(verdict["status"]),

@@ -77,6 +77,7 @@ def to_json(record: Record) -> dict[str, Any]:
             "sha256": file.sha256,
             "label": file.label or (file.verdict.label if file.verdict else None),
             "label_id": file.label_id,
+            "signs": sorted(file.signs),
             "verdict": file.verdict
             and {"status": file.verdict.status.value, "inspector": file.verdict.inspector, "why": file.verdict.why},
             "findings": {each.info_type: each.count for each in file.verdict.findings} if file.verdict else {},

@@ -17,6 +17,7 @@ from casb.model.app import App, AppTag
 from casb.model.decision import Decision, Reason, Truth
 from casb.model.file import FileFacts, Finding, Verdict, VerdictStatus
 from casb.model.identity import UNMANAGED, AgentTag, Client, ClientApp, Device, DeviceTag, DeviceType, User
+from casb.model.signs import Sign
 from casb.policy.afterwards import Counted, concerning, observe
 from casb.policy.compile import Policies, Policy
 from casb.policy.conditions import Leaf
@@ -80,7 +81,8 @@ class GivenApp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GivenFile:
-    """The file. It counts as read when `read`, `detected_type`, `label` or `findings` is given."""
+    """The file. It counts as read when `read`, `detected_type`, `label`, `findings`, `signs` or
+    `properties` is given."""
 
     name: str = ""
     extension: str | None = None
@@ -89,6 +91,8 @@ class GivenFile:
     detected_type: str | None = None
     label: str | None = None
     findings: Mapping[str, int] = field(default_factory=dict)
+    signs: tuple[Sign, ...] = ()
+    properties: Mapping[str, str] = field(default_factory=dict)
     read: bool = False
     unreadable: bool = False
 
@@ -464,8 +468,18 @@ def _file(given: str | GivenFile | None) -> FileFacts | None:
         size=None if file.size is None else size(file.size),
         declared_type=_media(file.declared_type),
         detected_type=_media(file.detected_type),
-        inspected=bool(file.read or file.unreadable or file.detected_type or file.label or file.findings),
+        inspected=bool(
+            file.read
+            or file.unreadable
+            or file.detected_type
+            or file.label
+            or file.findings
+            or file.signs
+            or file.properties
+        ),
         label=file.label,
+        signs=frozenset(sign.value for sign in file.signs),
+        properties=tuple(file.properties.items()),
         verdict=verdict,
     )
 

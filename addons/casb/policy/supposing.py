@@ -67,6 +67,18 @@ def _file(**change: str) -> Setter:
     return put
 
 
+def _file_signs(activity: Activity, value: Any) -> Activity:
+    file = replace(activity.file or FileFacts(name=""), inspected=True)
+    return replace(activity, file=replace(file, signs=frozenset(str(each).casefold() for each in value)))
+
+
+def _file_properties(activity: Activity, value: Any) -> Activity:
+    file = replace(activity.file or FileFacts(name=""), inspected=True)
+    lines = [line.partition(": ") for line in str(value).splitlines()] if value else []
+    found = tuple((name, rest) if colon else ("", name) for name, colon, rest in lines)
+    return replace(activity, file=replace(file, properties=found))
+
+
 def _text_content(activity: Activity, value: Any) -> Activity:
     content = value or ""
     return replace(activity, text=TextFacts(content=content, length=len(content)))
@@ -157,6 +169,8 @@ _SETTERS: Mapping[str, Setter] = {
     "file.detected_type": _file(detected_type="content"),
     "file.declared_type": _file(declared_type="value"),
     "file.label": _file(label="content"),
+    "file.sign": _file_signs,
+    "file.property": _file_properties,
     "text.content": _text_content,
     "text.length": _text_length,
 }

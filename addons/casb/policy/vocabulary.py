@@ -18,6 +18,7 @@ from casb.model.app import AppTag
 from casb.model.decision import Action
 from casb.model.file import FileFacts, VerdictStatus
 from casb.model.identity import UNMANAGED, AgentTag, ClientApp, DeviceTag, DeviceType
+from casb.model.signs import MEANING, Sign
 from casb.policy import filetypes
 
 
@@ -366,6 +367,23 @@ def _file_label(activity: Activity) -> str | Unread | None:
     return None if _was_read(file) else UNREAD
 
 
+def _file_sign(activity: Activity) -> frozenset[str]:
+    return activity.file.signs if activity.file else frozenset()
+
+
+def _signs_partial(activity: Activity) -> bool:
+    return activity.file is not None and not _was_read(activity.file)
+
+
+def _file_property(activity: Activity) -> str | Unread | None:
+    file = activity.file
+    if file is None:
+        return None
+    if file.properties:
+        return plain_name("\n".join(f"{name}: {value}" if name else value for name, value in file.properties))
+    return None if _was_read(file) else UNREAD
+
+
 def _text_content(activity: Activity) -> str | Unread | None:
     text = activity.text
     if text is None:
@@ -517,6 +535,17 @@ FIELDS: tuple[Field, ...] = (
     Field(group="file", name="label", kind=Kind.PATTERN, get=_file_label, content=True,
           doc="The sensitivity label in the file, by name or id. `*` and `?` are wildcards. The file is held and read.",
           examples=("file: {label: Confidential*}", "file: {label: {is_set: false}}")),
+    Field(group="file", name="sign", kind=Kind.WORD, get=_file_sign, many=True, content=True, words=tuple(Sign),
+          partial=_signs_partial,
+          doc="What is odd about the file. "
+              + "; ".join(f"`{sign}`: {MEANING[sign]}" for sign in Sign) + ". The file is "
+              "held and read.",
+          examples=("file: {sign: [type_mismatch, double_extension, rtlo]}", "file: {sign: {not: macro}}")),
+    Field(group="file", name="property", kind=Kind.PATTERN, get=_file_property, content=True,
+          doc="The document properties, as one text with a line `name: value` for each: `author`, `title`, `company`, "
+              "`keywords`, `last_modified_by` and whatever else the file has. The file is held and read.",
+          examples=("file: {property: {contains: ['company: contoso', internal]}}",
+                    "file: {property: '*project: apollo*'}")),
     Field(group="text", name="content", kind=Kind.PATTERN, get=_text_content, content=True,
           doc="The text itself. The page sends it to the proxy only where a policy asks for it; it is never logged. "
               "Case, width and invisible characters make no difference.",

@@ -227,6 +227,8 @@ class Control:
             label=seen.label,
             label_id=seen.label_id,
             verdict=seen.verdict,
+            signs=known.signs | seen.signs,
+            properties=seen.properties,
         )
 
     @sealed

@@ -50,6 +50,8 @@ FULL = activity(
     ),
     file=FileFacts(
         name="Q3.XLSX",
+        signs=frozenset({"macro"}),
+        properties=(("author", "Ada"),),
         extension="XLSX",
         size=5,
         declared_type="Text/Plain",
@@ -118,6 +120,8 @@ FACTS: dict[str, tuple[object, object, object]] = {
     "file.declared_type": ("text/plain", None, None),
     "file.detected_type": ("application/pdf", None, UNREAD),
     "file.label": ("secret", None, UNREAD),
+    "file.sign": (frozenset({"macro"}), frozenset(), frozenset()),
+    "file.property": ("author: ada", None, UNREAD),
     "text.content": ("a text", None, None),
     "text.length": (7, None, None),
 }
