@@ -136,6 +136,13 @@ ROWS: tuple[tuple[str, str, str, str, str], ...] = (
         "",
     ),
     (
+        "F301",
+        "the content cannot be masked",
+        "Its media type or encoding is none that casb can mask: only text, CSV, JSON, HTML and event streams are.",
+        "Nothing: the `otherwise` of the policy's `redact` was done instead.",
+        "",
+    ),
+    (
         "K001",
         "the key ring cannot be read",
         "`keyring.json` is not in the data folder, or this user may not read it.",

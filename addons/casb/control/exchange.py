@@ -191,6 +191,10 @@ class Exchange:
             return ActivityType.EDIT
         return ActivityType.VIEW
 
+    def activity_of(self, kind: ActivityType, file: FileFacts | None) -> Activity:
+        """An activity of this exchange that is decided elsewhere."""
+        return self._activity(kind, file)
+
     def _activity(self, kind: ActivityType, file: FileFacts | None) -> Activity:
         party = self.party
         return Activity(

@@ -88,6 +88,7 @@ class Policies:
     by_app: Mapping[tuple[str, ActivityType], tuple[Policy, ...]] = field(default_factory=dict, repr=False)
     for_any: Mapping[ActivityType, tuple[Policy, ...]] = field(default_factory=dict, repr=False)
     coaching: tuple[Policy, ...] = field(default=(), repr=False)
+    redacting: tuple[Policy, ...] = field(default=(), repr=False)
 
     @property
     def every(self) -> tuple[Policy, ...]:
@@ -102,6 +103,10 @@ class Policies:
             if found is not None:
                 return found
         return self.for_any.get(activity.type, ())
+
+    def redacts(self, app_id: str, kind: ActivityType) -> bool:
+        """Whether any policy may mask what passes as such an activity in the app."""
+        return any(kind in each.activities and (not each.apps or app_id in each.apps) for each in self.redacting)
 
     def coaches(self, app_id: str) -> bool:
         """Whether any policy for the app may ask for a justification."""
@@ -146,6 +151,7 @@ def compile_policies(loaded: Iterable[LoadedPolicy], withdrawn: Iterable[str] = 
         by_app=by_app,
         for_any=for_any,
         coaching=tuple(each for each in policies if each.coaching is not None),
+        redacting=tuple(each for each in policies if each.action is Action.REDACT),
     )
 
 

@@ -209,6 +209,20 @@ def _coaching(winner: Policy, matched: list[tuple[Policy, Action, Truth]]) -> Co
     )
 
 
+def masking(activity: Activity, policies: Policies) -> Redaction | None:
+    """What is to be masked in a page or an answer that passes as a stream: conditions on its content are not waited
+    for, so every value of the types is masked, and a count that a policy asks for makes no difference."""
+    found: list[tuple[Policy, Action, Truth]] = []
+    for policy in policies.concerning(activity):
+        if policy.action is not Action.REDACT or (policy.season is not None and not policy.season(activity.time)):
+            continue
+        truth = policy.check(activity)
+        if truth is NO or (truth is UNKNOWN and not policy.content) or _aside(policy, policy.action, activity, truth):
+            continue
+        found.append((policy, Action.REDACT, truth))
+    return _redaction(found)
+
+
 def _on_failure(winner: Policy, matched: list[tuple[Policy, Action, Truth]]) -> str:
     """`block` where any of them wants that; else what the winner says."""
     return "block" if any(policy.on_failure == "block" for policy, _, _ in matched) else winner.on_failure

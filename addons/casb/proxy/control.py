@@ -21,7 +21,7 @@ from casb.model.file import FileFacts
 from casb.model.identity import Session
 from casb.model.record import Record
 from casb.policy.truths import NO
-from casb.proxy import forms, protect, translate
+from casb.proxy import forms, protect, redaction, translate
 from casb.proxy.coaching import Coaching, page_for
 from casb.proxy.faults import log_fault
 from casb.proxy.ids import ulid
@@ -137,6 +137,11 @@ class Control:
         translate.refuse(flow, "requestheaders", page_for(refusal))
 
     def _apply_to_request(self, flow: http.HTTPFlow, state: State, effect: Effect) -> None:
+        if isinstance(effect, Redact):
+            masked = self._mask_request(flow, state, effect.order)
+            if masked is None:
+                return
+            effect = masked
         self._write(flow, state)
         match effect:
             case Pass(notice=told):
@@ -154,10 +159,24 @@ class Control:
                 state.limit, state.on_overflow = state.snapshot.settings.session.resume_body, lambda: False
             case Answer():
                 self._refuse(flow, state, effect, "requestheaders")
-            case Redact(order=order):
-                self._apply_to_request(flow, state, self._unmaskable(state, order))
             case Protect():
                 raise ValueError("an upload cannot be protected")
+
+    def _mask_request(self, flow: http.HTTPFlow, state: State, order: Redaction) -> Effect | None:
+        """What becomes of a request whose findings are to be masked; None: it is held until it is there."""
+        limit = state.snapshot.settings.limits.hold
+        if flow.request.raw_content is None:
+            if (state.facts.content_length or 0) > limit:
+                return self._unmaskable(state, order, f"larger than {limit} bytes")
+            state.mask_request = order
+            self._hold(flow, state, limit, state.facts.content_length, "requestheaders")
+            return None
+        state.mask_request = None
+        why = redaction.of_request(flow, state, order)
+        if why:
+            return self._unmaskable(state, order, why)
+        self.runtime.counters["redacted"] += 1
+        return Pass()
 
     @staticmethod
     def _keeps_form(flow: http.HTTPFlow, state: State) -> bool:
@@ -240,6 +259,12 @@ class Control:
             return None
         if state is None or not state.held:
             return None
+        if state.mask_request is not None:
+            state.held = False
+            self._apply_to_request(flow, state, Redact(order=state.mask_request))
+            if translate.is_refused(flow):
+                translate.hold_refusal(flow, "request")
+            return None
         if state.naming:
             return self._judge_form(flow, state)
         coding = state.fields.get(b"content-encoding", b"").decode("latin-1")
@@ -260,7 +285,10 @@ class Control:
         state.held, state.limit, state.on_overflow = False, None, None
         facts = translate.response_facts(flow.response)
         state.response = facts
+        before = state.exchange.activity
         self._apply_to_response(flow, state, state.exchange.response(facts), "responseheaders")
+        if state.exchange.activity is before and not translate.is_refused(flow):
+            redaction.passing(self.runtime, flow, state)
 
     def _apply_to_response(self, flow: http.HTTPFlow, state: State, effect: Effect, phase: str) -> None:
         exchange = state.exchange
@@ -275,7 +303,16 @@ class Control:
             case Protect(using=using):
                 self._protect(flow, state, using, phase)
             case Redact(order=order):
-                self._apply_to_response(flow, state, self._unmaskable(state, order), phase)
+                done = redaction.unnoted
+                if exchange.activity is not None and not (exchange.activity.file and exchange.activity.file.inspected):
+                    seen = exchange.activity
+                    done = redaction.noting(self.runtime, state, seen, order, of=seen.id)
+                why = redaction.begin(flow, state, order, phase, done)
+                if why:
+                    self._apply_to_response(flow, state, self._unmaskable(state, order, why), phase)
+                    return
+                self._write(flow, state)
+                self.runtime.counters["redacted"] += 1
             case Answer():
                 self._write(flow, state)
                 self._refuse(flow, state, effect, phase)
@@ -300,10 +337,10 @@ class Control:
             flow.response.headers.add("set-cookie", cookie)
         self.runtime.counters["notified"] += 1
 
-    def _unmaskable(self, state: State, order: Redaction) -> Effect:
+    def _unmaskable(self, state: State, order: Redaction, why: str) -> Effect:
         if state.exchange is None:
             raise LookupError("no exchange")
-        return state.exchange.instead(order, "its content is no text that can be masked")
+        return state.exchange.instead(order, why)
 
     def _protect(self, flow: http.HTTPFlow, state: State, using: str, phase: str) -> None:
         exchange, response = state.exchange, flow.response
@@ -346,7 +383,10 @@ class Control:
         """A held body outgrew the limit in the middle. True: policy lets it pass unread."""
         try:
             state.held = False
-            if state.naming and state.exchange is not None:
+            if state.mask_request is not None:
+                order, state.mask_request = state.mask_request, None
+                self._apply_to_request(flow, state, self._unmaskable(state, order, f"larger than {limit} bytes"))
+            elif state.naming and state.exchange is not None:
                 state.naming = False
                 self._apply_to_request(flow, state, self._unnamed(state, state.exchange, f"larger than {limit} bytes"))
             else:

@@ -27,7 +27,7 @@ from casb.control.routes import Route
 from casb.control.snapshot import Snapshot
 from casb.model.activity import RequestFacts, RequestMode, ResponseFacts
 from casb.model.app import App
-from casb.model.decision import Answer, Decision
+from casb.model.decision import Answer, Decision, Redaction
 from casb.model.identity import Session
 from casb.model.record import Record, user_json
 from casb.proxy.ids import ulid
@@ -62,6 +62,8 @@ class State:
     asked_path: str = ""  # path and query as the browser asked for them
     notice: Decision | None = None  # what the person is told of in the answer (`notify`)
     notice_cookie: bytes = b""
+    masking: Stream | None = None  # masks the response's body before anything else touches it
+    mask_request: Redaction | None = None  # the request is held to be masked
     coached: Answer | None = None  # a form that is kept while the person is asked why
     stranger: bool = False  # a person without a session, to be sent to sign in
     seal: Seal | None = field(default=None, repr=False)  # for cookies that flattened hosts share

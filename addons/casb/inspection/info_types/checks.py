@@ -378,12 +378,8 @@ def _date(value: str) -> bool:
     if len(numbers) == 3:
         year = max(numbers)
         rest = sorted(number for number in numbers if number != year)
-        return (
-            1900 <= year <= 2099
-            and len(rest) == 2
-            and 1 <= rest[0] <= 12
-            and rest[1] <= 31
-            or (1900 <= year <= 2099 and len(set(numbers)) == 2 and 1 <= min(numbers) <= 12)
+        return (1900 <= year <= 2099 and len(rest) == 2 and 1 <= rest[0] <= 12 and rest[1] <= 31) or (
+            1900 <= year <= 2099 and len(set(numbers)) == 2 and 1 <= min(numbers) <= 12
         )
     return len(numbers) == 2
 
