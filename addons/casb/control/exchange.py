@@ -14,7 +14,7 @@ from casb.catalog.recognise import recognise_request, recognise_response
 from casb.control.justified import Justification, holding
 from casb.control.snapshot import Snapshot
 from casb.errors import Where
-from casb.model.activity import Activity, ActivityType, RequestFacts, ResponseFacts, Source
+from casb.model.activity import Activity, ActivityType, RequestFacts, ResponseFacts, Source, TextFacts
 from casb.model.app import App
 from casb.model.decision import Action, Answer, Decision, Effect, Hold, Pass, Protect, Reason, Redact, Redaction
 from casb.model.file import FileFacts, Verdict, VerdictStatus
@@ -110,6 +110,19 @@ class Exchange:
             raise OutOfOrder(f"verdict while {self.stage.value}")
         self.stage = Stage.SENT if self.stage is Stage.HOLDING_UPLOAD else Stage.DONE
         return self._settle(replace(self.activity, file=file), final=True)
+
+    def told(self, text: TextFacts) -> Effect:
+        """As `inspected`, for a text that was to be sent."""
+        if self.activity is None or self.stage is not Stage.HOLDING_UPLOAD:
+            raise OutOfOrder(f"text while {self.stage.value}")
+        self.stage = Stage.SENT
+        return self._settle(replace(self.activity, text=text), final=True)
+
+    def message(self, text: TextFacts) -> Effect:
+        """Decide on a message of an open connection, known as a whole."""
+        self._require(Stage.NEW)
+        self.stage = Stage.DONE
+        return self._settle(replace(self._activity(ActivityType.SEND_ITEM, None), text=text), final=True)
 
     def unscannable(self, why: str) -> Effect:
         """As `inspected`, for content that could not be read: too large, no time, no worker."""
@@ -208,6 +221,7 @@ class Exchange:
             session_id=party.session_id,
             auth_contexts=party.auth_contexts,
             file=file,
+            text=TextFacts() if kind is ActivityType.SEND_ITEM else None,
             instance=self.facts.instance if self.facts else None,
             request=self.facts,
             source=Source.SESSION_CONTROL,

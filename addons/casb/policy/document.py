@@ -171,6 +171,7 @@ class Budget:
         metadata=_doc("Share of the activities it was asked about that it refused, once those are 20.", "5%"),
     )
     blocks: int | None = field(default=None, metadata=_doc("Number of refusals.", "200"))
+    appeals: int | None = field(default=None, metadata=_doc("Number of requests for an exception to it.", "10"))
     window: str = field(default="24h", metadata=_doc("The stretch of time that is counted.", "24h"))
 
 

@@ -314,9 +314,9 @@ def _check_rollout(document: PolicyDocument, path: Path, context: conditions.Con
         checks.append((("budget", "window"), lambda: rollout.duration(budget.window)))
         if budget.block_rate:
             checks.append((("budget", "block_rate"), lambda: rollout.share(budget.block_rate)))
-        if not budget.block_rate and budget.blocks is None:
+        if not budget.block_rate and budget.blocks is None and budget.appeals is None:
             where = context.marks.where((*path, "budget"))
-            context.errors.add("037", "'budget' sets no limit", where, "give block_rate or blocks")
+            context.errors.add("037", "'budget' sets no limit", where, "give block_rate, blocks or appeals")
     for below, check in checks:
         try:
             check()
@@ -333,7 +333,7 @@ def _check_reach(
 ) -> None:
     """Warn when the conditions ask for a file, or a text, and none of the activities has one."""
     parts = when.parts if isinstance(when, conditions.Branch) and when.kind == "all" else (when,)
-    for group, having in (("file", FILE_ACTIVITIES), ("text", frozenset(IN_PAGE))):
+    for group, having in (("file", FILE_ACTIVITIES), ("text", frozenset((*IN_PAGE, ActivityType.SEND_ITEM)))):
         about = [each for each in parts if isinstance(each, conditions.Leaf) and each.field.group == group]
         if document.kind is Kind.SESSION and about and having.isdisjoint(activities):
             words = ", ".join(activities)

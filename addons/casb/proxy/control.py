@@ -9,6 +9,7 @@ from datetime import datetime
 
 from mitmproxy import http
 
+from casb.catalog import chat
 from casb.catalog.bodies import name_source
 from casb.control.exchange import Exchange, Party, Stage, access
 from casb.control.pages import Refusal, notice
@@ -21,7 +22,7 @@ from casb.model.file import FileFacts
 from casb.model.identity import Session
 from casb.model.record import Record
 from casb.policy.truths import NO
-from casb.proxy import forms, protect, redaction, translate
+from casb.proxy import forms, prompts, protect, redaction, translate
 from casb.proxy.coaching import Coaching, page_for
 from casb.proxy.faults import log_fault
 from casb.proxy.ids import ulid
@@ -303,7 +304,7 @@ class Control:
             case Protect(using=using):
                 self._protect(flow, state, using, phase)
             case Redact(order=order):
-                done = redaction.unnoted
+                done: redaction.Done = redaction.unnoted
                 if exchange.activity is not None and not (exchange.activity.file and exchange.activity.file.inspected):
                     seen = exchange.activity
                     done = redaction.noting(self.runtime, state, seen, order, of=seen.id)
@@ -410,6 +411,9 @@ class Control:
         if exchange is None or exchange.activity is None:
             raise LookupError("no exchange")
         state.held = False
+        if phase == "request" and exchange.activity.text is not None:
+            self._read_prompt(flow, state, exchange, body, coding)
+            return
         known = exchange.activity.file or FileFacts(name="")
         try:
             plain = codings.decoded(body, coding, limit=state.snapshot.settings.limits.hold)
@@ -423,6 +427,18 @@ class Control:
                 translate.hold_refusal(flow, "request")
         else:
             self._apply_to_response(flow, state, effect, phase)
+
+    def _read_prompt(self, flow: http.HTTPFlow, state: State, exchange: Exchange, body: bytes, coding: str) -> None:
+        """What was to be sent is there: its text is looked at here, which takes no longer than handing it over."""
+        try:
+            plain = codings.decoded(body, coding, limit=state.snapshot.settings.limits.hold)
+        except ContentError:
+            text = None
+        else:
+            text = chat.text_of(plain, state.facts.content_type)
+        self._apply_to_request(flow, state, exchange.told(prompts.facts(text)))
+        if translate.is_refused(flow):
+            translate.hold_refusal(flow, "request")
 
     def _refuse(self, flow: http.HTTPFlow, state: State, effect: Answer, phase: str) -> None:
         activity = state.exchange.activity if state.exchange else None

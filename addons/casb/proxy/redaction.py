@@ -32,6 +32,10 @@ from casb.proxy.translate import State, Stream
 logger = logging.getLogger(__name__)
 
 
+type Done = Callable[[tuple[Finding, ...]], None]
+"""Told what was found once a body is over."""
+
+
 def matcher_of(order: Redaction) -> TextMatcher:
     """What finds what is to be masked; compiled once. Raises `ContentError` for a type that does not exist."""
     types = shipped()
@@ -130,14 +134,31 @@ def passing(runtime: Runtime, flow: http.HTTPFlow, state: State) -> None:
         return
     if state.response is None or state.response.status in (204, 205, 304) or state.response.status < 200:
         return
-    name = name_in_path(state.facts.path)
-    file = FileFacts(name=name, extension=extension_of(name), declared_type=state.response.content_type or None)
-    activity = informed(state.snapshot, exchange.activity_of(ActivityType.VIEW, file), state.given)
-    order = masking(activity, state.snapshot.policies)
-    if order is None:
+    activity = _viewed(state)
+    order = masking(activity, state.snapshot.policies) if activity is not None else None
+    if activity is None or order is None:
         return
 
     begin(flow, state, order, "responseheaders", noting(runtime, state, activity, order))
+
+
+def standing(state: State) -> Redaction | None:
+    """What is to be masked in whatever the application sends on this connection."""
+    app = state.route.app
+    if app is None or not state.snapshot.policies.redacts(app.id, ActivityType.VIEW):
+        return None
+    activity = _viewed(state)
+    return masking(activity, state.snapshot.policies) if activity is not None else None
+
+
+def _viewed(state: State) -> Activity | None:
+    exchange = state.exchange
+    if exchange is None:
+        return None
+    name = name_in_path(state.facts.path)
+    declared = state.response.content_type if state.response else None
+    file = FileFacts(name=name, extension=extension_of(name), declared_type=declared or None)
+    return informed(state.snapshot, exchange.activity_of(ActivityType.VIEW, file), state.given)
 
 
 def noting(
