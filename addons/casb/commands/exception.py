@@ -70,9 +70,10 @@ def run(arguments: argparse.Namespace) -> int:
             _list(folder, data, database_path(settings), now, as_json=arguments.format == "json")
             return 0
         case "revoke":
-            if not exceptions.revoke(folder, arguments.id):
+            if arguments.id not in {name for _, name in exceptions.documents(folder)}:
                 raise PolicyError("P074", f"there is no exception '{arguments.id[:80]}'")
             _audit(data, "exception revoked", exception=arguments.id)
+            exceptions.revoke(folder, arguments.id)
         case "sign":
             _sign(arguments.file, data, now)
         case "approve":
@@ -85,8 +86,8 @@ def run(arguments: argparse.Namespace) -> int:
                 file="" if arguments.any_file else request.file,
                 app="" if arguments.any_app else request.app,
             )
-            path = exceptions.grant(folder, data, document, now)
             _audit(data, "exception approved", exception=document.id, policy=document.policy, user=document.user)
+            path = exceptions.grant(folder, data, document, now)
             print(f"{path}: until {document.until}")
         case _:
             request = _request(database_path(settings), arguments.id)
@@ -100,7 +101,7 @@ def _who() -> str:
 
 
 def _audit(data: Path, what: str, **detail: str) -> None:
-    auditfile.note(data, what, **detail)
+    auditfile.note(data, what, datetime.now(UTC), **detail)
 
 
 def _request(database: Path, identifier: str) -> requests.Asked:
@@ -151,8 +152,7 @@ def _list(folder: Path, data: Path, database: Path, now: datetime, *, as_json: b
         print(f"waiting  {each.id}  {each.policy}  {each.hours} h  {what}")
     for grant in found.grants:
         scope = " ".join(part for part in (grant.app, grant.file) if part) or "everything"
-        print(
-            f"in force {grant.id}  {grant.policy}  {grant.user or grant.group}  {scope}  until {grant.until:%F %H:%M} UTC"
-        )
+        whom, until = grant.user or grant.group, f"{grant.until:%Y-%m-%d %H:%M} UTC"
+        print(f"in force {grant.id}  {grant.policy}  {whom}  {scope}  until {until}")
     for refused in found.refused:
         print(f"refused  {refused}", file=sys.stderr)
