@@ -251,6 +251,14 @@ class Discovery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """Looking for sensitive information. `last_four`: masked findings show the last four characters."""
+
+    last_four: bool = False
+    exact_match_key: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """One deployment."""
 
@@ -264,6 +272,7 @@ class Settings:
     providers: tuple[Provider, ...] = ()
     session: SessionLimits = field(default_factory=SessionLimits)
     limits: Limits = field(default_factory=Limits)
+    inspection: Inspection = field(default_factory=Inspection)
     sidecar: Sidecar = field(default_factory=Sidecar)
     discovery: Discovery = field(default_factory=Discovery)
     alerts: Alerts = field(default_factory=Alerts)

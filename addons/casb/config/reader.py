@@ -26,6 +26,7 @@ CASB = "casb.yaml"
 RANGES = "ranges.yaml"
 APPS = "apps/"
 EXCEPTIONS = "exceptions/"
+INFO_TYPES = "info_types/"
 TESTS = "tests/"
 
 _SEVERAL = re.compile(rb"^apps\s*:", re.MULTILINE)
@@ -40,6 +41,8 @@ class Configuration:
     apps: tuple[App, ...] = ()
     ranges: tuple[IpRange, ...] = ()
     policy_texts: Mapping[str, bytes] = field(default_factory=dict)
+    info_type_texts: Mapping[str, bytes] = field(default_factory=dict)  # likewise still text; paths below the folder
+    label: str = ""  # what is put before paths that people read
     version: str = ""  # changes with every byte of every file but tests
     exception_texts: Mapping[str, bytes] = field(default_factory=dict)
     withdrawn: tuple[str, ...] = ()  # digests of policies that are in shadow because of their budget
@@ -61,6 +64,8 @@ class Draft:
     complete: bool
     exception_texts: Mapping[str, bytes]
     errors: tuple[CasbError, ...]
+    info_type_texts: Mapping[str, bytes] = field(default_factory=dict)
+    label: str = ""
 
     def finished(self) -> Configuration:
         """The configuration; raises `Problems` when anything is wrong."""
@@ -72,6 +77,8 @@ class Draft:
             ranges=self.ranges,
             policy_texts=self.policy_texts,
             exception_texts=self.exception_texts,
+            info_type_texts=self.info_type_texts,
+            label=self.label,
             version=self.version,
         )
 
@@ -97,6 +104,8 @@ def draft(files: Mapping[str, bytes], folder: str, outside: Outside | None = Non
         ranges=ranges,
         policy_texts={reader.label(name): text for name, text in sorted(files.items()) if is_policy(name)},
         exception_texts={reader.label(name): text for name, text in sorted(files.items()) if is_exception(name)},
+        info_type_texts={name: text for name, text in sorted(files.items()) if name.startswith(INFO_TYPES)},
+        label=label,
         version=version_of(files),
         complete=reader.unread <= {CASB},
         errors=tuple(reader.errors),

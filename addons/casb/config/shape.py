@@ -359,6 +359,16 @@ class DiscoveryShape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InspectionShape:
+    """Looking for sensitive information in files and texts."""
+
+    last_four: bool = False
+    """Masked findings show the last four characters of what was found."""
+    exact_match_key: str | None = None
+    """The key of exact data match, `env:NAME` or `file:PATH`: 32 random bytes or more, as text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CasbFile:
     """`casb.yaml`: the deployment."""
 
@@ -381,6 +391,7 @@ class CasbFile:
     session: SessionShape | None = None
     """How long things live."""
     limits: LimitsShape | None = None
+    inspection: InspectionShape | None = None
     """Ceilings."""
     sidecar: SidecarShape | None = None
     """The sidecar."""

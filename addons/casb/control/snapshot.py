@@ -5,6 +5,7 @@ Built beside the traffic, from a `Configuration`, and swapped whole. Building fi
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -13,13 +14,20 @@ from casb.catalog.match import Catalog
 from casb.catalog.ranges import Geo, Ranges
 from casb.config import Configuration, Draft
 from casb.errors import CasbError, Problems
+from casb.inspection.info_types import custom
+from casb.inspection.info_types.recipe import recipe
+from casb.inspection.info_types.shape import InfoType, Spec
+from casb.inspection.info_types.shipped import chosen, shipped
+from casb.inspection.spec import Recipe
 from casb.model.app import App, AppTag
 from casb.model.identity import Client, Device
+from casb.policy import conditions
 from casb.policy.compile import Policies, compile_policies
+from casb.policy.document import Redact
 from casb.policy.exceptions import Exceptions, Verify, collect
 from casb.policy.loader import Loaded, LoadedPolicy, load
 from casb.rewrite.hosts import HostMap
-from casb.settings import Settings
+from casb.settings import Secret, Settings
 
 
 def nobody(_key: str, _signed: bytes, _signature: bytes) -> bool:
@@ -41,6 +49,8 @@ class Snapshot:
     loaded: tuple[LoadedPolicy, ...] = ()  # the policies as written
     exceptions: Exceptions = field(default_factory=Exceptions)
     warnings: tuple[CasbError, ...] = ()  # suspicions about policies; nothing in them keeps one from working
+    sought: Spec = field(default_factory=Spec)  # the sensitive information types that policies ask for
+    recipe: Recipe | None = None  # what a worker needs to look for them; None: nothing is asked for
 
     def client(self, ip: str, user_agent: str, device: Device) -> tuple[Client, Device]:
         """What the present address and program say: the client, and the device with its claimed type and system."""
@@ -76,10 +86,16 @@ def build_snapshot(
     complete = not isinstance(configuration, Draft) or configuration.complete
     loaded = Loaded(policies=())
     try:
+        own: Mapping[str, InfoType] | None = load_info_types(configuration)
+    except Problems as problems:
+        errors += problems.errors
+        own = None
+    try:
         loaded = load(
             configuration.policy_texts,
             known_apps=[app.id for app in configuration.apps] if complete else None,
             ip_tags=sorted({tag for each in configuration.ranges for tag in each.tags}) if complete else None,
+            info_types=own,
         )
     except Problems as problems:
         errors += problems.errors
@@ -95,7 +111,10 @@ def build_snapshot(
             policies=[each.document.id for each in loaded.policies],
             apps=[app.id for app in configuration.apps],
         )
+    sought = sought_by(loaded.policies, own or {}, last_four=settings.inspection.last_four)
     return Snapshot(
+        sought=sought,
+        recipe=recipe(sought) if sought.types else None,
         version=configuration.version,
         settings=settings,
         catalog=Catalog(configuration.apps),
@@ -115,6 +134,23 @@ def build_snapshot(
         exceptions=exceptions,
         warnings=loaded.warnings,
     )
+
+
+def load_info_types(configuration: Configuration | Draft) -> Mapping[str, InfoType]:
+    """The organisation's own sensitive information types. Raises `Problems`."""
+    settings = configuration.settings
+    secret = settings.inspection.exact_match_key if settings is not None else Secret("")
+    key = None if secret is None else secret.reveal().encode()
+    return custom.load(configuration.info_type_texts, key=key, label=configuration.label)
+
+
+def sought_by(policies: Iterable[LoadedPolicy], own: Mapping[str, InfoType], *, last_four: bool) -> Spec:
+    """The types that the conditions of some policies name, and what they mask."""
+    every = list(policies)
+    asked = conditions.asked(each.when for each in every)
+    masked = (each.document.action for each in every if isinstance(each.document.action, Redact))
+    asked = asked.union(*(action.types for action in masked))
+    return Spec(types=chosen(asked, {**shipped(), **own}), last_four=last_four)
 
 
 def _names(app: App) -> tuple[str, ...]:

@@ -103,6 +103,7 @@ class GivenText:
 
     content: str | None = None
     length: int | None = None
+    findings: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -447,7 +448,8 @@ def _text(given: Given) -> TextFacts | None:
         return TextFacts() if given.activity in IN_PAGE else None
     text = GivenText(content=given.text) if isinstance(given.text, str) else given.text
     length = len(text.content) if text.length is None and text.content is not None else text.length
-    return TextFacts(content=text.content, length=length)
+    findings = None if text.findings is None else _findings(text.findings)
+    return TextFacts(content=text.content, length=length, findings=findings)
 
 
 def _file(given: str | GivenFile | None) -> FileFacts | None:
@@ -460,8 +462,7 @@ def _file(given: str | GivenFile | None) -> FileFacts | None:
     if file.unreadable:
         verdict = Verdict(status=VerdictStatus.UNSCANNABLE, why="the case says that it cannot be read")
     elif file.findings:
-        findings = tuple(Finding(info_type=name, count=count) for name, count in sorted(file.findings.items()))
-        verdict = Verdict(status=VerdictStatus.SENSITIVE, findings=findings)
+        verdict = Verdict(status=VerdictStatus.SENSITIVE, findings=_findings(file.findings))
     return FileFacts(
         name=file.name,
         extension=extension,
@@ -482,6 +483,11 @@ def _file(given: str | GivenFile | None) -> FileFacts | None:
         properties=tuple(file.properties.items()),
         verdict=verdict,
     )
+
+
+def _findings(given: Mapping[str, int]) -> tuple[Finding, ...]:
+    """Types, or categories, and how many different values; sure ones."""
+    return tuple(Finding(info_type=name, count=count) for name, count in sorted(given.items()))
 
 
 def _media(given: str | None) -> str | None:

@@ -23,6 +23,7 @@ from casb.policy.document import (
     StepUp,
     Unscannable,
 )
+from casb.policy.findings import with_members
 from casb.policy.loader import LoadedPolicy, Origins
 from casb.policy.message import fallback
 from casb.policy.truths import Check
@@ -179,7 +180,7 @@ def redaction_of(document: PolicyDocument, asked: frozenset[str]) -> Redaction:
     if not isinstance(action, Redact):
         return Redaction(types=asked, otherwise=Action.BLOCK)
     return Redaction(
-        types=frozenset(action.types) or asked, otherwise=_ACTIONS[action.otherwise], using=_USING[action.otherwise]
+        types=with_members(action.types) or asked, otherwise=_ACTIONS[action.otherwise], using=_USING[action.otherwise]
     )
 
 
@@ -235,4 +236,4 @@ def _compile(loaded: LoadedPolicy, *, withdrawn: bool = False) -> Policy:
 
 def _types(when: conditions.Node) -> frozenset[str]:
     """The sensitive information types that conditions name."""
-    return frozenset(name for leaf in when.leaves() if leaf.field.name == "findings" for name in leaf.operand or ())
+    return with_members(conditions.asked([when]))

@@ -27,6 +27,7 @@ from casb.policy.document import (
     StepUp,
     Unscannable,
 )
+from casb.policy.findings import check_name
 from casb.policy.matchers import Malformed
 from casb.policy.message import PLACEHOLDERS, is_language, wrong_placeholder
 from casb.policy.vocabulary import AFTERWARDS
@@ -93,20 +94,21 @@ def load(
     *,
     known_apps: Collection[str] | None = None,
     ip_tags: Collection[str] | None = None,
+    info_types: Collection[str] | None = (),
     limit: int = MAX_BYTES,
 ) -> Loaded:
     """The policies of several files, name to text.
 
-    `known_apps` and `ip_tags` are what the deployment has, or None when that is not known; `limit` is in bytes per
-    file. Raises `Problems` with every error of every file.
+    `known_apps`, `ip_tags` and `info_types` (those of its own) are what the deployment has, or None when that is not
+    known; `limit` is in bytes per file. Raises `Problems` with every error of every file.
     """
     errors: list[CasbError] = []
     warnings: list[CasbError] = []
     loaded: list[LoadedPolicy] = []
-    apps, tags = _frozen(known_apps), _frozen(ip_tags)
+    known = (_frozen(known_apps), _frozen(ip_tags), _frozen(info_types))
     for file, text in sorted(files.items()):
         try:
-            found, suspicions = _load_file(file, text, apps, tags, limit)
+            found, suspicions = _load_file(file, text, known, limit)
         except Problems as problems:
             errors += problems.errors
         else:
@@ -137,13 +139,16 @@ def _frozen(words: Collection[str] | None) -> tuple[str, ...] | None:
 
 @functools.lru_cache(maxsize=4096)  # An edit of one file of many reads that one alone again.
 def _load_file(
-    file: str, text: bytes, known_apps: tuple[str, ...] | None, ip_tags: tuple[str, ...] | None, limit: int
+    file: str, text: bytes, known: tuple[tuple[str, ...] | None, ...], limit: int
 ) -> tuple[tuple[LoadedPolicy, ...], tuple[CasbError, ...]]:
     document, marks, errors = examine(PolicyFile, text, file, limit=limit, narrow=without_discovery)
     if marks is None:
         raise Problems(errors.sorted())
     warnings = Report(file, "P")
-    context = conditions.Context(marks=marks, errors=errors, warnings=warnings, known_apps=known_apps, ip_tags=ip_tags)
+    apps, tags, types = known
+    context = conditions.Context(
+        marks=marks, errors=errors, warnings=warnings, known_apps=apps, ip_tags=tags, info_types=types
+    )
     if document is None:
         _check_conditions(context)
         raise Problems(errors.sorted())
@@ -180,6 +185,7 @@ def _load_policy(document: PolicyDocument, path: Path, context: conditions.Conte
         every = document.kind is Kind.ACTIVITY
         activities = tuple(each for each in ActivityType if every or each is not ActivityType.LOGON)
     _check_reach(document, activities, when, path, context)
+    _check_types(document, when, path, context)
     return LoadedPolicy(
         document=document,
         apps=apps,
@@ -259,6 +265,21 @@ def _check_action(
     if (protects or document.unscannable is Unscannable.PROTECT) and set(activities) != {ActivityType.DOWNLOAD}:
         where = marks.where((*path, "action" if protects else "unscannable"))
         errors.add("036", "only downloads can be protected", where, "write activities: download")
+
+
+def _check_types(document: PolicyDocument, when: conditions.Node, path: Path, context: conditions.Context) -> None:
+    """What is masked must be known, and must be something."""
+    if isinstance(document.action, Redact) and document.action.types:
+        for index, name in enumerate(document.action.types):
+            try:
+                check_name(name, context.info_types)
+            except Malformed as wrong:
+                where = context.marks.where((*path, "action", "types", index))
+                context.errors.add(wrong.number, wrong.message.replace("findings", "types"), where, wrong.hint)
+    elif isinstance(document.action, Redact) or document.action is SimpleAction.REDACT:
+        if not conditions.asked([when]):
+            hint = "write action: {type: redact, types: [credit-card]}, or a condition on findings"
+            context.errors.add("037", "'redact' names nothing to mask", context.marks.where((*path, "action")), hint)
 
 
 def _check_masking(

@@ -20,6 +20,7 @@ from casb.model.file import FileFacts, VerdictStatus
 from casb.model.identity import UNMANAGED, AgentTag, ClientApp, DeviceTag, DeviceType
 from casb.model.signs import MEANING, Sign
 from casb.policy import filetypes
+from casb.policy.found import Found, in_file
 
 
 class Unread:
@@ -43,6 +44,7 @@ class Kind(StrEnum):
     SIZE = "size"
     FLAG = "true or false"
     MEDIA = "file type"
+    FINDINGS = "types and counts"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +144,7 @@ OPERATORS_OF: Mapping[Kind, tuple[str, ...]] = {
     Kind.SIZE: _RANGES,
     Kind.FLAG: (),
     Kind.MEDIA: _SETS,
+    Kind.FINDINGS: (),
 }
 """The operators of each kind; none means that only a bare value can be written."""
 
@@ -384,6 +387,17 @@ def _file_property(activity: Activity) -> str | Unread | None:
     return None if _was_read(file) else UNREAD
 
 
+def _file_findings(activity: Activity) -> Found | Unread | None:
+    return None if activity.file is None else in_file(activity.file) or UNREAD
+
+
+def _text_findings(activity: Activity) -> Found | Unread | None:
+    text = activity.text
+    if text is None:
+        return None
+    return UNREAD if text.findings is None else Found(text.findings)
+
+
 def _text_content(activity: Activity) -> str | Unread | None:
     text = activity.text
     if text is None:
@@ -546,6 +560,16 @@ FIELDS: tuple[Field, ...] = (
               "`keywords`, `last_modified_by` and whatever else the file has. The file is held and read.",
           examples=("file: {property: {contains: ['company: contoso', internal]}}",
                     "file: {property: '*project: apollo*'}")),
+    Field(group="file", name="findings", kind=Kind.FINDINGS, get=_file_findings, content=True,
+          doc="Sensitive information types that its text holds, or categories of them (`casb inspect --types` lists "
+              "them), and how many different values: a type alone means at least one; a list one of any of them; "
+              "several types with counts must all be met. `confidence` is `low`, `medium` (when left out) or `high`. "
+              "The file is held and read.",
+          examples=("file: {findings: credit-card}", "file: {findings: [secret, financial]}",
+                    "file: {findings: {credit-card: {at_least: 3, confidence: high}, iban: 1}}")),
+    Field(group="text", name="findings", kind=Kind.FINDINGS, get=_text_findings, content=True,
+          doc="Sensitive information types that it holds, written as for files.",
+          examples=("text: {findings: secret}", "text: {findings: {email-address: {more_than: 20}}}")),
     Field(group="text", name="content", kind=Kind.PATTERN, get=_text_content, content=True,
           doc="The text itself. The page sends it to the proxy only where a policy asks for it; it is never logged. "
               "Case, width and invisible characters make no difference.",

@@ -227,7 +227,7 @@ class Control:
             single = main.sibling()
             effect = single.request(facts)
             if isinstance(effect, Hold) and single.activity and single.activity.file:
-                effect = single.inspected(await self._read(single.activity.file, file.content))
+                effect = single.inspected(await self._read(single, single.activity.file, file.content))
             main.records += single.records
             if isinstance(effect, Answer):
                 main.activity = single.activity
@@ -236,8 +236,9 @@ class Control:
                 return
         self._write(flow, state)
 
-    async def _read(self, known: FileFacts, body: bytes) -> FileFacts:
-        seen = await self.runtime.scanner.scan(body, known.name, known.declared_type)
+    async def _read(self, exchange: Exchange, known: FileFacts, body: bytes) -> FileFacts:
+        recipe = exchange.snapshot.recipe
+        seen = await self.runtime.scanner.scan(body, known.name, known.declared_type, matcher=recipe)
         return replace(
             known,
             size=seen.size,
@@ -420,7 +421,7 @@ class Control:
         except ContentError as error:
             effect = exchange.unscannable(error.message)
         else:
-            effect = exchange.inspected(await self._read(known, plain))
+            effect = exchange.inspected(await self._read(exchange, known, plain))
         if phase == "request":
             self._apply_to_request(flow, state, effect)
             if translate.is_refused(flow):
@@ -436,7 +437,7 @@ class Control:
             text = None
         else:
             text = chat.text_of(plain, state.facts.content_type)
-        self._apply_to_request(flow, state, exchange.told(prompts.facts(text)))
+        self._apply_to_request(flow, state, exchange.told(prompts.facts(state.snapshot, text)))
         if translate.is_refused(flow):
             translate.hold_refusal(flow, "request")
 

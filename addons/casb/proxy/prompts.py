@@ -8,7 +8,9 @@ from mitmproxy import http
 
 from casb.catalog import chat
 from casb.catalog.recognise import signature_of
+from casb.control.snapshot import Snapshot
 from casb.errors import ContentError
+from casb.inspection.info_types import compile_spec, search
 from casb.model.activity import ActivityType, TextFacts
 from casb.model.decision import Answer, Pass, Redact
 from casb.proxy import redaction
@@ -18,9 +20,12 @@ from casb.proxy.translate import State
 logger = logging.getLogger(__name__)
 
 
-def facts(text: str | None) -> TextFacts:
+def facts(snapshot: Snapshot, text: str | None) -> TextFacts:
     """A text as a decision sees it; None: it cannot be read."""
-    return TextFacts() if text is None else TextFacts(content=text, length=len(text))
+    if text is None:
+        return TextFacts()
+    found = search(compile_spec(snapshot.sought), text) if snapshot.sought.types else None
+    return TextFacts(content=text, length=len(text), findings=found)
 
 
 def takes_prompts(state: State) -> bool:
@@ -43,13 +48,13 @@ def outgoing(runtime: Runtime, flow: http.HTTPFlow, state: State, content: bytes
         return content
     single = exchange.sibling()
     single.facts = state.facts
-    effect = single.message(facts(text))
+    effect = single.message(facts(state.snapshot, text))
     masked = content
     if isinstance(effect, Redact):
         order = effect.order
         try:
             kind = "application/json" if content.lstrip()[:1] in (b"{", b"[") else "text/plain"
-            masking = redaction.Masking(redaction.matcher_of(order), kind, redaction.unnoted)
+            masking = redaction.Masking(redaction.matcher_of(state.snapshot, order), kind, redaction.unnoted)
             masked = masking.feed(content) + masking.finish()
             effect = Pass()
         except ContentError as error:
@@ -71,5 +76,5 @@ def incoming(state: State, content: bytes) -> bytes:
     if order is None:
         return content
     kind = "application/json" if content.lstrip()[:1] in (b"{", b"[") else "text/plain"
-    masking = redaction.Masking(redaction.matcher_of(order), kind, redaction.unnoted)
+    masking = redaction.Masking(redaction.matcher_of(state.snapshot, order), kind, redaction.unnoted)
     return masking.feed(content) + masking.finish()

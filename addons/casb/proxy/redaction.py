@@ -14,9 +14,9 @@ from mitmproxy import http
 
 from casb.catalog.filenames import extension_of, name_in_path
 from casb.control.exchange import informed
+from casb.control.snapshot import Snapshot
 from casb.errors import ContentError
 from casb.inspection.info_types import Spec, compile_spec
-from casb.inspection.info_types.shipped import chosen, shipped
 from casb.inspection.redact import EventsFirst, Redactor, lexer_for
 from casb.inspection.spec import TextMatcher
 from casb.model.activity import Activity, ActivityType
@@ -36,10 +36,10 @@ type Done = Callable[[tuple[Finding, ...]], None]
 """Told what was found once a body is over."""
 
 
-def matcher_of(order: Redaction) -> TextMatcher:
-    """What finds what is to be masked; compiled once. Raises `ContentError` for a type that does not exist."""
-    types = shipped()
-    return compile_spec(Spec(types=chosen(sorted(order.types), types) if order.types else tuple(types.values())))
+def matcher_of(snapshot: Snapshot, order: Redaction) -> TextMatcher:
+    """What finds what is to be masked, among all that policies ask for; compiled once."""
+    types = tuple(each for each in snapshot.sought.types if each.id in order.types)
+    return compile_spec(Spec(types=types, last_four=snapshot.sought.last_four))
 
 
 class Masking:
@@ -98,7 +98,7 @@ def begin(flow: http.HTTPFlow, state: State, order: Redaction, phase: str, done:
     if response.status_code == 206:
         return "a part of a file cannot be masked"
     try:
-        masking = Masking(matcher_of(order), response.headers.get("content-type", ""), done)
+        masking = Masking(matcher_of(state.snapshot, order), response.headers.get("content-type", ""), done)
     except ContentError as error:
         return error.message
     if phase == "responseheaders":
@@ -114,7 +114,9 @@ def of_request(flow: http.HTTPFlow, state: State, order: Redaction) -> str:
     if body is None or state.fields.get(b"content-encoding", b"identity") not in (b"", b"identity"):
         return "the request cannot be masked on its way"
     try:
-        masking = Masking(matcher_of(order), flow.request.headers.get("content-type", ""), lambda found: None)
+        masking = Masking(
+            matcher_of(state.snapshot, order), flow.request.headers.get("content-type", ""), lambda found: None
+        )
     except ContentError as error:
         return error.message
     flow.request.raw_content = masking.feed(body) + masking.finish()

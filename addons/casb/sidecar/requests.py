@@ -109,7 +109,7 @@ def document_of(request: Asked, *, by: str, now: datetime, hours: int, file: str
         until=moment(now + timedelta(hours=hours)),
         approved_by=by,
         approved=moment(now),
-        justification=request.text,
+        justification="".join(char if char.isprintable() else " " for char in request.text),
         request=request.id,
     )
 

@@ -296,7 +296,7 @@ ACTIONS = st.sampled_from(
         "notify",
         "coach",
         "{type: coach, reasons: [x], text: required, lasts: 5m}",
-        "redact",
+        "{type: redact, types: [us-ssn]}",
         "{type: redact, types: [iban], otherwise: protect}",
         "{type: redact, types: [iban, credit-card]}",
         "{type: protect, using: age}",

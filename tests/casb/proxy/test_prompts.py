@@ -21,7 +21,12 @@ policies:
     message: Say nothing of Apollo to {app}.
   - id: mask
     activities: send_item
-    action: {type: redact, types: [credit-card]}
+    when: {text: {findings: credit-card}}
+    action: redact
+  - id: no-secrets
+    activities: send_item
+    when: {text: {findings: iban}}
+    action: block
 """
 FETCH = {"sec-fetch-mode": "cors", "sec-fetch-dest": "empty", "content-type": "application/json"}
 received: list[bytes] = []
@@ -83,6 +88,17 @@ def test_the_rest_is_masked_and_goes_on(proxy: World) -> None:
     status, got = send(proxy, CHAT, json.dumps(value).encode())
     value["messages"] = [{"role": "user", "content": "my card XXXX XXXX XXXX XXXX"}]
     assert (status, json.loads(got)) == (200, value)
+
+
+def test_what_is_found_in_it_decides(proxy: World) -> None:
+    value = {"messages": [{"role": "user", "content": "send it to DE89 3704 0044 0532 0130 00 please"}]}
+    assert send(proxy, CHAT, json.dumps(value).encode()) == (403, b"")
+    told = next(each for each in reversed(proxy.records()) if each["action"] == "block")
+    assert told["policy"] == "no-secrets" and "3704" not in json.dumps(told)
+    value = {
+        "messages": [{"role": "assistant", "content": "DE89 3704 0044 0532 0130 00"}, {"role": "user", "content": "ok"}]
+    }
+    assert send(proxy, CHAT, json.dumps(value).encode())[0] == 200, "what the application said itself"
 
 
 def test_a_body_that_cannot_be_read_meets_the_policy(proxy: World) -> None:

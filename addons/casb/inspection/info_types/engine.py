@@ -62,9 +62,9 @@ class _Kind:
 
 
 def compile_types(spec: Spec, engine: str = "") -> Matcher:
-    """The matcher of a set; `engine` forces one of the markers. ContentError F201, F202 (validators), F203 (expressions).
+    """The matcher of a set; `engine` forces one of the markers. Belongs to one thread.
 
-    Belongs to one thread.
+    ContentError F201, F202 (validators), F203 (expressions).
     """
     compiler = _Compiler()
     for about in spec.types:
@@ -96,8 +96,8 @@ class _Compiler:
             for word in about.keywords:
                 self.gates[self._mark(_keyword(word))].append(kind)
         for pattern in patterns:
-            end = "" if pattern.open else EDGE
-            search = _compiled(f"{EDGE}({pattern.expression}){end}", any_case=pattern.any_case)
+            before, after = _edges(pattern)
+            search = _compiled(f"{before}({pattern.expression}){after}", any_case=pattern.any_case)
             check = checks.find(pattern.check) if pattern.check else None
             use = _Use(self._count, kind, pattern, search, check)
             self._count += 1
@@ -111,17 +111,22 @@ class _Compiler:
         literal = literal_prefix(pattern.expression)
         if pattern.hint:
             yield Mark(pattern.hint, pattern.any_case, literal, part=True)
-        elif literal:
-            yield Mark(EDGE + re.escape(literal), pattern.any_case, literal, part=True)
+            return
+        before, after = _edges(pattern)
+        if literal:
+            yield Mark(before + re.escape(literal), pattern.any_case, literal, part=True)
         else:
-            expression = f"{EDGE}(?:{pattern.expression}){'' if pattern.open else EDGE}"
-            yield Mark(expression, pattern.any_case, literal)
+            yield Mark(f"{before}(?:{pattern.expression}){after}", pattern.any_case)
 
     def _mark(self, mark: Mark) -> int:
         found = self.index.setdefault(mark, len(self.marks))
         if found == len(self.marks):
             self.marks.append(mark)
         return found
+
+
+def _edges(pattern: Pattern) -> tuple[str, str]:
+    return "" if pattern.inside else EDGE, "" if pattern.inside or pattern.open else EDGE
 
 
 def _keyword(word: str) -> Mark:
@@ -141,13 +146,18 @@ def _compiled(expression: str, *, any_case: bool) -> Search:
     return search
 
 
+def matches_empty(pattern: Pattern) -> bool:
+    """Whether a pattern finds nothing at all everywhere."""
+    return _compiled(rf"\A(?:{pattern.expression})\z", any_case=pattern.any_case)(b"", 0, 0) is not None
+
+
 def _any_of(words: Sequence[str]) -> str:
     return f"{WORD_EDGE}({'|'.join(map(_spelled, words))}){WORD_EDGE}"
 
 
 def _spelled(word: str) -> str:
     """A keyword as an expression: what is between its words may be a space, a hyphen, an underscore, a line's end."""
-    plain = word.translate(str.maketrans(dict(table())))
+    plain = word.translate({ord(char): shown for char, shown in table().items()})
     return r"[\s_-]{1,3}".join(re.escape(part) for part in plain.split())
 
 
@@ -331,7 +341,7 @@ class Scan:
             start, end = found.span(1)
             if (start + base) >> BLOCK > block:
                 return
-            at = start
+            at = max(start, at + 1)
             if (end + base - 1) >> BLOCK == block and end - start <= REACH:
                 level = self._level(use, start, end)
                 if level is not None:

@@ -1,8 +1,8 @@
 """In which blocks of a text an expression ends or a keyword stands: all expressions in one pass.
 
 With hyperscan, a streaming automaton; without it, Aho-Corasick for expressions that begin with a literal and for
-keywords, and a mark on every block for the rest, which are then searched with RE2. A marker may mark too much, never too
-little; the engine verifies. hyperscan is imported here and nowhere else.
+keywords, and a mark on every block for the rest, which are then searched with RE2. A marker may mark too much, never
+too little; the engine verifies. hyperscan is imported here and nowhere else.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a sensitive information type is, as a value: shipped ones, those of an admin, and a choice of them to search for.
+"""What a sensitive information type is, as a value: shipped ones, those of an admin, a choice of them to search for.
 
 Plain data: it can be sent to another process and has a digest, so that a worker compiles a set once.
 """
@@ -6,7 +6,6 @@ Plain data: it can be sent to another process and has a digest, so that a worker
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -14,7 +13,7 @@ REACH = 512
 """The longest value that is found, in bytes of UTF-8."""
 
 PROXIMITY = 300
-"""How far from a value a keyword counts, in bytes before its beginning and after its end, unless a type says otherwise."""
+"""How far from a value a keyword counts, unless a type says otherwise: bytes before its beginning and after its end."""
 
 LATENCY = 4096
 """A value is among the findings at the latest when so many bytes behind its end have been fed (or with `finish`). What
@@ -37,7 +36,8 @@ class Pattern:
     `expression` is RE2 syntax without anchors; it finds a value that is no part of a longer word. `check` names a
     validator of `checks`. `alone` is the confidence without a keyword nearby (None: it does not count then), `near` the
     confidence with one. `open` values go on beyond what is looked at: nothing is asked of what follows.
-    `hint` is a part that every value has, cheaper to look for than the whole.
+    `hint` is a part that every value has, cheaper to look for than the whole. `inside` values may be parts of longer
+    words.
     """
 
     expression: str
@@ -47,24 +47,27 @@ class Pattern:
     any_case: bool = False
     open: bool = False
     hint: str = ""
+    inside: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExactList:
-    """Rows of a table that must not leave, as keyed digests: `digests[i]` is a primary value, `rows[i]` the digests of
-    what may stand beside it. `needed` is how many of those must stand within the proximity."""
+    """Rows of a table that must not leave, as keyed digests: `records` are sorted and of equal size, a digest for the
+    primary value and one for each of the supporting `columns`. `needed` is how many of those must stand nearby,
+    `longest` how many words the longest of them has."""
 
     key: bytes = field(repr=False)
-    rows: Mapping[bytes, tuple[frozenset[bytes], ...]] = field(repr=False)
+    records: bytes = field(repr=False)
+    columns: int = 0
     needed: int = 0
-    longest: int = 1  # words of the longest supporting value
+    longest: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fingerprint:
     """What a document is recognised by: digests of its runs of words. `share` is the percentage that must be there."""
 
-    digests: frozenset[int] = field(repr=False)
+    digests: frozenset[bytes] = field(repr=False)
     share: int = 50
 
 
@@ -99,18 +102,16 @@ class Spec:
 
     @property
     def digest(self) -> str:
-        """Changes with everything that changes what is found."""
-        said = hashlib.sha256(b"casb info types 1")
+        """Changes with everything that changes what is found or shown."""
+        said = hashlib.sha256(f"casb info types 1 {self.last_four}".encode())
         for each in sorted(self.types, key=lambda kind: kind.id):
             shown = (each.id, each.patterns, each.keywords, each.proximity)
             said.update(repr(shown).encode("utf-8", "surrogatepass"))
             if each.exact is not None:
-                said.update(each.exact.key + bytes((each.exact.needed, each.exact.longest)))
-                for row in sorted(each.exact.rows):
-                    said.update(row + b"".join(sorted(b"".join(sorted(some)) for some in each.exact.rows[row])))
+                exact = each.exact
+                said.update(repr((exact.key, exact.columns, exact.needed, exact.longest)).encode() + exact.records)
             if each.fingerprint is not None:
                 said.update(repr((each.fingerprint.share, sorted(each.fingerprint.digests))).encode())
-        said.update(bytes((self.last_four,)))
         return said.hexdigest()[:32]
 
 

@@ -1,9 +1,8 @@
 """The types that come with casb: `data/*.yaml`, one file per category.
 
-In the files an expression is RE2 with one addition: `~` stands for an optional space, dot or hyphen
-(`\\~` for itself). `alone: none` (and
-nothing said, where a type has keywords) means that a value counts with a keyword nearby only. In examples `<x36>` stands
-for 36 characters drawn by lot, so that no text in this repository looks like a credential.
+In the files an expression is RE2 with one addition: `~` stands for an optional space, dot or hyphen (`\\~` for itself).
+`alone: none`, and nothing said where a type has keywords, means that a value counts with a keyword nearby only. In
+examples `<x36>` stands for 36 characters drawn by lot, so that no text in this repository looks like a credential.
 """
 
 from __future__ import annotations
@@ -18,20 +17,11 @@ from typing import Any
 import yaml
 
 from casb.inspection.info_types.shape import Confidence, InfoType, Pattern
+from casb.model.info_types import CATEGORIES
 
 _DATA = Path(__file__).parent / "data"
 _TILDE = re.compile(r"(?<!\\)~")
 _LEVELS = {"low": Confidence.LOW, "medium": Confidence.MEDIUM, "high": Confidence.HIGH}
-
-CATEGORIES: Mapping[str, str] = {
-    "financial": "payment cards, bank accounts, bank codes",
-    "identity": "numbers that states give to people and companies",
-    "health": "numbers and words of health care",
-    "secret": "keys, tokens and passwords",
-    "personal": "contact data and other data of persons",
-    "crypto": "addresses and keys of crypto currencies",
-}
-"""A category stands for all types in it: in a policy it can be written like a type."""
 
 
 @functools.cache
