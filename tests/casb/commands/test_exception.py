@@ -90,6 +90,9 @@ def test_the_life_of_an_exception(
     wait_for(lambda: gets(cookie) != b"secret", "the changed file to be refused", 4)
     assert call(proxy, "list") == 0
     assert "x-01request.yaml" in capsys.readouterr().err
+    assert main(["check", str(proxy.config)]) == 1
+    told = capsys.readouterr()
+    assert "exceptions/x-01request.yaml:1" in told.out + told.err
     assert "P070" in proxy.log
     path.write_bytes(good)
     wait_for(lambda: gets(cookie) == b"secret", "it to hold again", 4)
