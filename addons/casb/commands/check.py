@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from casb.commands import _policy_files as files
+from casb.discovery.custom import with_custom
 from casb.discovery.policies import DiscoveryPolicy
 from casb.discovery.policies import load as load_discovery
 from casb.errors import CasbError, PolicyError, Problems
@@ -32,6 +33,7 @@ from casb.policy.exceptions import collect
 from casb.policy.loader import LoadedPolicy, load
 from casb.policy.rollout import expired
 from casb.policy.suspicions import overlaps, suspicions
+from casb.store import log_parsers
 from casb.store.discovery_words import words
 from casb.store.exceptions import verifier
 from casb.store.folder import fingerprint, load_draft
@@ -80,6 +82,7 @@ def _check(arguments: argparse.Namespace) -> int:
     ip_tags: Collection[str] | None = None
     for folder in found.folders:
         known_apps, ip_tags = _deployment(folder, errors)
+        _log_parsers(folder, errors)
     loaded = _policies(found, errors, warnings, known_apps, ip_tags)
     watching = discovery_policies(files.read(found.policies, []), loaded, errors)
     for folder in found.folders:
@@ -166,6 +169,13 @@ def texts_of(suite: Suite, path: Path) -> dict[str, bytes]:
     if errors:
         raise Problems(errors)
     return texts
+
+
+def _log_parsers(folder: Path, errors: list[CasbError]) -> None:
+    try:
+        with_custom(log_parsers.texts_of(folder))
+    except Problems as problems:
+        errors += problems.errors
 
 
 def _deployment(folder: Path, errors: list[CasbError]) -> tuple[Collection[str] | None, Collection[str] | None]:
