@@ -134,7 +134,8 @@ class Exchange:
 
     def fall_back(self, code: str, condition: str, fact: str) -> Effect:
         """What the app's default behaviour says (`on_failure`, S22) when a policy's action cannot be carried out."""
-        said = self.records[-1].decision.on_failure if self.records else ""
+        last = self.records[-1] if self.records else None
+        said = last.decision.on_failure if last and self.activity and last.activity.id == self.activity.id else ""
         if (said or self.app.on_failure) != "allow":
             return self.refuse(code, condition, fact)
         self._replace_last(code, condition, fact, Action.AUDIT)

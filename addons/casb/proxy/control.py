@@ -478,7 +478,7 @@ class Control:
                 self.runtime.log(record)
             except StoreError:
                 # Whoever prefers availability says so for the app; otherwise what cannot be recorded is refused.
-                if exchange.app.on_failure != "allow":
+                if (record.decision.on_failure or exchange.app.on_failure) != "allow":
                     raise
                 self.runtime.counters["unrecorded"] += 1
                 log_fault(logger, "record not kept, on_failure is allow", activity=record.activity.id)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import urllib.parse
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
+from typing import Any
 
 import pytest
+from wsproto import ConnectionType, WSConnection
+from wsproto import events as ws
+from wsproto.connection import Connection
 
 from proxy_world import World, reply, world
 
@@ -30,6 +36,7 @@ policies:
 """
 FETCH = {"sec-fetch-mode": "cors", "sec-fetch-dest": "empty", "content-type": "application/json"}
 received: list[bytes] = []
+MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 CHAT = "/v1/chat/completions"
 
 
@@ -108,6 +115,65 @@ def test_a_body_that_cannot_be_read_meets_the_policy(proxy: World) -> None:
 def test_forms_are_read(proxy: World) -> None:
     form = urllib.parse.urlencode({"f.req": json.dumps([None, json.dumps([["tell me of project apollo"]])])}).encode()
     assert send(proxy, CHAT, form, "application/x-www-form-urlencoded") == (403, b"")
+
+
+class Talk:
+    """A browser's end of a WebSocket."""
+
+    def __init__(self, proxy: World, target: str) -> None:
+        self.sock = proxy.connect(proxy.host)
+        self.talk = WSConnection(ConnectionType.CLIENT)
+        host = f"{proxy.host}:{proxy.port}"
+        headers = [
+            (b"origin", f"https://{host}".encode()),
+            (b"sec-fetch-mode", b"websocket"),
+            (b"cookie", proxy.session().encode()),
+        ]
+        self.sock.sendall(self.talk.send(ws.Request(host=host, target=target, extra_headers=headers)))
+        self.events = self.read()
+        assert isinstance(next(self.events), ws.AcceptConnection)
+
+    def read(self) -> Iterator[Any]:
+        while True:
+            self.talk.receive_data(self.sock.recv(65536) or None)
+            yield from self.talk.events()
+
+    def say(self, text: str) -> None:
+        self.sock.sendall(self.talk.send(ws.TextMessage(data=text)))
+
+
+def echo(handler: BaseHTTPRequestHandler, _body: bytes) -> None:
+    key = (handler.headers.get("sec-websocket-key") or "").encode()
+    handler.send_response(101)
+    accept = base64.b64encode(hashlib.sha1(key + MAGIC, usedforsecurity=False).digest()).decode()
+    for name, value in (("upgrade", "websocket"), ("connection", "upgrade"), ("sec-websocket-accept", accept)):
+        handler.send_header(name, value)
+    handler.end_headers()
+    talk, sock = Connection(ConnectionType.SERVER), handler.connection
+    while data := sock.recv(65536):
+        talk.receive_data(data)
+        for event in talk.events():
+            if isinstance(event, ws.TextMessage):
+                received.append(event.data.encode())
+                sock.sendall(talk.send(ws.TextMessage(data=event.data)))
+            elif isinstance(event, ws.CloseConnection):
+                sock.sendall(talk.send(event.response()))
+                return
+
+
+def test_messages_of_an_open_connection_are_read_one_by_one(proxy: World) -> None:
+    proxy.origin.routes["/c/api/chat"] = echo
+    received.clear()
+    talk = Talk(proxy, "/c/api/chat")
+    talk.say(json.dumps({"text": "hello to you"}))
+    assert json.loads(next(talk.events).data) == {"text": "hello to you"}
+    talk.say(json.dumps({"text": "now of project apollo"}))
+    talk.say(json.dumps({"text": "card 4111 1111 1111 1111"}))
+    assert json.loads(next(talk.events).data) == {"text": "card XXXX XXXX XXXX XXXX"}
+    assert [json.loads(each)["text"] for each in received] == ["hello to you", "card XXXX XXXX XXXX XXXX"]
+    actions = [each["action"] for each in proxy.records() if each["request"]["url"].endswith("/c/api/chat")]
+    assert actions[-3:] == ["allow", "block", "redact"]
+    talk.sock.close()
 
 
 def test_what_is_no_chat_is_nobodys_business(proxy: World) -> None:
