@@ -9,6 +9,7 @@ import re
 import urllib.parse
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from casb.sidecar import requests
+from casb.store import exceptions
 from proxy_world import APP_HOST, SUFFIX, World, reply, wait_for, world
 
 pytestmark = pytest.mark.e2e
@@ -42,11 +45,35 @@ policies:
     when: {file: 'payroll*'}
     action: block
     message: <b>{file}</b> stays here.
+  - id: cards-are-masked
+    activities: view
+    action: {type: redact, types: [credit-card]}
   - id: copies-need-a-reason
     activities: copy
     action: {type: coach, text: required}
 """
-PEOPLE = ("ada", "bruno", "carol", "dora", "dana", "erin", "fay", "finn", "gus", "hugo", "ivan", "judy", "kim", "leo")
+PEOPLE = (
+    "ada",
+    "bruno",
+    "carol",
+    "dora",
+    "dana",
+    "erin",
+    "fay",
+    "finn",
+    "gus",
+    "hugo",
+    "ivan",
+    "judy",
+    "kim",
+    "leo",
+    "mia",
+)
+CARDS = b"""<!doctype html><html lang=en><head><title>Cards</title></head><body><h1>Customers</h1>
+<table border=1 cellpadding=6><tr><th>Name</th><th>Card</th></tr><tr><td>Ada</td><td id=card><b>4111</b> 1111 1111 1111</td></tr></table>
+<p>Loaded: <span id=loaded></span></p><input id=field value="4111 1111 1111 1111" aria-label=card>
+<script>fetch("/cards.json").then((r) => r.json()).then((v) => { document.getElementById("loaded").textContent = `${v.card}, ${v.n}`; });</script>
+</body></html>"""
 OPEN = """const attach = Element.prototype.attachShadow;
 Element.prototype.attachShadow = function (options) { return attach.call(this, { ...options, mode: "open" }); };"""
 # The dialog lies in a closed shadow tree, which tests cannot look into.
@@ -121,6 +148,10 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
                 content_type="application/octet-stream",
                 content_disposition=f'attachment; filename="{name}.bin"',
             )
+        proxy.origin.page("/cards", CARDS, content_type="text/html; charset=utf-8")
+        proxy.origin.page(
+            "/cards.json", b'{"card": "4111 1111 1111 1111", "n": 4111111111111111}', content_type="application/json"
+        )
         for path in ("/send", "/up"):
             proxy.origin.routes[path] = take
         proxy.write(
@@ -336,3 +367,30 @@ def test_a_question_belongs_to_its_session_and_leads_nowhere_else(scene: Scene) 
     assert done.status == 200 and b"url=/plan.bin" in done.body and b"evil" not in done.body
     assert proxy.ask("/plan.bin", cookie=mine, headers=navigate).body == b"plan" * 20
     assert proxy.ask("/plan-saved.bin", cookie=mine, headers=navigate).status == 403, "another file is another question"
+
+
+def test_findings_are_masked_in_a_page_and_in_what_it_loads(scene: Scene) -> None:
+    with scene.person("mia") as context:
+        page = context.new_page()
+        page.goto(scene.url("/cards"))
+        expect(page.locator("#card")).to_have_text("XXXX XXXX XXXX XXXX")
+        expect(page.locator("#field")).to_have_value("XXXX XXXX XXXX XXXX")
+        expect(page.locator("#loaded")).to_have_text("XXXX XXXX XXXX XXXX, 0")
+        shot(page, "redacted")
+
+
+def test_what_was_allowed_is_seen_by_the_person_and_holds(scene: Scene) -> None:
+    """After the request above: it is answered as the portal would."""
+    proxy, now = scene.proxy, datetime.now(UTC)
+    request = requests.read(next(each for each in proxy.records() if each["source"] == "access request"))
+    assert request is not None
+    document = requests.document_of(request, by="grace", now=now, hours=4, file=request.file, app=request.app)
+    exceptions.grant(proxy.config, proxy.data, document, now)
+    with scene.person("judy") as context:
+        page = context.new_page()
+        wait_for(lambda: page.goto(scene.url("/.casb/requests")) and "Allowed" in page.inner_text("main"), "the answer")
+        shot(page, "requests-allowed")
+        page.goto(scene.url("/"))
+        with page.expect_download() as got:
+            page.click("#payroll")
+        assert got.value.path().read_bytes() == b"payroll" * 20
