@@ -107,11 +107,11 @@ class Coaching:
         identifier: str,
         body: bytes | None,
     ) -> None:
-        coaching, request = refusal.decision.coaching, activity.request
+        coaching = refusal.decision.coaching
         if coaching is None:
             raise LookupError("a question without its terms")
-        method = request.method if request else "GET"
-        path = state.asked_path if request and is_safe_path(state.asked_path) else ""
+        method = state.facts.method
+        path = state.asked_path if is_safe_path(state.asked_path) else ""
         pending = ""
         if path and method not in ("GET", "HEAD"):
             if body is not None and method == "POST":

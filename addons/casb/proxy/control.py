@@ -132,7 +132,7 @@ class Control:
             user_name=visitor.party.user.name if visitor.party.user else "",
             is_logon=True,
         )
-        refusal = self.coaching.stop(state, refusal, replace(record.activity, request=state.facts))
+        refusal = self.coaching.stop(state, refusal, record.activity)
         self.runtime.counters["access_blocked"] += 1
         translate.annotate(flow, record, state.route, visitor.party)
         translate.refuse(flow, "requestheaders", page_for(refusal))
