@@ -128,6 +128,14 @@ ROWS: tuple[tuple[str, str, str, str, str], ...] = (
         "",
     ),
     (
+        "F150",
+        "content that cannot be judged as it passes",
+        "A file larger than `limits.hold` is read while it streams; what comes cannot be read that way: binary "
+        "bytes in a text, a document within an archive, an archive whose directory tells of other members.",
+        "Raise `limits.hold`, so that such files are held and read whole; or let the policy's `unscannable` decide.",
+        "",
+    ),
+    (
         "F106",
         "a member of an archive is packed in a way that cannot be read here",
         "ZIP has methods that few programs know, such as Deflate64, PPMd and those of one vendor.",
@@ -218,5 +226,40 @@ ROWS: tuple[tuple[str, str, str, str, str], ...] = (
         "The folder is missing, read-only or full.",
         "Make room, or let the user who runs casb write there.",
         "",
+    ),
+    (
+        "C160",
+        "a line of a hash feed has no SHA-256 digest",
+        "A file that `malware.hashes` names has a line without 64 hexadecimal digits.",
+        "One digest a line, with a name beside it; comments begin with #. MD5 and SHA-1 belong into ClamAV (.hdb).",
+        "",
+    ),
+    (
+        "C161",
+        "a YARA rule is wrong",
+        "A file that `malware.yara` names does not compile. The configuration before it stays in force.",
+        "Mend the rule at the place that is named.",
+        "",
+    ),
+    (
+        "C162",
+        "YARA rules need the package yara-x",
+        "`malware.yara` is set and the extra `malware` is not installed.",
+        "pip install casb[malware]",
+        "",
+    ),
+    (
+        "C163",
+        "a file of hashes or rules cannot be read",
+        "What `malware.hashes` or `malware.yara` names is not there, not readable, or too large.",
+        "Mend the path or the permissions.",
+        "",
+    ),
+    (
+        "C164",
+        "a malware engine is named wrongly",
+        "`malware` in casb.yaml names no engine, or one by an address that is none.",
+        "clamd: unix:/run/clamav/clamd.ctl or host:port; icap: icap://host:1344/service.",
+        "malware: {clamd: 'unix:/run/clamav/clamd.ctl'}",
     ),
 )

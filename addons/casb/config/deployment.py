@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from casb.config.discovery import read_discovery
+from casb.config.malware import read_malware
 from casb.config.notes import Notes
 from casb.config.shape import (
     AdminsShape,
@@ -71,6 +72,7 @@ def read_settings(shape: CasbFile, notes: Notes) -> Settings:
         inspection=_inspection(shape.inspection or InspectionShape(), notes),
         sidecar=_sidecar(shape.sidecar or SidecarShape(), providers, notes),
         discovery=read_discovery(shape.discovery or DiscoveryShape(), notes, address=_address, url=check_url),
+        malware=read_malware(shape.malware, notes) if shape.malware else None,
         alerts=_alerts(shape.alerts or AlertsShape(), notes),
         enforcement=_enforcement(shape.enforcement or EnforcementShape(), notes),
         trusted_proxies=shape.trusted_proxies,
@@ -240,6 +242,10 @@ def _limits(shape: CasbFile, notes: Notes) -> Limits:
         return default
     return Limits(
         hold=notes.byte_count(given.hold, default.hold, ("limits", "hold")),
+        spool_file=notes.byte_count(given.spool_file, default.spool_file, ("limits", "spool_file")),
+        spool_total=notes.byte_count(given.spool_total, default.spool_total, ("limits", "spool_total")),
+        spool_free=notes.byte_count(given.spool_free, default.spool_free, ("limits", "spool_free")),
+        spool_folder=given.spool_folder and notes.path(given.spool_folder),
         rewrite=notes.byte_count(given.rewrite, default.rewrite, ("limits", "rewrite")),
         request_body=notes.byte_count(given.request_body, default.request_body, ("limits", "request_body")),
         head=notes.byte_count(given.head, default.head, ("limits", "head")),

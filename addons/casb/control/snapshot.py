@@ -18,6 +18,7 @@ from casb.inspection.info_types import custom
 from casb.inspection.info_types.recipe import recipe
 from casb.inspection.info_types.shape import InfoType, Spec
 from casb.inspection.info_types.shipped import chosen, shipped
+from casb.inspection.malware import KnownBad
 from casb.inspection.spec import Recipe
 from casb.model.app import App, AppTag
 from casb.model.identity import Client, Device
@@ -48,6 +49,7 @@ class Snapshot:
     hosts: HostMap
     loaded: tuple[LoadedPolicy, ...] = ()  # the policies as written
     exceptions: Exceptions = field(default_factory=Exceptions)
+    known_bad: KnownBad | None = None  # feeds of hashes and YARA rules
     warnings: tuple[CasbError, ...] = ()  # suspicions about policies; nothing in them keeps one from working
     sought: Spec = field(default_factory=Spec)  # the sensitive information types that policies ask for
     recipe: Recipe | None = None  # what a worker needs to look for them; None: nothing is asked for
@@ -75,11 +77,13 @@ def build_snapshot(
     agents: Agents | None = None,
     verify: Verify = nobody,
     now: datetime | None = None,
+    known_bad: KnownBad | None = None,
 ) -> Snapshot:
     """The snapshot of a configuration folder; raises `Problems` with everything that is wrong in it.
 
     `verify` checks the signatures of exceptions; those that do not hold (`now`, too) are in `exceptions.refused`.
-    A `Draft` that has errors adds those of the policies to them. `geo` looks up countries; `agents` hands on what the
+    A `Draft` that has errors adds those of the policies to them. `known_bad` is what the organisation knows of malware,
+    `geo` looks up countries; `agents` hands on what the
     snapshot before has learned.
     """
     errors = list(configuration.errors) if isinstance(configuration, Draft) else []
@@ -132,6 +136,7 @@ def build_snapshot(
         ),
         loaded=loaded.policies,
         exceptions=exceptions,
+        known_bad=known_bad,
         warnings=loaded.warnings,
     )
 

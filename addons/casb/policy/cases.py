@@ -15,7 +15,7 @@ from casb.model.activity import IN_PAGE, Activity, ActivityObject, ActivityType,
 from casb.model.activity import Outcome as Done
 from casb.model.app import App, AppTag
 from casb.model.decision import Decision, Reason, Truth
-from casb.model.file import FileFacts, Finding, Verdict, VerdictStatus
+from casb.model.file import EngineVerdict, FileFacts, Finding, Verdict, VerdictStatus
 from casb.model.identity import UNMANAGED, AgentTag, Client, ClientApp, Device, DeviceTag, DeviceType, User
 from casb.model.signs import Sign
 from casb.policy.afterwards import Counted, concerning, observe
@@ -95,6 +95,8 @@ class GivenFile:
     properties: Mapping[str, str] = field(default_factory=dict)
     read: bool = False
     unreadable: bool = False
+    malware: bool | None = None  # None: no engine has looked
+    threat: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -463,7 +465,12 @@ def _file(given: str | GivenFile | None) -> FileFacts | None:
         verdict = Verdict(status=VerdictStatus.UNSCANNABLE, why="the case says that it cannot be read")
     elif file.findings:
         verdict = Verdict(status=VerdictStatus.SENSITIVE, findings=_findings(file.findings))
+    engines: tuple[EngineVerdict, ...] = ()
+    if file.malware is not None or file.threat:
+        status = VerdictStatus.MALICIOUS if file.malware or file.threat else VerdictStatus.CLEAN
+        engines = (EngineVerdict(engine="case", status=status, threat=file.threat),)
     return FileFacts(
+        engines=engines,
         name=file.name,
         extension=extension,
         size=None if file.size is None else size(file.size),
@@ -477,6 +484,7 @@ def _file(given: str | GivenFile | None) -> FileFacts | None:
             or file.findings
             or file.signs
             or file.properties
+            or engines
         ),
         label=file.label,
         signs=frozenset(sign.value for sign in file.signs),

@@ -27,6 +27,7 @@ from casb.policy.findings import with_members
 from casb.policy.loader import LoadedPolicy, Origins
 from casb.policy.message import fallback
 from casb.policy.truths import Check
+from casb.policy.vocabulary import MALWARE
 
 _ACTIONS: Mapping[str, Action] = {action.word: action for action in Action if action is not Action.ALLOW}
 
@@ -71,6 +72,7 @@ class Policy:
     coaching: Coaching | None = None  # where it, or its `unscannable`, is `coach`
     on_failure: str = ""
     repeated: Repeated | None = None
+    malware: bool = False  # it asks for what malware engines say
 
     @property
     def strictest(self) -> Action:
@@ -231,6 +233,7 @@ def _compile(loaded: LoadedPolicy, *, withdrawn: bool = False) -> Policy:
         coaching=coaching_of(document) if Action.COACH in (action_of(document), unknown_of(document)) else None,
         on_failure=document.on_failure.value if document.on_failure else "",
         repeated=document.repeated,
+        malware=any(leaf.code in MALWARE for leaf in loaded.when.leaves()),
     )
 
 

@@ -214,6 +214,11 @@ def _findings(each: Field, value: Any, path: Path, context: Context, frame: str)
     def wrong(below: Path, malformed: Malformed) -> None:
         _error(context, (*path, *below), malformed.number, malformed.message, malformed.hint, key=bool(below))
 
+    for name in value if isinstance(value, dict) else ():
+        if name in OPERATORS:
+            hint = "operators stand under a type: findings: {credit-card: {at_least: 2}}"
+            _error(context, (*path, name), "013", f"'{each.name}' has no operator '{name}'", hint, key=True)
+            return []
     return [
         _leaf(
             each,
@@ -399,7 +404,10 @@ def _warn_of_contradiction(each: Field, operators: Mapping[str, Any], path: Path
 
 def _flag(get: Callable[[Activity], Any], wanted: bool) -> Check:
     def check(activity: Activity) -> Truth:
-        return YES if get(activity) is wanted else NO
+        fact = get(activity)
+        if fact is UNREAD:
+            return UNKNOWN
+        return YES if fact is wanted else NO
 
     return check
 

@@ -100,6 +100,15 @@ def _with(decision: Decision, asides: list[Shadowed | Exempted] | None) -> Decis
     )
 
 
+def open_outcomes(activity: Activity, policies: Policies) -> frozenset[Action]:
+    """All that the policies which may concern an unread file could do; `ALLOW` where none might."""
+    found = {Action.ALLOW}
+    for policy in policies.concerning(activity):
+        if policy.check(activity) is not NO:
+            found |= {each for each in (policy.action, policy.unknown) if each is not None}
+    return frozenset(found)
+
+
 def _unread(activity: Activity) -> bool:
     if activity.text is not None and activity.text.content is None:
         return True

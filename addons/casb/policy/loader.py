@@ -94,7 +94,7 @@ def load(
     *,
     known_apps: Collection[str] | None = None,
     ip_tags: Collection[str] | None = None,
-    info_types: Collection[str] | None = (),
+    info_types: Collection[str] | None = None,
     limit: int = MAX_BYTES,
 ) -> Loaded:
     """The policies of several files, name to text.

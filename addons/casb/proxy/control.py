@@ -15,6 +15,7 @@ from casb.control.exchange import Exchange, Party, Stage, access
 from casb.control.pages import Refusal, notice
 from casb.control.routes import Kind
 from casb.errors import ContentError, StoreError
+from casb.inspection.spec import Recipe
 from casb.model.activity import Activity, ActivityType, RequestMode
 from casb.model.app import App
 from casb.model.decision import Action, Answer, Decision, Effect, Hold, Pass, Protect, Redact, Redaction
@@ -22,16 +23,21 @@ from casb.model.file import FileFacts
 from casb.model.identity import Session
 from casb.model.record import Record
 from casb.policy.truths import NO
-from casb.proxy import forms, prompts, protect, redaction, translate
+from casb.proxy import forms, prompts, protect, redaction, taking, translate
+from casb.proxy.bodies import Bodies, Spooling
 from casb.proxy.coaching import Coaching, page_for
+from casb.proxy.engines import pieces_of
 from casb.proxy.faults import log_fault
 from casb.proxy.ids import ulid
-from casb.proxy.notices import Notices
-from casb.proxy.notices import cookie as notice_cookie
+from casb.proxy.notices import Notices, cookie
+from casb.proxy.passing import charset_of, judge, may_pass
 from casb.proxy.runtime import Runtime, Visitor, now
 from casb.proxy.sealed import sealed
+from casb.proxy.streaming import Inspecting
 from casb.proxy.translate import State
+from casb.proxy.waiting import Waiting
 from casb.rewrite import codings
+from casb.store.held import SMALL, HeldBody
 
 logger = logging.getLogger(__name__)
 
@@ -39,9 +45,10 @@ logger = logging.getLogger(__name__)
 class Control:
     """Access, then uploads and activities at the request, then downloads at the response's head."""
 
-    def __init__(self, runtime: Runtime, notices: Notices, coaching: Coaching) -> None:
+    def __init__(self, runtime: Runtime, notices: Notices, waiting: Waiting, coaching: Coaching) -> None:
         self.runtime = runtime
         self.notices = notices
+        self.waiting = waiting
         self.coaching = coaching
 
     # ------------------------------------------------------------ request
@@ -88,6 +95,8 @@ class Control:
             given=state.given,
         )
         state.exchange = exchange
+        if b"range" in state.fields and exchange.needs_whole(ActivityType.DOWNLOAD):
+            translate.whole(flow)
         if not self._must_name(state, exchange):
             self._apply_to_request(flow, state, exchange.request(state.facts))
         elif (state.facts.content_length or 0) > state.snapshot.settings.limits.hold:
@@ -228,6 +237,8 @@ class Control:
             effect = single.request(facts)
             if isinstance(effect, Hold) and single.activity and single.activity.file:
                 effect = single.inspected(await self._read(single, single.activity.file, file.content))
+            if isinstance(effect, Redact):
+                effect = single.instead(effect.order, "a file in a form cannot be masked")
             main.records += single.records
             if isinstance(effect, Answer):
                 main.activity = single.activity
@@ -236,9 +247,30 @@ class Control:
                 return
         self._write(flow, state)
 
-    async def _read(self, exchange: Exchange, known: FileFacts, body: bytes) -> FileFacts:
-        recipe = exchange.snapshot.recipe
-        seen = await self.runtime.scanner.scan(body, known.name, known.declared_type, matcher=recipe)
+    async def _decoded(self, state: State, body: bytes | HeldBody, coding: str) -> bytes | HeldBody:
+        if isinstance(body, bytes):
+            return codings.decoded(body, coding, limit=state.snapshot.settings.limits.hold)
+        if self.runtime.bodies is None:
+            raise LookupError("nothing holds bodies")
+        return await self.runtime.bodies.decoded(body, coding)
+
+    async def _read(self, exchange: Exchange, known: FileFacts, body: bytes | HeldBody) -> FileFacts:
+        held = body.sealed() if isinstance(body, HeldBody) else None
+        if held is not None:
+            readable: bytes | Recipe = Recipe(factory="casb.store.held:open_told", data=held.told())
+        else:
+            readable = body.content() if isinstance(body, HeldBody) else body
+        engines = self.runtime.engines if exchange.asks_engines() else None
+        seen = await self.runtime.scanner.scan(
+            readable,
+            known.name,
+            known.declared_type,
+            matcher=exchange.snapshot.recipe,
+            rules=engines.rules if engines else None,
+            size=held.size if held else None,
+        )
+        if engines is not None:
+            seen = await engines.judge(seen, lambda: pieces_of(body))
         return replace(
             known,
             size=seen.size,
@@ -248,6 +280,7 @@ class Control:
             label=seen.label,
             label_id=seen.label_id,
             verdict=seen.verdict,
+            engines=seen.engines,
             signs=known.signs | seen.signs,
             properties=seen.properties,
         )
@@ -270,7 +303,7 @@ class Control:
         if state.naming:
             return self._judge_form(flow, state)
         coding = state.fields.get(b"content-encoding", b"").decode("latin-1")
-        return self._inspect(flow, state, flow.request.raw_content or b"", coding, "request")
+        return self._inspect(flow, state, _body(state, flow.request), coding, "request")
 
     # ------------------------------------------------------------ response
 
@@ -332,11 +365,11 @@ class Control:
             return
         told = notice(replace(self._refusal(state, record.decision, record.activity), activity_id=record.activity.id))
         self.notices.keep(state.party.session_id, told)
-        cookie = notice_cookie(record.activity.id)
+        left = cookie(record.activity.id)
         if phase == "responseheaders":
-            state.notice_cookie = cookie.encode()  # The head is mapped after this.
+            state.notice_cookie = left.encode()  # The head is mapped after this.
         else:
-            flow.response.headers.add("set-cookie", cookie)
+            flow.response.headers.add("set-cookie", left)
         self.runtime.counters["notified"] += 1
 
     def _unmaskable(self, state: State, order: Redaction, why: str) -> Effect:
@@ -366,33 +399,106 @@ class Control:
         if state is None or not state.held or flow.response is None:
             return None
         coding = state.response.content_encoding if state.response else ""
-        return self._inspect(flow, state, flow.response.raw_content or b"", coding, "response")
+        return self._inspect(flow, state, _body(state, flow.response), coding, "response")
+
+    @sealed
+    def casb_pass(self, flow: http.HTTPFlow) -> None:
+        """A download begins to pass before its verdict: the page learns where to ask how it ended."""
+        state = translate.state_of(flow)
+        if state is None or flow.response is None or not isinstance(state.taking, Inspecting) or not state.held:
+            return
+        activity = state.exchange.activity if state.exchange else None
+        if activity is not None and state.party is not None and state.party.session_id:
+            self.notices.expect(state.party.session_id, activity.id)
+            flow.response.headers.add("set-cookie", cookie(activity.id))
 
     # ------------------------------------------------------------ both
 
     def _hold(self, flow: http.HTTPFlow, state: State, limit: int, length: int | None, phase: str) -> None:
-        if length is not None and length > limit:
-            self._decided(flow, state, f"larger than {limit} bytes", phase)
+        """Take the body in: small ones and forms into memory, all others where `bodies` keeps them."""
+        outgoing = phase == "requestheaders"
+        if not outgoing and state.response is not None and state.response.status == 206:
+            self._decided(flow, state, "a part of a file", phase)
             return
-        state.held, state.limit = True, limit
-        state.on_overflow = lambda: self._overflow(flow, state, limit, phase)
-        if phase == "requestheaders":
+        bodies = None if self._in_memory(state) else self.runtime.bodies
+        bodiless = not outgoing and state.facts.method == "HEAD"
+        if bodies is None or not taking.wanted() or state.naming or (outgoing and state.map_body):
+            bodies = None
+        largest = bodies.file if bodies is not None else limit
+        passing = not outgoing and bodies is not None and self._may_pass(state)
+        if passing and length is not None and length > largest:
+            largest = length  # It may not be held whole; whether it must be, its beginning tells.
+        if length is not None and length > largest and not bodiless:
+            self._decided(flow, state, f"larger than {largest} bytes", phase)
+            return
+        state.held = True
+        if outgoing:
             flow.request.stream = False
         elif flow.response is not None:
             flow.response.stream = False
+        if bodies is None or bodiless or (length is not None and length <= SMALL):
+            state.limit = limit
+            state.on_overflow = lambda: self._overflow(flow, state, f"larger than {limit} bytes", phase)
+            return
+        state.limit, state.on_overflow = None, None
+        if not outgoing:
+            state.waiting, state.ticket = self.waiting, self.waiting.open(state, length)
+        if passing:
+            state.taking = self._inspecting(flow, state, bodies, length)
+        else:
+            state.taking = Spooling(bodies, lambda why: self._overflow(flow, state, why, phase))
 
-    def _overflow(self, flow: http.HTTPFlow, state: State, limit: int, phase: str) -> bool:
-        """A held body outgrew the limit in the middle. True: policy lets it pass unread."""
+    def _may_pass(self, state: State) -> bool:
+        return self.runtime.streams is not None and state.exchange is not None and may_pass(state.exchange, state)
+
+    def _inspecting(self, flow: http.HTTPFlow, state: State, bodies: Bodies, length: int | None) -> Spooling:
+        """For a download that may be judged while it passes."""
+        exchange, response = state.exchange, flow.response
+        if exchange is None or response is None or self.runtime.streams is None:
+            raise LookupError("nothing to judge")
+
+        def phase() -> str:
+            return "response" if response.stream else "responseheaders"
+
+        def apply(effect: Effect) -> None:
+            state.held = False
+            self._apply_to_response(flow, state, effect, phase())
+            if isinstance(effect, Pass) and exchange.activity is not None and exchange.party.session_id:
+                self.notices.ended(exchange.party.session_id, exchange.activity.id)
+
+        return Inspecting(
+            bodies,
+            self.runtime.streams,
+            judge(exchange, state, apply, lambda why: self._overflow(flow, state, why, phase())),
+            matcher=exchange.snapshot.recipe,
+            hold=state.snapshot.settings.limits.hold,
+            known=length,
+            charset=charset_of(response.headers.get("content-type", "")),
+            coding=state.response.content_encoding if state.response else "",
+            name=exchange.activity.file.name if exchange.activity and exchange.activity.file else "",
+        )
+
+    @staticmethod
+    def _in_memory(state: State) -> bool:
+        """Whether the body may have to be changed, or sent again after a question: then it is not put on disk."""
+        exchange = state.exchange
+        if state.mask_request is not None or exchange is None or exchange.activity is None:
+            return True
+        changing = {Action.REDACT, Action.COACH}
+        return exchange.activity.text is not None or not changing.isdisjoint(exchange.outcomes())
+
+    def _overflow(self, flow: http.HTTPFlow, state: State, why: str, phase: str) -> bool:
+        """A held body cannot be held any longer. True: policy lets it pass unread."""
         try:
             state.held = False
             if state.mask_request is not None:
                 order, state.mask_request = state.mask_request, None
-                self._apply_to_request(flow, state, self._unmaskable(state, order, f"larger than {limit} bytes"))
+                self._apply_to_request(flow, state, self._unmaskable(state, order, why))
             elif state.naming and state.exchange is not None:
                 state.naming = False
-                self._apply_to_request(flow, state, self._unnamed(state, state.exchange, f"larger than {limit} bytes"))
+                self._apply_to_request(flow, state, self._unnamed(state, state.exchange, why))
             else:
-                self._decided(flow, state, f"larger than {limit} bytes", phase)
+                self._decided(flow, state, why, phase)
         except Exception:
             log_fault(logger, "overflow failed, exchange refused", flow=flow.id)
             translate.refuse(flow, phase)
@@ -407,18 +513,20 @@ class Control:
         else:
             self._apply_to_response(flow, state, effect, phase)
 
-    async def _inspect(self, flow: http.HTTPFlow, state: State, body: bytes, coding: str, phase: str) -> None:
+    async def _inspect(
+        self, flow: http.HTTPFlow, state: State, body: bytes | HeldBody, coding: str, phase: str
+    ) -> None:
         exchange = state.exchange
         if exchange is None or exchange.activity is None:
             raise LookupError("no exchange")
         state.held = False
-        if phase == "request" and exchange.activity.text is not None:
+        if phase == "request" and exchange.activity.text is not None and isinstance(body, bytes):
             self._read_prompt(flow, state, exchange, body, coding)
             return
         known = exchange.activity.file or FileFacts(name="")
         try:
-            plain = codings.decoded(body, coding, limit=state.snapshot.settings.limits.hold)
-        except ContentError as error:
+            plain = await self._decoded(state, body, coding)
+        except (ContentError, StoreError) as error:
             effect = exchange.unscannable(error.message)
         else:
             effect = exchange.inspected(await self._read(exchange, known, plain))
@@ -496,3 +604,8 @@ class Control:
         exchange.new_id = lambda: identifier
         exchange.refuse("failure", "on_failure: block", f"session control failed in {state.failure}")
         return exchange.records[-1]
+
+
+def _body(state: State, message: http.Message) -> bytes | HeldBody:
+    """What was held of a message."""
+    return state.taking.body if isinstance(state.taking, Spooling) else message.raw_content or b""

@@ -127,7 +127,7 @@ class _HyperscanStream:
             if (to - 5) >> BLOCK != block:  # what ends it may have four bytes
                 marks[block - 1].add(index)
 
-        self._mark = mark  # the binding keeps no reference of its own and would call a dead function
+        self._held = (mark, databases)  # the binding keeps no references of its own and would use what has gone
         self._streams = [database.stream(match_event_handler=mark) for database in databases]
         for stream in self._streams:
             stream.__enter__()

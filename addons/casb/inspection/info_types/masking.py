@@ -18,7 +18,7 @@ def excerpt(before: bytes, value: bytes, after: bytes, *, last_four: bool) -> st
     masked = "".join(char if char in " .-/" else "X" for char in text[: len(text) - len(shown)]) + shown
     head = before.decode("utf-8", "replace")[-CONTEXT:]
     tail = after.decode("utf-8", "replace")[:CONTEXT]
-    return _line(_hidden(head)) + masked + _line(_hidden(tail))
+    return (_line(_hidden(head)) + masked + _line(_hidden(tail))).strip()
 
 
 def _hidden(text: str) -> str:

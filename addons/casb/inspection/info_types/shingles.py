@@ -17,7 +17,7 @@ from casb.errors import ContentError
 from casb.inspection.info_types.shape import Fingerprint
 
 RUN = 5
-LEAST = 8
+LEAST = 4
 """Digests that a document must have to be known by them."""
 
 _MAGIC = b"casb fingerprint 1\n"
