@@ -16,6 +16,7 @@ VERBS = {
     "check": "every error of every policy and configuration file",
     "new": "begin a policy from a template",
     "test": "run the *_test.yaml kept beside policies",
+    "exception": "exceptions to policies: list, approve, deny, revoke, sign",
     "explain": "an error code, or a decision by its activity id",
     "diff": "what a change of the policies means, in words",
     "replay": "recorded flows through the decision path",

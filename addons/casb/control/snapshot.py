@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from casb.catalog.agents import Agents
 from casb.catalog.match import Catalog
@@ -24,9 +25,16 @@ from casb.model.app import App, AppTag
 from casb.model.identity import Client, Device
 from casb.policy import conditions
 from casb.policy.compile import Policies, compile_policies
+from casb.policy.document import Redact
+from casb.policy.exceptions import Exceptions, Verify, collect
 from casb.policy.loader import Loaded, LoadedPolicy, load
 from casb.rewrite.hosts import HostMap
 from casb.settings import Secret, Settings
+
+
+def nobody(_key: str, _signed: bytes, _signature: bytes) -> bool:
+    """Where no key is at hand, no exception holds."""
+    return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +49,7 @@ class Snapshot:
     agents: Agents
     hosts: HostMap
     loaded: tuple[LoadedPolicy, ...] = ()  # the policies as written
+    exceptions: Exceptions = field(default_factory=Exceptions)
     known_bad: KnownBad | None = None  # feeds of hashes and YARA rules
     warnings: tuple[CasbError, ...] = ()  # suspicions about policies; nothing in them keeps one from working
     sought: Spec = field(default_factory=Spec)  # the sensitive information types that policies ask for
@@ -67,10 +76,13 @@ def build_snapshot(
     *,
     geo: Geo | None = None,
     agents: Agents | None = None,
+    verify: Verify = nobody,
+    now: datetime | None = None,
     known_bad: KnownBad | None = None,
 ) -> Snapshot:
     """The snapshot of a configuration folder; raises `Problems` with everything that is wrong in it.
 
+    `verify` checks the signatures of exceptions; those that do not hold (`now`, too) are in `exceptions.refused`.
     A `Draft` that has errors adds those of the policies to them. `known_bad` is what the organisation knows of malware,
     `geo` looks up countries; `agents` hands on what the
     snapshot before has learned.
@@ -99,6 +111,15 @@ def build_snapshot(
         errors += saml_trust.problems(settings, configuration.apps)
     if errors or settings is None:
         raise Problems(errors)
+    exceptions = Exceptions()
+    if configuration.exception_texts:
+        exceptions = collect(
+            configuration.exception_texts,
+            verify=verify,
+            now=now or datetime.min.replace(tzinfo=UTC),
+            policies=[each.document.id for each in loaded.policies],
+            apps=[app.id for app in configuration.apps],
+        )
     sought = sought_by(loaded.policies, own or {}, last_four=settings.inspection.last_four)
     return Snapshot(
         sought=sought,
@@ -119,6 +140,7 @@ def build_snapshot(
             flat=settings.host_names == "flat",
         ),
         loaded=loaded.policies,
+        exceptions=exceptions,
         known_bad=known_bad,
         warnings=loaded.warnings,
     )
@@ -133,8 +155,11 @@ def load_info_types(configuration: Configuration | Draft) -> Mapping[str, InfoTy
 
 
 def sought_by(policies: Iterable[LoadedPolicy], own: Mapping[str, InfoType], *, last_four: bool) -> Spec:
-    """The types that the conditions of some policies name."""
-    asked = conditions.asked(each.when for each in policies)
+    """The types that the conditions of some policies name, and what they mask."""
+    every = list(policies)
+    asked = conditions.asked(each.when for each in every)
+    masked = (each.document.action for each in every if isinstance(each.document.action, Redact))
+    asked = asked.union(*(action.types for action in masked))
     return Spec(types=chosen(asked, {**shipped(), **own}), last_four=last_four)
 
 

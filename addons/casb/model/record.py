@@ -65,6 +65,8 @@ def to_json(record: Record) -> dict[str, Any]:
         "session": activity.session_id,
         "auth_contexts": sorted(activity.auth_contexts),
         "objects": [{"type": each.type, "id": each.id, "name": each.name} for each in activity.objects],
+        "justified": sorted(activity.justified),
+        "excepted": dict(sorted(activity.excepted.items())),
         "file": file
         and {
             "name": file.name,
@@ -129,6 +131,15 @@ def to_json(record: Record) -> dict[str, Any]:
                 "reasons": [reason_json(reason) for reason in each.reasons],
             }
             for each in decision.shadow
+        ],
+        "exempted": [
+            {
+                "policy": each.policy,
+                "action": each.action.word,
+                "exception": each.exception,
+                "reasons": [reason_json(reason) for reason in each.reasons],
+            }
+            for each in decision.exempted
         ],
         "message": decision.message,
         "default_behaviour": decision.default_behaviour,

@@ -18,7 +18,17 @@ from mitmproxy import http
 
 from casb.connectors.signin import parse_answer
 from casb.control.exchange import Party, access
-from casb.control.pages import Page, error_page, facts_list, html, json_page, redirect
+from casb.control.pages import (
+    ASK_PATH,
+    COACH_PATH,
+    REQUESTS_PATH,
+    Page,
+    error_page,
+    facts_list,
+    html,
+    json_page,
+    redirect,
+)
 from casb.control.routes import Kind
 from casb.control.siblings import JOIN_PATH, joined_hosts, page_app
 from casb.control.unknown import REPORT_PATH
@@ -33,12 +43,12 @@ from casb.identity.sessions import (
     is_safe_path,
     set_cookie,
 )
-from casb.model.activity import ActivityType
+from casb.model.activity import ActivityType, RequestMode
 from casb.model.app import View
-from casb.model.decision import Action
 from casb.model.identity import Session
 from casb.policy.engine import may_concern
 from casb.proxy import opening, rewriting, translate
+from casb.proxy.coaching import Coaching
 from casb.proxy.controls import Controls
 from casb.proxy.escapes import Escapes
 from casb.proxy.ids import ulid
@@ -57,6 +67,7 @@ from casb.rewrite.context import guard_version
 logger = logging.getLogger(__name__)
 
 type Endpoint = Callable[[http.HTTPFlow, State], Awaitable[Page]]
+type OfSession = Callable[[http.HTTPFlow, State, Session], Awaitable[Page]]
 
 SUBMIT = "document.forms[0].submit()"
 KEEP_FRAGMENT = (
@@ -87,11 +98,13 @@ class Endpoints:
         waiting: Waiting,
         learning: Learning,
         controls: Controls,
+        coaching: Coaching,
     ) -> None:
         self.runtime = runtime
         self.controls = controls
         self.sessions = sessions
         self.notices = notices
+        self.coaching = coaching
         self.waiting = waiting
         self.escapes = Escapes(runtime)
         self.saml = SamlRoutes(runtime, self)
@@ -107,6 +120,11 @@ class Endpoints:
             ("GET", "/.casb/sign-in"): self.sign_in,
             ("GET", "/.casb/sign-out"): self.ask_sign_out,
             ("POST", "/.casb/sign-out"): self.sign_out,
+            ("GET", COACH_PATH): self.of_session(coaching.ask),
+            ("POST", COACH_PATH): self.of_session(coaching.answer),
+            ("GET", ASK_PATH): self.of_session(coaching.ask_form),
+            ("POST", ASK_PATH): self.of_session(coaching.ask_sent),
+            ("GET", REQUESTS_PATH): self.of_session(coaching.requests),
             ("POST", REPORT_PATH): learning.report,
             ("POST", JOIN_PATH): self.join,
         }
@@ -143,7 +161,7 @@ class Endpoints:
     def request(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         """Answer what is ours."""
         state = translate.state_of(flow)
-        if state is None or not state.ours or flow.response is not None or state.stranger:
+        if state is None or not state.ours or flow.response is not None or state.stranger or state.coached:
             return None
         if state.route.kind in (Kind.LOGIN, Kind.APP):
             return self._serve(flow, state)
@@ -255,12 +273,30 @@ class Endpoints:
         session, body = found[0], flow.request.raw_content or b""
         match state.facts.path:
             case "/.casb/activity":
-                return self.controls.attempt(state, session, body)
+                app = state.route.app
+                if app is not None and state.snapshot.policies.coaches(app.id):
+                    state.given = await self.coaching.given(session, app)
+                state.session = session
+                return self.controls.attempt(state, session, body, self.coaching)
             case "/.casb/alive":
                 return await self.controls.alive(state, session, body)
             case "/.casb/clipboard":
                 return await self.controls.keep(state, session, body)
         return await self.controls.kept(state, session, body)
+
+    def of_session(self, endpoint: OfSession) -> Endpoint:
+        """An endpoint for whoever is signed in on this host; a person who is not is sent to sign in."""
+
+        async def answered(flow: http.HTTPFlow, state: State) -> Page:
+            found = await self._session(state)
+            if found is not None:
+                state.session = found[0]
+                return await endpoint(flow, state, found[0])
+            if state.facts.mode is RequestMode.NAVIGATION and flow.request.method == "GET":
+                return await self.sessions.to_sign_in(state, flow.request.path)
+            return json_page(401, {"casb": "sign-in", "url": f"https://{state.route.authority}/.casb/sign-in"})
+
+        return answered
 
     async def scripts_off(self, flow: http.HTTPFlow, state: State) -> Page:
         """For browsers that run no script, where the app refuses them."""
@@ -399,7 +435,7 @@ class Endpoints:
         client, device = state.snapshot.client(state.ip, agent, session.device)
         party = Party.of(session, client, device)
         record = access(state.snapshot, app, party, now=now(), new_id=ulid, mode=state.route.mode)
-        free = not app.always_proxied and state.route.mode == "suffix" and record.decision.action < Action.STEP_UP
+        free = not app.always_proxied and state.route.mode == "suffix" and not record.decision.action.halts
         steered = not free or may_concern(record.activity, state.snapshot.policies)
         extra = {"provider": session.provider} | ({} if steered else {"steered": False})
         self.runtime.log(replace(record, extra=extra))

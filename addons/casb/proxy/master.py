@@ -14,6 +14,7 @@ from mitmproxy.addons import proxyserver
 from mitmproxy.master import Master
 
 from casb.proxy import heads, levers, messages, siblings, stream, taking
+from casb.proxy.coaching import Coaching
 from casb.proxy.control import Control
 from casb.proxy.controls import Controls
 from casb.proxy.endpoints import Endpoints
@@ -47,13 +48,14 @@ def addons(runtime: Runtime) -> list[Any]:
     notices = Notices(runtime.sessions)
     sessions = Sessions(runtime)
     waiting = Waiting(runtime.sessions)
-    control = Control(runtime, notices, waiting)
+    coaching = Coaching(runtime)
+    control = Control(runtime, notices, waiting, coaching)
     learning = Learning(runtime)
     controls = Controls(runtime)
     chain: list[Any] = [
         Gateway(runtime),
         sessions,
-        Endpoints(runtime, sessions, notices, waiting, learning, controls),
+        Endpoints(runtime, sessions, notices, waiting, learning, controls, coaching),
         siblings.Before(runtime),
         Inward(runtime),
         SamlCheck(runtime),

@@ -24,6 +24,7 @@ from casb.sidecar import (
     policies,
     portal,
     protected,
+    requests,
     shadow_app,
     shadow_apps,
     shadow_catalog,
@@ -56,6 +57,7 @@ def build_app(services: Services, provider: signin.AdminProvider | None = None) 
     | `/sign-in` `/set-up` `/sign-out` `/auth/start` `/auth/callback` | people | signin.py |
     | `/` `/activities[/ID]` `/apps` `/audit` | a session | portal.py |
     | `/policies[/ID]` `/policies/try` | a session; putting back in force: an admin's | policies.py |
+    | `/requests[/ID]` | a session; answering: an admin's | requests.py |
     | `/alerts[/ID]` `/v1/alerts[/ID]` | a session or a read token; closing: an admin's | alerts.py |
     | `/discovery…` | a session; changes: an admin's | shadow_*.py |
     | `/catalog…` | a session; changes: an admin's; wishes: anybody's | shadow_app.py, shadow_catalog.py |
@@ -82,6 +84,7 @@ def build_app(services: Services, provider: signin.AdminProvider | None = None) 
         signin.router,
         portal.router,
         policies.router,
+        requests.router,
         alerts.router,
         alerts.api,
         access.router,
