@@ -89,6 +89,17 @@ class SessionLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SessionStoreSettings:
+    """Where sessions are kept. Without `sessions` in files of the data folder: one machine."""
+
+    sessions: Secret | None = None  # redis:// or rediss:// address of a server that all nodes share
+    password: Secret | None = None  # for the address's user
+    ca: str | None = None  # PEM that alone is trusted for rediss://; None: the system's roots
+    keys: str | None = None  # key ring shared by all nodes; None: `sessions.keys` in the data folder
+    prefix: str = "casb"  # of every key and the channel, for servers that others use, too
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """Ceilings. `hold` bounds what is ever buffered of one body; larger files take `unscannable`."""
 
@@ -263,6 +274,7 @@ class Settings:
     listeners: Listeners = field(default_factory=Listeners)
     providers: tuple[Provider, ...] = ()
     session: SessionLimits = field(default_factory=SessionLimits)
+    store: SessionStoreSettings = field(default_factory=SessionStoreSettings)
     limits: Limits = field(default_factory=Limits)
     sidecar: Sidecar = field(default_factory=Sidecar)
     discovery: Discovery = field(default_factory=Discovery)

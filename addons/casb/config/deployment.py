@@ -21,6 +21,7 @@ from casb.config.shape import (
     ProviderShape,
     SidecarShape,
 )
+from casb.config.store import read_store
 from casb.hostname import is_address, normal_host
 from casb.model.network import parse_network
 from casb.settings import (
@@ -65,6 +66,7 @@ def read_settings(shape: CasbFile, notes: Notes) -> Settings:
         listeners=listeners,
         providers=providers,
         session=_session(shape, notes),
+        store=read_store(shape.store, notes),
         limits=_limits(shape, notes),
         sidecar=_sidecar(shape.sidecar or SidecarShape(), providers, notes),
         discovery=read_discovery(shape.discovery or DiscoveryShape(), notes, address=_address, url=check_url),

@@ -110,6 +110,22 @@ class SessionShape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoreShape:
+    """Where sessions are kept. Without `sessions`: in the data folder, for one machine."""
+
+    sessions: str | None = None
+    """A Redis-compatible server that all nodes share: `rediss://user@host:port/0`, or `env:NAME`, `file:PATH`."""
+    password: str | None = None
+    """Password of the address's user, `env:NAME` or `file:PATH`."""
+    ca: str | None = None
+    """PEM file that alone is trusted for `rediss://`. Default: the system's roots."""
+    keys: str | None = None
+    """Key ring that sessions are encrypted with, the same on all nodes. Default: `sessions.keys` in the data folder."""
+    prefix: str = "casb"
+    """Of every key and of the channel on the server."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LimitsShape:
     """Ceilings."""
 
@@ -380,6 +396,8 @@ class CasbFile:
     """Identity providers; the first is the default."""
     session: SessionShape | None = None
     """How long things live."""
+    store: StoreShape | None = None
+    """Where sessions are kept."""
     limits: LimitsShape | None = None
     """Ceilings."""
     sidecar: SidecarShape | None = None

@@ -35,7 +35,7 @@ from casb.proxy.tunnels import spool_tunnels
 from casb.settings import Settings
 from casb.store.bypasses import Bypasses
 from casb.store.keyring import Keyring
-from casb.store.sessions_sqlite import SqliteSessions
+from casb.store.sessions import close_sessions, open_sessions
 from casb.store.spool import Spool
 
 logger = logging.getLogger(__name__)
@@ -75,10 +75,9 @@ def build_runtime(snapshot: Snapshot, data: Path) -> tuple[Runtime, Spool]:
     """All services of one worker over the deployment's data folder."""
     settings = snapshot.settings
     keyring = Keyring.load_or_create(data)
-    sessions = SqliteSessions(data)
+    sessions = open_sessions(settings, data)
     spool = Spool(data / "spool", f"worker-{os.getpid()}", durable=True)
     runtime = Runtime(
-        close=sessions.close,
         snapshot=snapshot,
         sessions=sessions,
         sign_in=SignIn(
@@ -161,7 +160,7 @@ async def run(source: Source, ready: Callable[[Master], None] = lambda master: N
         await server.addons.get("proxyserver").servers.update([])
         await runtime.scanner.close()
         spool.close()
-        runtime.close()
+        await close_sessions(runtime.sessions)
 
 
 async def supervised(source: Source) -> None:
