@@ -147,6 +147,14 @@ ROWS: tuple[tuple[str, str, str, str, str], ...] = (
         "",
     ),
     (
+        "I021",
+        "a step-up came to nothing too often",
+        "A policy asks for an authentication context that the provider does not give this person, or two policies ask "
+        "for contexts that exclude each other.",
+        "Look at the provider's sign-in log for this person; check that a policy there grants the context.",
+        "action: {type: step_up, context: c3}",
+    ),
+    (
         "L001",
         "the laboratory's proxy did not start",
         "`casb lab` starts a proxy of its own on a free loopback port; it ended, or did not listen within a minute.",

@@ -86,6 +86,11 @@ class SessionLimits:
     pending: int = 600
     code: int = 60
     resume_body: int = 1024 * 1024  # largest POST body kept across a sign-in, bytes
+    step_up_body: int = 32 * 1024 * 1024  # the same across a step-up: of people who are signed in
+    reevaluate: int = 900  # what the provider said is asked anew at the next navigation after it; 0: never
+    grace: int = 300  # scripts of an open page go on for so much longer
+    watch_address: Literal["any", "network", "off"] = "network"  # which change is a reason to ask at once
+    watch_agent: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -225,6 +225,13 @@ def _session(shape: CasbFile, notes: Notes) -> SessionLimits:
         pending=notes.seconds(given.pending, default.pending, ("session", "pending")),
         code=notes.seconds(given.code, default.code, ("session", "code")),
         resume_body=notes.byte_count(given.resume_body, default.resume_body, ("session", "resume_body")),
+        step_up_body=notes.byte_count(given.step_up_body, default.step_up_body, ("session", "step_up_body")),
+        reevaluate=0
+        if given.reevaluate == "never"
+        else notes.seconds(given.reevaluate, default.reevaluate, ("session", "reevaluate")),
+        grace=notes.seconds(given.grace, default.grace, ("session", "grace")),
+        watch_address=given.watch_address,
+        watch_agent=given.watch_agent,
     )
     if session.idle > session.absolute:
         if given.idle is not None:

@@ -107,6 +107,19 @@ class SessionShape:
     """Life of the one-time hand-off between hosts. Default `60s`."""
     resume_body: str | None = None
     """Largest POST body kept across a sign-in. Default `1MB`."""
+    step_up_body: str | None = None
+    """Largest upload kept across a step-up or a re-evaluation. Default `32MB`."""
+    reevaluate: str | None = None
+    """What the provider said is asked anew, silently, at the first navigation after this long; `never`: not at all.
+    Default `15m`."""
+    grace: str | None = None
+    """Scripts of a page that stays open go on for so much longer, then get 401 until the provider was asked.
+    Default `5m`."""
+    watch_address: Literal["any", "network", "off"] = "network"
+    """A change of the client's address that is a reason to ask at once: of the address itself, of its network
+    (provider where `geo_database` knows it, else /24 or /48), or none."""
+    watch_agent: bool = True
+    """Another user agent is a reason to ask at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

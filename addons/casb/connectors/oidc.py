@@ -238,6 +238,8 @@ class OidcProvider:
         allowed = {self._issuer(metadata).replace(TENANT_TEMPLATE, tenant) for tenant in self.tenants or ("",)}
         if issuer is not None and issuer not in allowed:
             raise TokenError("T012", "the answer comes from another issuer")
+        if params.get("error") in ("temporarily_unavailable", "server_error"):
+            raise ConnectorError("I001", f"the identity provider cannot answer now: {_reason(params)}")
         if "error" in params or "code" not in params:
             raise ConnectorError("I004", f"the identity provider refused the sign-in: {_reason(params)}")
 

@@ -67,9 +67,10 @@ def html(
     mark: str = "i",
     script: str = "",
     connect: str = "",
+    ancestors: str = "'none'",
 ) -> Page:
     """A page around `content`, which is HTML already escaped by the caller. `script` is ours alone, allowed by hash;
-    `connect` are the CSP sources that it may send to."""
+    `connect` are the CSP sources that it may send to; `ancestors` those that may frame the page."""
     body = (
         "<!doctype html><html lang=en><head><meta charset=utf-8>"
         '<meta name=viewport content="width=device-width,initial-scale=1">'
@@ -83,7 +84,7 @@ def html(
     allowed += f"connect-src {connect}; " if connect else ""
     policy = (
         f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; {allowed}form-action {form_action}; "
-        "frame-ancestors 'none'; base-uri 'none'"
+        f"frame-ancestors {ancestors}; base-uri 'none'"
     )
     return Page(
         status=status,
@@ -148,7 +149,7 @@ def message_of(refusal: Refusal) -> str:
     if refusal.is_logon:
         what = f"Opening {refusal.app_name}"
     if refusal.decision.action.word == "step_up":
-        return f"{what} needs a stronger sign-in, which is not available here yet."
+        return f"{what} needs a stronger sign-in first."
     return f"{what} is not allowed by your organisation's policy."
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -132,3 +133,4 @@ class Activity:
     response: ResponseFacts | None = None
     source: Source = Source.SESSION_CONTROL
     auth_contexts: frozenset[str] = frozenset()
+    proven: Mapping[str, datetime] = field(default_factory=dict)  # when each of them was proven last

@@ -62,6 +62,7 @@ def _activity(data: Mapping[str, Any]) -> Activity:
         ),
         session_id=data.get("session"),
         auth_contexts=frozenset(data.get("auth_contexts", ())),
+        proven={name: datetime.fromisoformat(when) for name, when in (data.get("proven") or {}).items()},
         file=_file(data.get("file")),
         text=_text(data),
     )

@@ -295,6 +295,7 @@ def activity_of(given: Given) -> Activity:
         file=_file(given.file),
         text=_text(given),
         auth_contexts=frozenset(given.auth_contexts),
+        proven=dict.fromkeys(given.auth_contexts, moment(given.time, UTC)),
     )
 
 

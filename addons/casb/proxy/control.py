@@ -26,6 +26,7 @@ from casb.proxy.ids import ulid
 from casb.proxy.notices import Notices
 from casb.proxy.runtime import Runtime, Visitor, now
 from casb.proxy.sealed import sealed
+from casb.proxy.stepup import StepUp, ask_of
 from casb.proxy.translate import State
 from casb.rewrite import codings
 
@@ -38,20 +39,21 @@ class Control:
     def __init__(self, runtime: Runtime, notices: Notices) -> None:
         self.runtime = runtime
         self.notices = notices
+        self.step_up = StepUp(runtime)
 
     # ------------------------------------------------------------ request
 
     @sealed
-    def requestheaders(self, flow: http.HTTPFlow) -> None:
+    def requestheaders(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         """Access policies first; then what the request's head alone shows."""
         state = translate.state_of(flow)
         if state is None:
             raise LookupError("exchange without a route")
         if state.ours or state.route.kind is not Kind.APP:
-            return
+            return None
         if state.preflight:
             translate.send_to(flow, state.route)
-            return
+            return None
         session = state.session
         if session is None or state.route.app is None:
             raise LookupError("a controlled exchange without a session")
@@ -59,7 +61,7 @@ class Control:
         state.party = visitor.party
         if visitor.access.decision.action >= Action.STEP_UP:
             self._refuse_access(flow, state, visitor)
-            return
+            return state.keeping
         exchange = Exchange(
             snapshot=state.snapshot,
             app=state.route.app,
@@ -77,8 +79,9 @@ class Control:
             # The form's head does not tell what it holds: it is held until its parts have.
             state.naming = True
             self._hold(flow, state, state.snapshot.settings.limits.hold, state.facts.content_length, "requestheaders")
-        if not translate.is_refused(flow):
+        if not translate.is_refused(flow) and state.ask is None:
             translate.send_to(flow, state.route)
+        return state.keeping
 
     def visitor(self, session: Session, state: State) -> Visitor:
         """The party and its access decision, kept while session, address, program and policies stay the same."""
@@ -111,8 +114,11 @@ class Control:
             user_name=visitor.party.user.name if visitor.party.user else "",
             is_logon=True,
         )
-        self.runtime.counters["access_blocked"] += 1
         translate.annotate(flow, record, state.route, visitor.party)
+        ask = ask_of(record.decision, record.activity.id)
+        if record.decision.action is Action.STEP_UP and self.step_up.send(flow, state, ask, "requestheaders"):
+            return
+        self.runtime.counters["access_blocked"] += 1
         translate.refuse(flow, "requestheaders", refusal_page(refusal))
 
     def _apply_to_request(self, flow: http.HTTPFlow, state: State, effect: Effect) -> None:
@@ -180,6 +186,8 @@ class Control:
                 main.activity = single.activity
                 self._write(flow, state)
                 self._refuse(flow, state, effect, "request")
+                if state.keeping is not None:
+                    await state.keeping
                 return
         self._write(flow, state)
 
@@ -210,7 +218,7 @@ class Control:
     # ------------------------------------------------------------ response
 
     @sealed
-    def responseheaders(self, flow: http.HTTPFlow) -> None:
+    def responseheaders(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         """Downloads and views, by the response's head."""
         state = translate.state_of(flow)
         if state is None:
@@ -218,11 +226,12 @@ class Control:
         if state.exchange is None or state.ours or flow.response is None:
             if flow.response is not None and state.route.kind is Kind.TUNNEL:
                 flow.response.stream = True
-            return
+            return None
         state.held, state.limit, state.on_overflow = False, None, None
         facts = translate.response_facts(flow.response)
         state.response = facts
         self._apply_to_response(flow, state, state.exchange.response(facts), "responseheaders")
+        return state.keeping
 
     def _apply_to_response(self, flow: http.HTTPFlow, state: State, effect: Effect, phase: str) -> None:
         exchange = state.exchange
@@ -317,10 +326,16 @@ class Control:
                 translate.hold_refusal(flow, "request")
         else:
             self._apply_to_response(flow, state, effect, phase)
+        if state.keeping is not None:
+            await state.keeping
 
     def _refuse(self, flow: http.HTTPFlow, state: State, effect: Answer, phase: str) -> None:
         activity = state.exchange.activity if state.exchange else None
         record = state.exchange.records[-1] if state.exchange else None
+        if effect.kind == "step_up" and record is not None:
+            saved = activity is not None and activity.type is ActivityType.DOWNLOAD
+            if self.step_up.send(flow, state, ask_of(effect.decision, record.activity.id, saved=saved), phase):
+                return
         refusal = Refusal(
             activity_id=record.activity.id if record else ulid(),
             decision=effect.decision,

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from mitmproxy import http
 
-from casb.connectors.signin import parse_answer
+from casb.connectors.signin import Declined, parse_answer
 from casb.control.exchange import Party, access
 from casb.control.pages import Page, error_page, facts_list, html, json_page, redirect
 from casb.control.routes import Kind
@@ -25,6 +25,7 @@ from casb.identity.sessions import (
     LOGIN_COOKIE,
     PENDING_COOKIE,
     SESSION_COOKIE,
+    PendingRequest,
     clear_cookie,
     cookie,
     is_safe_path,
@@ -46,6 +47,7 @@ from casb.proxy.opening import open_page, opened
 from casb.proxy.runtime import Runtime, now
 from casb.proxy.sealed import sealed
 from casb.proxy.sessions import Sessions, with_resume
+from casb.proxy.stepup import DONE, PATH, done_page, saving_page
 from casb.proxy.translate import State
 from casb.rewrite.context import guard_version
 
@@ -92,6 +94,8 @@ class Endpoints:
             ("GET", "/.casb/scripts-off"): self.scripts_off,
             ("GET", "/.casb/session"): self.session,
             ("GET", "/.casb/sign-in"): self.sign_in,
+            ("GET", PATH): self.prove,
+            ("GET", DONE): self.thanks,
             ("GET", "/.casb/sign-out"): self.ask_sign_out,
             ("POST", "/.casb/sign-out"): self.sign_out,
             ("POST", REPORT_PATH): learning.report,
@@ -159,8 +163,8 @@ class Endpoints:
         except CasbError as error:
             return self._refused(state, error.code, error.message, 500, "Something is not set up")
 
-    def _refused(self, state: State, code: str, text: str, status: int, title: str, *, retry: bool = False) -> Page:
-        identifier = incident(
+    def _noted(self, state: State, code: str, text: str) -> str:
+        return incident(
             self.runtime,
             code=code,
             fact=text,
@@ -170,6 +174,9 @@ class Endpoints:
             agent=state.fields.get(b"user-agent", b"").decode("utf-8", "replace"),
             kind=ActivityType.LOGON,
         )
+
+    def _refused(self, state: State, code: str, text: str, status: int, title: str, *, retry: bool = False) -> Page:
+        identifier = self._noted(state, code, text)
         if state.facts.mode.value != "navigation":
             return error_page(status, title, sentence(text), identifier, facts=state.facts, code=code)
         home = state.snapshot.settings.address_of(state.snapshot.settings.login_host)
@@ -263,6 +270,23 @@ class Endpoints:
             path = "/"
         return await self.sessions.to_sign_in(state, path)
 
+    async def prove(self, flow: http.HTTPFlow, state: State) -> Page:
+        """On the way to a step-up or a re-evaluation: what waits is bound to this browser, if it is its session's."""
+        found = await self._session(state)
+        if found is None:
+            return await self.sessions.to_sign_in(state, "/")
+        pending_id = parse_qs(flow.request.path.partition("?")[2]).get("p", [""])[0]
+        header = state.fields.get(b"cookie", b"").decode("latin-1")
+        started = await self.runtime.sign_in.claim_pending(pending_id, found[0], cookie(header, PENDING_COOKIE))
+        settings = state.snapshot.settings
+        kept = set_cookie(PENDING_COOKIE, started.bind, max_age=settings.session.pending)
+        url = f"{settings.address_of(settings.login_host)}/.casb/login?p={started.id}"
+        return redirect(url, headers=(("set-cookie", kept),))
+
+    async def thanks(self, flow: http.HTTPFlow, state: State) -> Page:
+        """Where a window ends that was opened to prove more."""
+        return done_page("", opened=True)
+
     async def session(self, flow: http.HTTPFlow, state: State) -> Page:
         """The way back from sign-in (`?code=`), or who I am."""
         code = parse_qs(flow.request.path.partition("?")[2]).get("code", [""])[0]
@@ -279,7 +303,10 @@ class Endpoints:
         if not steered:
             return redirect(f"https://{state.route.origin_authority}{done.pending.target}")
         cookies = (("set-cookie", set_cookie(SESSION_COOKIE, done.cookie)),)
-        token = await self.runtime.sign_in.keep_body(done.session, done.pending)
+        if done.pending.window:
+            page = done_page(done.pending.back, opened=True)
+            return replace(page, headers=(*page.headers, *cookies))
+        token = await self.runtime.sign_in.keep_body(done.session, done.pending, done.pending_id)
         if token is None and done.pending.method not in ("GET", "HEAD"):
             return html(
                 200,
@@ -289,6 +316,8 @@ class Endpoints:
                 f'<p class="row"><a class="button plain" href="{escape(done.pending.target)}">Open the page</a></p>',
                 headers=cookies,
             )
+        if token is None and done.pending.saved:
+            return saving_page(done.pending.target, done.pending.back, cookies=cookies)
         if token is None:
             return await self._join_others(state, done.cookie, done.pending.target, cookies)
         action = escape(with_resume(done.pending.path, token))
@@ -449,7 +478,18 @@ class Endpoints:
             code = await sign_in.hand_off(login, pending_id)
             return redirect(f"https://{code.host}/.casb/session?code={code.code}")
         header = state.fields.get(b"cookie", b"").decode("latin-1")
-        begun = await sign_in.begin(pending_id, flow_cookie=cookie(header, FLOW_COOKIE))
+        again = login is not None and pending is not None and bool(pending.session)
+        if again and login is not None and pending is not None:
+            try:
+                await sign_in.try_step_up(login, pending.contexts)
+            except TokenError as error:
+                return self._not_proven(state, pending, error.code, error.message)
+        begun = await sign_in.begin(
+            pending_id,
+            flow_cookie=cookie(header, FLOW_COOKIE),
+            prompt="none" if again and pending is not None and not pending.contexts else None,
+            login_hint=login.record.user.name if again and login is not None else None,
+        )
         limit = state.snapshot.settings.session.pending
         cookies = (("set-cookie", set_cookie(FLOW_COOKIE, begun.cookie, max_age=limit)),)
         return self._onward(state, begun.url, KEEP_FRAGMENT, pending_id, cookies)
@@ -518,6 +558,8 @@ class Endpoints:
             ip=state.ip,
             user_agent=state.fields.get(b"user-agent", b"").decode("utf-8", "replace"),
         )
+        if isinstance(result, Declined):
+            return await self._declined(state, result)
         cookies = (("set-cookie", set_cookie(LOGIN_COOKIE, result.cookie)),)
         pending = await self.runtime.sign_in.pending(result.pending) if result.pending else None
         if pending is None or pending.host == state.route.authority:
@@ -525,6 +567,35 @@ class Endpoints:
         code = await self.runtime.sign_in.hand_off(result.login, result.pending)
         url = f"https://{code.host}/.casb/session?code={code.code}"
         return self._onward(state, url, RESTORE_FRAGMENT, result.pending, cookies)
+
+    async def _declined(self, state: State, told: Declined) -> Page:
+        """The provider did not confirm a session: it has ended, and what waits leads to an ordinary sign-in. Or it did
+        not give the proof of a step-up: the person is told so, and can go back."""
+        if told.ended:
+            self.runtime.counters["reevaluations_refused"] += 1
+            identifier = self._noted(state, told.code, told.why)
+            logger.info("session ended, not confirmed by its provider activity=%s", identifier)
+            return redirect(f"/.casb/login?p={told.pending}", headers=(("set-cookie", clear_cookie(LOGIN_COOKIE)),))
+        pending = await self.runtime.sign_in.pending(told.pending)
+        return self._not_proven(state, pending, told.code, told.why)
+
+    def _not_proven(self, state: State, pending: PendingRequest | None, code: str, why: str) -> Page:
+        """A step-up came to nothing; nothing was passed on, and the session goes on as it was."""
+        identifier = self._noted(state, code, why)
+        host = f"https://{pending.host}" if pending else state.snapshot.settings.address_of(state.route.host)
+        back = f"{host}{pending.back or '/' if pending else '/'}"
+        return html(
+            403,
+            "This needs more proof than was given",
+            f"<p>{escape(sentence(why))}</p><p>What you wanted to do was not carried out. You are still signed in and "
+            'can go on with everything else.</p><p class="row">'
+            f'<a class="button plain" href="{escape(back)}">Back to the application</a></p>'
+            + facts_list((("Activity", identifier), ("Code", code)))
+            + "<p><small>Tell your help desk the activity id: it leads to the reason.</small></p>",
+            headers=(("x-casb-activity", identifier),),
+            bad=True,
+            mark="!",
+        )
 
     async def backchannel(self, flow: http.HTTPFlow, state: State) -> Page:
         """OpenID Connect Back-Channel Logout 1.0: 200 when done, 400 when the token is not what it must be."""

@@ -23,15 +23,25 @@ from casb.control.pages import Page, error_page, redirect, sign_in_needed
 from casb.control.routes import Kind
 from casb.control.snapshot import Snapshot
 from casb.errors import StoreError, TokenError
-from casb.identity.sessions import PENDING_COOKIE, SESSION_COOKIE, cookie, is_safe_path, key_of, set_cookie
+from casb.identity.sessions import (
+    PENDING_COOKIE,
+    SESSION_COOKIE,
+    agent_digest,
+    cookie,
+    is_safe_path,
+    key_of,
+    set_cookie,
+)
 from casb.model.activity import ActivityType, RequestMode
 from casb.model.app import App
 from casb.model.identity import Session
 from casb.proxy import translate
 from casb.proxy.faults import log_fault
 from casb.proxy.incidents import incident
-from casb.proxy.runtime import Runtime
+from casb.proxy.liveness import Due, Liveness
+from casb.proxy.runtime import Runtime, now
 from casb.proxy.sealed import sealed
+from casb.proxy.stepup import Ask, StepUp
 from casb.proxy.translate import State
 
 logger = logging.getLogger(__name__)
@@ -65,6 +75,7 @@ class Sessions:
         self._vouched: TTLCache[bytes, bool] = TTLCache(20_000, VOUCHED / 3)
         self._keeping: set[asyncio.Future[None]] = set()
         self._task: asyncio.Task[None] | None = None
+        self.liveness, self.step_up = Liveness(), StepUp(runtime)
         runtime.on_swap.append(self._swapped)
 
     def _swapped(self, _snapshot: Snapshot) -> None:
@@ -98,7 +109,8 @@ class Sessions:
         if session is None or RESUME in flow.request.path:
             return self._look(flow, state, value)
         self._enter(flow, state, session, value)
-        return None
+        self._check(flow, state, session)
+        return state.keeping
 
     def cookie(self, state: State) -> str | None:
         """The one session cookie of the request."""
@@ -119,6 +131,20 @@ class Sessions:
         self._enter(flow, state, session, value)
         if RESUME in flow.request.path:
             await self._resume(flow, state, session)
+        self._check(flow, state, session)
+        if state.keeping is not None:
+            await state.keeping
+
+    def _check(self, flow: http.HTTPFlow, state: State, session: Session) -> None:
+        """Whether what the provider said of the session still counts; if not, the exchange waits for it (S25)."""
+        if translate.is_refused(flow) or state.ending:
+            return
+        agent = state.fields.get(b"user-agent", b"")
+        due = self.liveness.due(session, state.ip, agent, state.snapshot, now())
+        navigating = state.facts.mode is RequestMode.NAVIGATION and not state.facts.frame
+        if due is Due.NOW or (due is Due.SOON and navigating):
+            self.runtime.counters["reevaluations_asked"] += 1
+            self.step_up.send(flow, state, Ask(), "requestheaders")
 
     def _enter(self, flow: http.HTTPFlow, state: State, session: Session, value: str) -> None:
         state.session = session
@@ -238,6 +264,8 @@ class Sessions:
         state = translate.state_of(flow)
         if state is None:
             raise LookupError("exchange without a route")
+        if state.ask is not None:
+            return self.step_up.waiting(flow, state)
         if state.stranger:
             return self._send_to_sign_in(flow, state)
         if state.resumed is not None:
@@ -279,6 +307,8 @@ class Sessions:
                 body=body,
                 content_type=content_type,
                 bind=cookie(header, PENDING_COOKIE),
+                ip=state.ip,
+                agent=agent_digest(state.fields.get(b"user-agent", b"").decode("utf-8", "replace")),
             )
         except (StoreError, TokenError) as error:
             identifier = incident(self.runtime, code=error.code, fact=error.message, ip=state.ip, facts=state.facts)

@@ -6,6 +6,7 @@ recorded flows.
 
 from __future__ import annotations
 
+import asyncio
 import fnmatch
 import functools
 import json
@@ -13,7 +14,7 @@ import re
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote
 
 from mitmproxy import http
@@ -29,6 +30,9 @@ from casb.model.record import Record, user_json
 from casb.proxy.ids import ulid
 from casb.rewrite.context import RewriteContext
 from casb.rewrite.shared import Seal
+
+if TYPE_CHECKING:
+    from casb.proxy.stepup import Ask
 
 REFUSED = "casb.refused"
 type Fields = Mapping[bytes, bytes]
@@ -58,6 +62,8 @@ class State:
     seal: Seal | None = field(default=None, repr=False)  # for cookies that flattened hosts share
     noted: str = ""  # id of the record that a cookie without a session was shown
     preflight: bool = False  # a question that browsers ask without cookies; it goes on without a session
+    ask: Ask | None = None  # what must be proven before the request goes on; its body is awaited first
+    keeping: asyncio.Future[None] | None = None  # what must be in the store before the answer leaves
     part: bytes = b""  # a static part of a page, let through for who has the page open: its `Sec-Fetch-Dest`
     ending: bool = False  # the app's own sign-out
     resumed: bytes | None = None  # the body kept across a sign-in
@@ -396,4 +402,5 @@ def party_json(party: Party) -> dict[str, Any]:
         "ip": party.client.ip,
         "session": party.session_id,
         "auth_contexts": sorted(party.auth_contexts),
+        "proven": {name: when.isoformat() for name, when in party.proven.items()},
     }
