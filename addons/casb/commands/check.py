@@ -196,7 +196,11 @@ def _without_test(loaded: tuple[LoadedPolicy, ...], suites: list[Tested]) -> lis
     tested = {case.expect.policy for suite, _ in suites for case in suite.cases}
     for suite, policies in suites:
         for outcome in run_suite(suite, policies):
-            tested |= {*outcome.decision.matched, *(each.policy for each in outcome.decision.shadow)}
+            tested |= {
+                *outcome.decision.matched,
+                *outcome.afterwards,
+                *(each.policy for each in outcome.decision.shadow),
+            }
     return [
         PolicyError(
             "P052", f"policy '{each.document.id}' has no test", each.origins.policy, "add a case to tests/*_test.yaml"

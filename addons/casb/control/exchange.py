@@ -180,6 +180,7 @@ class Exchange:
             auth_contexts=party.auth_contexts,
             proven=party.proven,
             file=file,
+            instance=self.facts.instance if self.facts else None,
             request=self.facts,
             source=Source.SESSION_CONTROL,
         )

@@ -57,6 +57,7 @@ class RequestFacts:
     content_type: str = ""  # media type, lower case, no parameters
     content_length: int | None = None
     upload_name: str | None = None  # file name told by headers or body; "" when the body was read and holds no file
+    instance: str | None = None  # which instance of the app it is for, by the app's `instances`
     query_names: frozenset[str] = frozenset()  # names of the query's parameters, for app signatures; never logged
 
     @property
@@ -114,6 +115,14 @@ IN_PAGE = (ActivityType.COPY, ActivityType.CUT, ActivityType.PASTE, ActivityType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of an activity that is in the log: for policies that look at it afterwards."""
+
+    action: str  # audit, block, …; allow
+    policies: frozenset[str] = frozenset()  # ids of those that matched
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Activity:
     """Everything a policy may look at. `id` is a ULID, handed in from the rim."""
 
@@ -134,3 +143,6 @@ class Activity:
     source: Source = Source.SESSION_CONTROL
     auth_contexts: frozenset[str] = frozenset()
     proven: Mapping[str, datetime] = field(default_factory=dict)  # when each of them was proven last
+    admin: bool = False  # an administrator's operation, by the app's signatures or its connector
+    impersonated: bool = False  # done in somebody else's name
+    outcome: Outcome | None = None  # None while it is being decided on

@@ -18,7 +18,7 @@ from casb.policy.compile import compile_policies
 from casb.policy.conditions import flow
 from casb.policy.document import PolicyFile
 from casb.policy.loader import LoadedPolicy, load
-from casb.policy.vocabulary import GROUPS, OPERATORS, TREE_DOCS
+from casb.policy.vocabulary import GROUPS, OPERATORS, OPPOSITES, TREE_DOCS
 from casb.yamlfile import Marks, Path, examine
 
 
@@ -107,6 +107,13 @@ def _edits(policy: dict[str, Any]) -> Iterator[Edit]:
             yield (key,), f"{key} is left out: it concerns every one", _without(policy, key)
     if policy.get("schedule"):
         yield ("schedule",), "the schedule is left out: it counts always", _without(policy, "schedule")
+    repeated = policy.get("repeated")
+    if repeated:
+        yield ("repeated",), "'repeated' is left out: once is enough", _without(policy, "repeated")
+        least = repeated["at_least"]
+        if least > 2:
+            what = f"'at_least: {least}' becomes {least - 1}"
+            yield ("repeated", "at_least"), what, {**policy, "repeated": {**repeated, "at_least": least - 1}}
     when = policy.get("when")
     if isinstance(when, dict):
         for path, what, changed in _conditions(when, ("when",)):
@@ -206,6 +213,13 @@ def _operator(name: str, value: dict[str, Any], operator: str, operand: Any, pat
         yield place, f"'is_set: {flow(operand)}' becomes {flow(not operand)}", {**value, operator: not operand}
     elif operator == "not" and len(value) == 1:
         yield place, f"'not' of '{name}' is lost", operand
+    elif operator in OPPOSITES or operator == "other_than":
+        other = OPPOSITES.get(operator, "any_of")
+        yield (
+            place,
+            f"'{operator}: {flow(operand)}' becomes '{other}'",
+            _with(value, operator, _Renamed(other, operand)),
+        )
     for below, what, changed in _fewer(name, operand, place):
         yield below, what, {**value, operator: changed}
 

@@ -59,6 +59,10 @@ class Control:
             raise LookupError("a controlled exchange without a session")
         visitor = self.visitor(session, state)
         state.party = visitor.party
+        if state.route.app.instances:
+            state.facts = replace(
+                state.facts, instance=translate.instance(state.route.app, state.facts.host, state.fields)
+            )
         if visitor.access.decision.action >= Action.STEP_UP:
             self._refuse_access(flow, state, visitor)
             return state.keeping
