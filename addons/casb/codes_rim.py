@@ -155,6 +155,13 @@ ROWS: tuple[tuple[str, str, str, str, str], ...] = (
         "action: {type: step_up, context: c3}",
     ),
     (
+        "I022",
+        "a transmitter of security events did not authenticate itself",
+        "The bearer token that it sends is not the one under `security_events`.",
+        "Give both the same token; whoever else called us is none of yours.",
+        "security_events: [{issuer: https://idp.contoso.example, token: env:CASB_EVENTS_TOKEN}]",
+    ),
+    (
         "L001",
         "the laboratory's proxy did not start",
         "`casb lab` starts a proxy of its own on a free loopback port; it ended, or did not listen within a minute.",

@@ -94,6 +94,19 @@ class SessionLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Transmitter:
+    """Who may tell us of security events (OpenID Shared Signals), and of whose sessions."""
+
+    issuer: str
+    jwks: str  # https address of its keys
+    audience: str
+    provider: str  # id of the identity provider whose sessions its events are about
+    token: Secret | None = None  # bearer token that it sends
+    ca: str | None = None  # PEM that alone is trusted for `jwks`; None: the system's roots
+    algorithms: tuple[str, ...] = ("RS256",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionStoreSettings:
     """Where sessions are kept. Without `sessions` in files of the data folder: one machine."""
 
@@ -285,6 +298,7 @@ class Settings:
     discovery: Discovery = field(default_factory=Discovery)
     alerts: Alerts = field(default_factory=Alerts)
     enforcement: Enforcement = field(default_factory=Enforcement)
+    security_events: tuple[Transmitter, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
     on_failure: Literal["block", "allow"] = "block"  # the default behaviour (S22)
     geo_database: str | None = None  # operator's .mmdb (extra `casb[geo]`)

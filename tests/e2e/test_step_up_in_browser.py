@@ -40,18 +40,21 @@ policies:
 FILE = os.urandom(150_000)
 UPLOAD = bytes(range(256)) * 3000
 PAGE = b"""<!doctype html><html><head><title>Files</title></head><body><h1>Company files</h1>
-<a id=plain href=/secret.bin>secret.bin</a> <a id=saved href=/secret.bin download>save secret.bin</a>
+<a id=plain href=/secret.bin>secret.bin</a>
+<a id=saved href=/secret.bin download>save secret.bin</a>
 <button id=ask onclick="ask()">fetch</button><p id=out></p>
 <form method=post action=/upload enctype=multipart/form-data><input type=file name=f><button id=send>Send</button></form>
 <script>
 async function ask() {
   const answer = await fetch("/secret.bin");
   const digest = await crypto.subtle.digest("SHA-256", await answer.arrayBuffer());
-  out.textContent = answer.status + " " + Array.from(new Uint8Array(digest), (b) => b.toString(16).padStart(2, "0")).join("");
+  const hex = Array.from(new Uint8Array(digest), (b) => b.toString(16).padStart(2, "0")).join("");
+  out.textContent = answer.status + " " + hex;
 }
 async function put(text) {
   const body = new Uint8Array(200000).map((_, at) => at * 7);
-  const answer = await fetch(new Request("/api/upload?name=x", {method: "PUT", body, headers: {"x-file-name": "x.bin"}}));
+  const headers = {"x-file-name": "x.bin"};
+  const answer = await fetch(new Request("/api/upload?name=x", {method: "PUT", body, headers}));
   out.textContent = "put " + answer.status;
 }
 </script></body></html>"""

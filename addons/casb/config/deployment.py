@@ -36,6 +36,7 @@ from casb.settings import (
     SessionLimits,
     Settings,
     Sidecar,
+    Transmitter,
     Webhook,
 )
 from casb.yamlfile import Path, did_you_mean
@@ -72,6 +73,7 @@ def read_settings(shape: CasbFile, notes: Notes) -> Settings:
         discovery=read_discovery(shape.discovery or DiscoveryShape(), notes, address=_address, url=check_url),
         alerts=_alerts(shape.alerts or AlertsShape(), notes),
         enforcement=_enforcement(shape.enforcement or EnforcementShape(), notes),
+        security_events=_transmitters(shape, providers, notes),
         trusted_proxies=shape.trusted_proxies,
         on_failure=shape.on_failure,
         geo_database=notes.file(shape.geo_database, ("geo_database",)),
@@ -238,6 +240,30 @@ def _session(shape: CasbFile, notes: Notes) -> SessionLimits:
             notes.wrong("C120", "'idle' is longer than 'absolute'", ("session", "idle"))
         return replace(session, idle=session.absolute)
     return session
+
+
+def _transmitters(shape: CasbFile, providers: tuple[Provider, ...], notes: Notes) -> tuple[Transmitter, ...]:
+    found = []
+    for at, each in enumerate(shape.security_events):
+        path: Path = ("security_events", at)
+        check_url(each.jwks, (*path, "jwks"), notes)
+        check_provider(each.provider, providers, (*path, "provider"), notes)
+        for name, value in (("issuer", each.issuer), ("audience", each.audience)):
+            if not value:
+                notes.wrong("C125", f"'{name}' is empty", (*path, name))
+        found.append(
+            Transmitter(
+                issuer=each.issuer,
+                jwks=each.jwks,
+                audience=each.audience,
+                provider=each.provider,
+                token=notes.secret(each.token, (*path, "token")),
+                ca=notes.file(each.ca, (*path, "ca")),
+                algorithms=each.algorithms,
+            )
+        )
+    _distinct([each.issuer for each in found], "transmitter", lambda at: ("security_events", at, "issuer"), notes)
+    return tuple(found)
 
 
 def _limits(shape: CasbFile, notes: Notes) -> Limits:

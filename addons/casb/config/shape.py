@@ -123,6 +123,26 @@ class SessionShape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TransmitterShape:
+    """A transmitter of security events (CAEP, RISC): it pushes them to `https://login.<suffix>/.casb/events`."""
+
+    issuer: str
+    """`iss` of its tokens."""
+    jwks: str
+    """Address of its signing keys."""
+    audience: str
+    """`aud` that it addresses us by."""
+    provider: str
+    """Id of the identity provider whose sessions its events are about."""
+    token: str | None = None
+    """Bearer token that it sends, `env:NAME` or `file:PATH`. Left out: its signature alone counts."""
+    ca: str | None = None
+    """PEM file that alone is trusted for `jwks`. Default: the system's roots."""
+    algorithms: tuple[Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384"], ...] = ("RS256",)
+    """Signature algorithms accepted in its tokens."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoreShape:
     """Where sessions are kept. Without `sessions`: in the data folder, for one machine."""
 
@@ -421,6 +441,8 @@ class CasbFile:
     """Whom alerts are told, besides the portal."""
     enforcement: EnforcementShape | None = None
     """What unsanctioned and monitored apps meet with."""
+    security_events: tuple[TransmitterShape, ...] = ()
+    """Who may tell us that sessions, accounts or devices have changed."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses and ranges whose `X-Forwarded-For` is believed."""
     on_failure: FailureWord = "block"

@@ -87,12 +87,15 @@ class LiveSessions:
         if session is not None:
             return session
         epoch = self._store.epoch()
-        found = await self._child(host, cookie)
+        found = await self._child(host, cookie, looking=not touch)
         if found is None:
             return None
-        child_key, _, login = found
+        child_key, child, login = found
         session = login.record.session()
         if not touch:
+            if child.retired and child_key not in self._touched:
+                self._touched[child_key] = True
+                await self._store.touch("child", child_key, ttl=self._ttl(login.record))
             return session
         await self._touch(*found)
         # What was dropped while we read must not be remembered: then the counter has moved on.
@@ -134,6 +137,18 @@ class LiveSessions:
         """End the logins of a person as the provider names them (back-channel logout)."""
         return await self._store.drop_index(_subject_index(provider_id, issuer, subject))
 
+    async def revoke_name(self, provider_id: str, name: str) -> int:
+        """End the logins of a person by the name they sign in with."""
+        return await self._store.drop_index(_name_index(provider_id, name)) if name else 0
+
+    async def revoke_device(self, provider_id: str, device_id: str) -> int:
+        """End the logins from a device, as the provider names it."""
+        return await self._store.drop_index(_device_index(provider_id, device_id)) if device_id else 0
+
+    async def revoke_app(self, app_id: str) -> int:
+        """End everybody's session in one app; the logins go on."""
+        return await self._store.drop_index(f"app:{app_id}") if app_id else 0
+
     async def save(self, login: Login) -> None:
         """Keep a login, new or changed, until it idles out."""
         record = login.record
@@ -148,7 +163,7 @@ class LiveSessions:
         cookie = self._new_id()
         child = ChildRecord(login=login.key.hex(), host=host, app=app)
         await self._store.put(
-            "child", key_of(cookie), dump(child), ttl=self._ttl(login.record), indexes=_indexes(login)
+            "child", key_of(cookie), dump(child), ttl=self._ttl(login.record), indexes=_child_indexes(login, app)
         )
         return cookie
 
@@ -159,8 +174,8 @@ class LiveSessions:
             return
         key, child, old = found
         if old.key == login.key:
-            value = dump(replace(child, retired=True))
-            await self._store.put("child", key, value, ttl=RETIRED, indexes=_indexes(login))
+            value = dump(replace(child, retired=True, until=self._clock().timestamp() + RETIRED))
+            await self._store.put("child", key, value, ttl=self._ttl(login.record), indexes=_child_indexes(login, child.app))
         else:
             await self._store.drop("child", key)
 
@@ -172,13 +187,15 @@ class LiveSessions:
                 self._sessions.clear()
         self._sessions[key] = (host, session, now + CACHED)
 
-    async def _child(self, host: str, cookie: str) -> tuple[bytes, ChildRecord, Login] | None:
+    async def _child(self, host: str, cookie: str, *, looking: bool = False) -> tuple[bytes, ChildRecord, Login] | None:
         key = key_of(cookie)
         data = await self._store.get("child", key)
         if data is None:
             return None
         child = load(ChildRecord, data)
         if child.host != host:
+            return None
+        if child.retired and not looking and child.until <= self._clock().timestamp():
             return None
         login = await self._login_at(child.login_key)
         return None if login is None else (key, child, login)
@@ -214,6 +231,18 @@ def _sid_index(provider: str, sid: str) -> str:
     return f"sid:{provider}\0{sid}"
 
 
+def _name_index(provider: str, name: str) -> str:
+    return f"name:{provider}\0{name.lower()}"
+
+
+def _device_index(provider: str, device: str) -> str:
+    return f"device:{provider}\0{device.lower()}"
+
+
+def _child_indexes(login: Login, app: str) -> tuple[str, ...]:
+    return (*_indexes(login), f"app:{app}") if app else _indexes(login)
+
+
 def _indexes(login: Login) -> tuple[str, ...]:
     """The names under which a login and its hosts' shares are found to be ended."""
     record = login.record
@@ -223,6 +252,9 @@ def _indexes(login: Login) -> tuple[str, ...]:
         f"user:{record.user.id}",
         _subject_index(record.provider, record.issuer, record.subject),
     ]
+    names.append(_name_index(record.provider, record.user.name))
+    if record.device.id:
+        names.append(_device_index(record.provider, record.device.id))
     if record.idp_session:
         names.append(_sid_index(record.provider, record.idp_session))
     return tuple(names)

@@ -101,10 +101,7 @@ class OidcProvider:
     @property
     def tenants(self) -> tuple[str, ...]:
         """The allowed tenants (Entra): those listed, or the one that the authority names."""
-        if self.settings.kind != "entra" or self.settings.tenants:
-            return self.settings.tenants
-        segment = urlsplit(self._authority).path.strip("/").split("/")[0].lower()
-        return (segment,) if _GUID.fullmatch(segment) else ()
+        return tenants_of(self.settings)
 
     async def begin(
         self,
@@ -324,6 +321,14 @@ class OidcProvider:
     def _remember(self, error: ConnectorError) -> None:
         if self._failure is None or self._monotonic() - self._failure[1] >= FAILED_PAUSE:
             self._failure = (error, self._monotonic())
+
+
+def tenants_of(provider: Provider) -> tuple[str, ...]:
+    """The allowed tenants of a provider (Entra): those listed, or the one that the authority names."""
+    if provider.kind != "entra" or provider.tenants:
+        return provider.tenants
+    segment = urlsplit(provider.authority).path.strip("/").split("/")[0].lower()
+    return (segment,) if _GUID.fullmatch(segment) else ()
 
 
 def _exchange(app: Any, flow: dict[str, Any], answer: dict[str, str]) -> dict[str, Any]:

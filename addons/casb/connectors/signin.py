@@ -290,14 +290,12 @@ class SignIn(LiveSessions):
     async def try_step_up(self, login: Login, contexts: Collection[str]) -> None:
         """Count one more attempt to prove `contexts`; raises `TokenError` I021 when there were enough of them.
 
-        Two that came to nothing, or twelve that did not, within five minutes: a person who cannot prove it is told so, and
-        two policies that take each other's proof away do not send a browser round in circles.
+        Two that came to nothing, or twelve that did not, within five minutes: a person who cannot prove it is told so,
+        and two policies that take each other's proof away do not send a browser round in circles.
         """
         key, tries = await self._tries(login.key, contexts)
         if len(tries["begun"]) >= TRIES or len(tries["passed"]) >= PASSES:
-            raise TokenError(
-                "I021", "the proof that was asked for was not given; it can be tried again in five minutes"
-            )
+            raise TokenError("I021", "the proof asked for was not given; it can be tried again in five minutes")
         tries["begun"].append(self._clock().timestamp())
         await self._store.put("tries", key, orjson.dumps(tries), ttl=TRIED)
 

@@ -122,13 +122,15 @@ class LoginRecord:
 class ChildRecord:
     """What a host's cookie stands for: that host's share in a login. `login` is the login's store key in hex.
 
-    `retired` ones were replaced: they serve requests still under way for a moment and are never prolonged.
+    `retired` ones were replaced: they serve requests until `until` (seconds since 1970), so that those under way come
+    through, and connections that were opened with them as long as these are open.
     """
 
     login: str
     host: str
     app: str = ""
     retired: bool = False
+    until: float = 0.0
 
     @property
     def login_key(self) -> bytes:

@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from mitmproxy import http
 
+from casb.connectors.events import ERRORS
 from casb.connectors.signin import Declined, parse_answer
 from casb.control.exchange import Party, access
 from casb.control.pages import Page, error_page, facts_list, html, json_page, redirect
@@ -52,6 +53,8 @@ from casb.proxy.translate import State
 from casb.rewrite.context import guard_version
 
 logger = logging.getLogger(__name__)
+
+EVENTS = "/.casb/events"
 
 type Endpoint = Callable[[http.HTTPFlow, State], Awaitable[Page]]
 
@@ -109,6 +112,7 @@ class Endpoints:
             ("POST", "/.casb/oidc/callback"): self.posted_callback,
             ("POST", "/.casb/oidc/return"): self.callback,
             ("POST", "/.casb/oidc/backchannel-logout"): self.backchannel,
+            ("POST", EVENTS): self.events,
             ("GET", "/.casb/oidc/frontchannel-logout"): self.frontchannel,
             ("GET", "/.casb/sign-out"): self.ask_sign_out,
             ("POST", "/.casb/sign-out"): self.sign_out,
@@ -603,11 +607,35 @@ class Endpoints:
         await self.runtime.sign_in.backchannel_logout("", token)
         return json_page(200, {"casb": "signed-out"})
 
+    async def events(self, flow: http.HTTPFlow, state: State) -> Page:
+        """Security event tokens by push (RFC 8935): 202 when done, 400 and why when not, 503 for another try."""
+        receiver, none = self.runtime.events, error_page(404, "Not here", "There is nothing under this address.", "")
+        if receiver is None:
+            return none
+        if state.facts.content_type != "application/secevent+jwt":
+            return _event_refused("invalid_request", "the content type must be application/secevent+jwt")
+        token = (flow.request.raw_content or b"").decode("latin-1")
+        try:
+            removed = await receiver.receive(token, state.fields.get(b"authorization", b"").decode("latin-1"))
+        except TokenError as error:
+            self._noted(state, error.code, error.message)
+            return _event_refused(ERRORS.get(error.code, "invalid_request"), error.message)
+        except (ConnectorError, StoreError) as error:
+            self._noted(state, error.code, error.message)
+            return json_page(503, {}, headers=(("retry-after", "5"),))
+        self.runtime.counters["security_events"] += 1
+        self.runtime.counters["ended_by_events"] += removed
+        return Page(status=202, headers=(("cache-control", "no-store"),), body=b"")
+
     async def frontchannel(self, flow: http.HTTPFlow, state: State) -> Page:
         """OpenID Connect Front-Channel Logout 1.0: by `sid` alone, for the frame brings no cookies."""
         query = parse_qs(flow.request.path.partition("?")[2])
-        sid = query.get("sid", [""])[0]
+        sid, issuer = query.get("sid", [""])[0], query.get("iss", [""])[0]
+        if not self.sessions.may_ask(state.ip):
+            return error_page(429, "Too many sign-outs", "Wait a minute, then try again.", "", facts=state.facts)
         for provider in state.snapshot.settings.providers:
+            if issuer and urlsplit(issuer).netloc != urlsplit(provider.authority).netloc:
+                continue  # Entra leaves `iss` out; who sends it means one provider.
             await self.runtime.sign_in.revoke_sid(provider.id, sid)
         return html(200, "Signed out", "")
 
@@ -641,7 +669,11 @@ class Endpoints:
         return opened(self.runtime, flow, state, login.record)
 
 
-_FROM_ELSEWHERE = frozenset({"/.casb/oidc/callback", "/.casb/oidc/backchannel-logout", JOIN_PATH})
+def _event_refused(code: str, text: str) -> Page:
+    return json_page(400, {"err": code, "description": text})
+
+
+_FROM_ELSEWHERE = frozenset({EVENTS, "/.casb/oidc/callback", "/.casb/oidc/backchannel-logout", JOIN_PATH})
 
 
 def same_origin(state: State) -> bool:

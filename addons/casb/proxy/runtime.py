@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from cachetools import TTLCache
 
 from casb.catalog.tagging import TaggedApp, TagIndex
+from casb.connectors.events import EventReceiver
 from casb.connectors.signin import SignIn
 from casb.control.exchange import Party
 from casb.control.routes import Kind, Route, route
@@ -63,6 +64,7 @@ class Runtime:
     log: Log
     bypasses: Bypasses
     tags: TagIndex | None = None  # as published; None: nothing ever was
+    events: EventReceiver | None = None  # of security events
     tunnelled: Tunnelled = untold
     close: Callable[[], None] = lambda: None
     problems: list[str] = field(default_factory=list)  # why the newest configuration is not in force

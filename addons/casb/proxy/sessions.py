@@ -54,6 +54,8 @@ WATCH = 0.25
 """Seconds between looks at the revocation counter; live connections of ended sessions are closed then."""
 SWEEP = 30.0
 """Seconds between looks at sessions that may have run out by themselves."""
+TOGETHER = 64
+"""Sessions of open connections that are looked up at once."""
 NOTED = 600.0
 """Seconds during which a cookie that stands for no session is written down once, however often it is shown."""
 
@@ -283,20 +285,24 @@ class Sessions:
         )
         translate.answer(flow, _with_id(page, state.noted))
 
+    def may_ask(self, ip: str) -> bool:
+        """Whether an address has not yet asked for too much within this minute; counts it."""
+        minute = int(time.monotonic() // MINUTE)
+        since, asked = self._asked.get(ip, (minute, 0))
+        asked = asked if since == minute else 0
+        self._asked[ip] = minute, asked + 1
+        return asked < ASKED
+
     async def to_sign_in(
         self, state: State, path: str, *, method: str = "GET", body: bytes | None = None, content_type: str = ""
     ) -> Page:
         """Keep what was asked for; the redirect to the sign-in host."""
         settings, app = state.snapshot.settings, state.route.app
         header = state.fields.get(b"cookie", b"").decode("latin-1")
-        minute = int(time.monotonic() // MINUTE)
-        since, asked = self._asked.get(state.ip, (minute, 0))
-        asked = asked if since == minute else 0
-        if asked >= ASKED:
+        if not self.may_ask(state.ip):
             self.runtime.counters["sign_ins_limited"] += 1
             text = "Too many sign-ins were begun from your address. Wait a minute, then try again."
             return error_page(429, "Too many sign-ins", text, "", facts=state.facts, headers=(("retry-after", "60"),))
-        self._asked[state.ip] = minute, asked + 1
         try:
             started = await self.runtime.sign_in.start_pending(
                 host=state.route.authority,
@@ -370,7 +376,8 @@ class Sessions:
                 if time.monotonic() - looked >= 1:
                     looked = time.monotonic()
                     self.hang_up_silent(looked)
-                if self.runtime.sessions.epoch() != epoch or since >= SWEEP:
+                sweep = min(SWEEP, max(1.0, self.runtime.snapshot.settings.session.grace / 2))
+                if self.runtime.sessions.epoch() != epoch or since >= sweep:
                     epoch, since = self.runtime.sessions.epoch(), 0.0
                     await self.close_ended()
             except asyncio.CancelledError:
@@ -379,19 +386,30 @@ class Sessions:
                 log_fault(logger, "ended sessions could not be closed")
 
     async def close_ended(self) -> None:
-        """Close every connection on which an exchange of an ended session is under way, sockets and streams included.
+        """Close every connection on which an exchange of an ended session is under way, sockets and streams included,
+        or of one that its provider has not confirmed in time.
 
         Others stay open: whatever comes on them next is asked for its session anyway.
         """
-        verdicts: dict[tuple[str, str], bool] = {}
+        asked: dict[tuple[str, str], list[tuple[str, State]]] = {}
         for identifier, states in list(self.live.items()):
             for state in states:
-                key = (state.route.authority, state.cookie)
-                if not state.over and key not in verdicts:
-                    verdicts[key] = await self.runtime.sign_in.session_for(*key, touch=False) is not None
-                if not state.over and not verdicts[key]:  # It may have finished while we looked.
+                if not state.over and state.session is not None:
+                    asked.setdefault((state.route.authority, state.cookie), []).append((identifier, state))
+        keys = list(asked)
+        for at in range(0, len(keys), TOGETHER):
+            await asyncio.gather(*(self._close_unless_alive(key, asked[key]) for key in keys[at : at + TOGETHER]))
+
+    async def _close_unless_alive(self, key: tuple[str, str], held: list[tuple[str, State]]) -> None:
+        session = await self.runtime.sign_in.session_for(*key, touch=False)
+        limits = self.runtime.snapshot.settings.session
+        if session is not None and limits.reevaluate:
+            age = (now() - (session.evaluated or session.started)).total_seconds()
+            session = session if age <= limits.reevaluate + limits.grace else None
+        if session is None:
+            for identifier, state in held:
+                if not state.over:  # It may have finished while we looked.
                     self._close(identifier)
-                    break
 
     def hang_up_silent(self, present: float) -> None:
         """Give up on applications that were asked long ago and have not begun to answer (`limits.upstream_idle`)."""

@@ -20,6 +20,7 @@ from typing import Any
 
 from mitmproxy.master import Master
 
+from casb.connectors.events import EventReceiver
 from casb.connectors.oidc import OidcProvider
 from casb.connectors.signin import SignIn
 from casb.control.snapshot import Snapshot
@@ -71,6 +72,32 @@ def follow_providers(runtime: Runtime) -> None:
     runtime.on_swap.append(swapped)
 
 
+def follow_transmitters(runtime: Runtime) -> None:
+    """Take security events of those that the newest configuration names."""
+    used: tuple[object, ...] = ()
+    endings: set[asyncio.Future[None]] = set()
+
+    def swapped(snapshot: Snapshot) -> None:
+        nonlocal used
+        settings = snapshot.settings
+        if (settings.security_events, settings.providers) == used:
+            return
+        used = (settings.security_events, settings.providers)
+        old, runtime.events = runtime.events, None
+        if settings.security_events:
+            store, live = runtime.sessions, runtime.sign_in
+            runtime.events = EventReceiver(
+                settings.security_events, settings.providers, store=store, live=live, clock=now
+            )
+        if old is not None:
+            closing = asyncio.ensure_future(old.close())
+            endings.add(closing)
+            closing.add_done_callback(endings.discard)
+
+    swapped(runtime.snapshot)
+    runtime.on_swap.append(swapped)
+
+
 def build_runtime(snapshot: Snapshot, data: Path) -> tuple[Runtime, Spool]:
     """All services of one worker over the deployment's data folder."""
     settings = snapshot.settings
@@ -97,6 +124,7 @@ def build_runtime(snapshot: Snapshot, data: Path) -> tuple[Runtime, Spool]:
         tunnelled=spool_tunnels(spool) if settings.discovery.proxy_stream else untold,
     )
     follow_providers(runtime)
+    follow_transmitters(runtime)
     return runtime, spool
 
 
