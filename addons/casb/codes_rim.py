@@ -162,6 +162,13 @@ ROWS: tuple[tuple[str, str, str, str, str], ...] = (
         "security_events: [{issuer: https://idp.contoso.example, token: env:CASB_EVENTS_TOKEN}]",
     ),
     (
+        "I023",
+        "it is not said whose sessions to end",
+        "Ending sessions needs a user, a session id or an app.",
+        "`casb sessions revoke --user ada@contoso.example`, --session ID or --app ID.",
+        "",
+    ),
+    (
         "L001",
         "the laboratory's proxy did not start",
         "`casb lab` starts a proxy of its own on a free loopback port; it ended, or did not listen within a minute.",

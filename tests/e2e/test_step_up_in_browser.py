@@ -41,9 +41,10 @@ FILE = os.urandom(150_000)
 UPLOAD = bytes(range(256)) * 3000
 PAGE = b"""<!doctype html><html><head><title>Files</title></head><body><h1>Company files</h1>
 <a id=plain href=/secret.bin>secret.bin</a>
-<a id=saved href=/secret.bin download>save secret.bin</a>
+<a id=saved href=/secret.bin download>save</a>
 <button id=ask onclick="ask()">fetch</button><p id=out></p>
-<form method=post action=/upload enctype=multipart/form-data><input type=file name=f><button id=send>Send</button></form>
+<form method=post action=/upload enctype=multipart/form-data><input type=file name=f>
+<button id=send>Send</button></form>
 <script>
 async function ask() {
   const answer = await fetch("/secret.bin");

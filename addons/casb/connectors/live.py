@@ -175,7 +175,9 @@ class LiveSessions:
         key, child, old = found
         if old.key == login.key:
             value = dump(replace(child, retired=True, until=self._clock().timestamp() + RETIRED))
-            await self._store.put("child", key, value, ttl=self._ttl(login.record), indexes=_child_indexes(login, child.app))
+            await self._store.put(
+                "child", key, value, ttl=self._ttl(login.record), indexes=_child_indexes(login, child.app)
+            )
         else:
             await self._store.drop("child", key)
 

@@ -124,14 +124,12 @@ class LoginResult:
     pending: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Declined:
+class Declined(TokenError):
     """The provider said no to somebody who is signed in. `ended`: the session is over; `pending` names what waits."""
 
-    pending: str
-    ended: bool
-    code: str
-    why: str
+    def __init__(self, code: str, message: str, *, pending: str, ended: bool) -> None:
+        super().__init__(code, message)
+        self.pending, self.ended = pending, ended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -358,12 +356,12 @@ class SignIn(LiveSessions):
         login_cookie: str | None = None,
         ip: str = "",
         user_agent: str = "",
-    ) -> LoginResult | Declined:
+    ) -> LoginResult:
         """The login for what the provider sent the browser back with. A sign-in ends here, whatever comes of it.
 
         A person who was signed in here already (`login_cookie`) keeps the login and its hosts, with everything that is
-        known about them replaced; another person ends it. The login cookie is a new one always. `Declined`: the
-        provider did not confirm a session, which has ended, or a step-up came to nothing, and the session goes on.
+        known about them replaced; another person ends it. The login cookie is a new one always. Raises `Declined` when
+        the provider did not confirm a session, which has ended, or a step-up came to nothing, and the session goes on.
         """
         data = await self._store.take("flow", key_of(params.get("state", "")))
         if data is None:
@@ -382,7 +380,7 @@ class SignIn(LiveSessions):
                 raise
             if flow.silent:
                 await self.end(old)
-            return Declined(pending=flow.pending, ended=flow.silent, code=error.code, why=error.message)
+            raise Declined(error.code, error.message, pending=flow.pending, ended=flow.silent) from error
         login = await self._login(provider.settings, claims, old, ip, user_agent, asked=flow.contexts, pending=pending)
         if flow.contexts or flow.silent:
             await self._passed(login.key, flow.contexts)

@@ -555,15 +555,16 @@ class Endpoints:
         """Back from the provider: a login, then the code for the app that waits."""
         params = _form(flow) if flow.request.method == "POST" else parse_answer(flow.request.path.partition("?")[2])
         header = state.fields.get(b"cookie", b"").decode("latin-1")
-        result = await self.runtime.sign_in.callback(
-            cookie(header, FLOW_COOKIE),
-            params,
-            login_cookie=self._login_cookie(state),
-            ip=state.ip,
-            user_agent=state.fields.get(b"user-agent", b"").decode("utf-8", "replace"),
-        )
-        if isinstance(result, Declined):
-            return await self._declined(state, result)
+        try:
+            result = await self.runtime.sign_in.callback(
+                cookie(header, FLOW_COOKIE),
+                params,
+                login_cookie=self._login_cookie(state),
+                ip=state.ip,
+                user_agent=state.fields.get(b"user-agent", b"").decode("utf-8", "replace"),
+            )
+        except Declined as told:
+            return await self._declined(state, told)
         cookies = (("set-cookie", set_cookie(LOGIN_COOKIE, result.cookie)),)
         pending = await self.runtime.sign_in.pending(result.pending) if result.pending else None
         if pending is None or pending.host == state.route.authority:
@@ -577,11 +578,11 @@ class Endpoints:
         not give the proof of a step-up: the person is told so, and can go back."""
         if told.ended:
             self.runtime.counters["reevaluations_refused"] += 1
-            identifier = self._noted(state, told.code, told.why)
+            identifier = self._noted(state, told.code, told.message)
             logger.info("session ended, not confirmed by its provider activity=%s", identifier)
             return redirect(f"/.casb/login?p={told.pending}", headers=(("set-cookie", clear_cookie(LOGIN_COOKIE)),))
         pending = await self.runtime.sign_in.pending(told.pending)
-        return self._not_proven(state, pending, told.code, told.why)
+        return self._not_proven(state, pending, told.code, told.message)
 
     def _not_proven(self, state: State, pending: PendingRequest | None, code: str, why: str) -> Page:
         """A step-up came to nothing; nothing was passed on, and the session goes on as it was."""
