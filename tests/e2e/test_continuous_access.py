@@ -208,7 +208,7 @@ def test_the_provider_is_asked_anew_without_a_page_and_claims_are_replaced(here:
     assert [(each["prompt"], each["login_hint"]) for each in here.idp.asked] == [("none", "ada@contoso.example")]
     assert ada.cookie("__Host-casb_s") != first, "the id changes with what is known"
     page = ada.open(f"{here.login}/.casb/session").text
-    assert "unmanaged" in page, "the device has lost its tag: replaced, not merged"
+    assert "Unmanaged" in page, "the device has lost its tag: replaced, not merged"
     asked = len(here.idp.asked)
     ada.open(here.url("/"))
     assert len(here.idp.asked) == asked, "not again before its time"
@@ -367,3 +367,28 @@ def test_replies_do_not_tell_whether_somebody_is_known(here: Site) -> None:
     signed_in(here)
     other = event(here, f"{CAEP}session-revoked", {"format": "email", "email": "ada@contoso.example"})
     assert (one.status, one.body, set(one.headers)) == (other.status, other.body, set(other.headers))
+
+
+def test_a_person_sees_their_session_and_ends_it_everywhere(here: Site) -> None:
+    ada = signed_in(here, acrs=["c1"])
+    page = ada.open(here.url("/.casb/session"))
+    assert page.url == f"{here.login}/.casb/session", "not on a host that runs the app's scripts"
+    assert "authentication context c1" in page.text
+    assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
+    kept = page.text.partition('name="once" value="')[2].partition('"')[0]
+    headers = {**NAVIGATE, "sec-fetch-site": "same-origin", "origin": here.login}
+    out = f"{here.login}/.casb/sign-out"
+    asked = ada.send(out, method="POST", headers=headers, data=f"once={'x' * 43}")
+    assert "Sign out everywhere" in asked.text
+    assert alive(here, ada), "a form that is not ours asks again and ends nothing"
+    assert ada.send(out, method="POST", headers=headers, data=f"once={kept}").status_code == 303
+    assert not alive(here, ada)
+    nothing_leaked(here.proxy, kept)
+
+
+def test_the_session_page_shows_no_secrets(here: Site) -> None:
+    ada = signed_in(here, groups=["group-nobody-needs-to-see"])
+    for url in (f"{here.login}/.casb/session", here.url("/.casb/session"), here.url("/.casb/sign-out")):
+        text = ada.open(url).text
+        for secret in (*ada.secrets(), *here.idp.tokens, "group-nobody-needs-to-see", "pairwise-ada"):
+            assert secret not in text

@@ -22,6 +22,7 @@ from casb.settings import SessionLimits
 CACHED: Final = 5.0  # seconds that a session is believed without asking the store
 TOUCHED: Final = 30.0  # seconds between two prolongations of one session
 CACHE_SIZE: Final = 10_000
+FORM: Final = 600.0  # seconds that a form of ours may be left open
 RETIRED: Final = 30.0  # seconds that a replaced cookie still serves requests under way
 
 
@@ -112,6 +113,21 @@ class LiveSessions:
             return None
         await self._touch(*found)
         return found[2]
+
+    async def login_at(self, host: str, cookie: str | None) -> Login | None:
+        """The login behind a host's cookie, or None; nothing is prolonged."""
+        found = await self._child(host, cookie) if cookie is not None and is_id(cookie) else None
+        return None if found is None else found[2]
+
+    async def once(self, login: Login) -> str:
+        """A token for a form of a login's person, good once within ten minutes."""
+        token = self._new_id()
+        await self._store.put("form", key_of(token), login.key, ttl=FORM)
+        return token
+
+    async def used_once(self, login: Login, token: str) -> bool:
+        """Whether a token was made for this login and not used before."""
+        return is_id(token) and await self._store.take("form", key_of(token)) == login.key
 
     async def sign_out(self, host: str, cookie: str | None) -> LoginRecord | None:
         """End the login behind a host's cookie, on every host; what it was, or None when there was none."""

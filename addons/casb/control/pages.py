@@ -26,6 +26,7 @@ font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-seri
 main{width:100%;max-width:620px;background:var(--card);border:1px solid var(--line);border-radius:14px;
 padding:36px 40px;box-shadow:0 10px 30px rgb(0 0 0/.06)}
 h1{font-size:1.45rem;line-height:1.25;margin:0 0 14px}
+h2{font-size:1.05rem;margin:24px 0 8px}
 .mark{width:44px;height:44px;border-radius:50%;display:grid;place-items:center;font-weight:700;font-size:1.35rem;margin-bottom:18px;
 color:#fff;background:var(--accent)}
 .mark.bad{background:var(--bad)}

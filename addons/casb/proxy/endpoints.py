@@ -14,10 +14,12 @@ from urllib.parse import parse_qs, urlsplit
 from mitmproxy import http
 
 from casb.connectors.events import ERRORS
+from casb.connectors.live import Login
 from casb.connectors.signin import Declined, parse_answer
 from casb.control.exchange import Party, access
 from casb.control.pages import Page, error_page, facts_list, html, json_page, redirect
 from casb.control.routes import Kind
+from casb.control.session_page import Shown, session_page, sign_out_form
 from casb.control.siblings import JOIN_PATH, joined_hosts, page_app
 from casb.control.unknown import REPORT_PATH
 from casb.errors import CasbError, ConnectorError, StoreError, TokenError
@@ -401,32 +403,35 @@ class Endpoints:
         login = await self.runtime.sign_in.login_for(self._login_cookie(state))
         if login is None:
             return html(200, "Not signed in", '<p class="row"><a class="button" href="/">Applications</a></p>')
-        session = login.record.session()
-        tags = ", ".join(sorted(session.device.tags)) or "unmanaged: no proof of management was given at sign-in"
-        content = facts_list(
-            (
-                ("Signed in as", session.user.name),
-                ("Device", tags),
-                ("Signed in from", session.ip),
-                ("Since", f"{session.started:%Y-%m-%d %H:%M} UTC"),
-                ("Until, at the latest", f"{session.expires:%Y-%m-%d %H:%M} UTC"),
-                ("Session", session.id),
-            )
+        settings, record = state.snapshot.settings, login.record
+        shown = Shown(
+            provider=record.provider,
+            device_id=record.device.id or "",
+            idle=settings.session.idle,
+            reevaluate=settings.session.reevaluate,
+            ip=state.ip,
+            token=await self.runtime.sign_in.once(login),
         )
-        content += '<p class="row"><a class="button" href="/.casb/sign-out">Sign out everywhere</a></p>'
-        return html(200, "Your session", content)
+        return session_page(record.session(), shown, now())
 
     async def ask_sign_out(self, flow: http.HTTPFlow, state: State) -> Page:
         """A page with a button, for a link alone must not sign anybody out."""
-        content = (
-            "<p>This ends your session in every application that you opened through this address.</p>"
-            '<form method="post" action="/.casb/sign-out"><p class="row">'
-            '<button class="button">Sign out everywhere</button></p></form>'
-        )
-        return html(200, "Sign out", content, form_action="'self' https:")
+        login = await self._login_here(state)
+        token = await self.runtime.sign_in.once(login) if login is not None else ""
+        content = "<p>This ends your session in every application that you opened through this address.</p>"
+        return html(200, "Sign out", content + sign_out_form(token), form_action="'self' https:")
+
+    async def _login_here(self, state: State) -> Login | None:
+        on_login = state.route.kind is Kind.LOGIN
+        value = cookie(state.fields.get(b"cookie", b"").decode("latin-1"), LOGIN_COOKIE if on_login else SESSION_COOKIE)
+        return await self.runtime.sign_in.login_at(state.route.authority, value)
 
     async def sign_out(self, flow: http.HTTPFlow, state: State) -> Page:
-        """End the login on every host, then at the provider."""
+        """End the login on every host, then at the provider. The form counts once: a page that was kept asks anew."""
+        login = await self._login_here(state)
+        told = (flow.request.raw_content or b"").decode("latin-1").partition("once=")[2].partition("&")[0]
+        if login is not None and not await self.runtime.sign_in.used_once(login, told):
+            return await self.ask_sign_out(flow, state)
         header = state.fields.get(b"cookie", b"").decode("latin-1")
         on_login = state.route.kind is Kind.LOGIN
         name = LOGIN_COOKIE if on_login else SESSION_COOKIE
