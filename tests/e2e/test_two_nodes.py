@@ -1,4 +1,4 @@
-"""Two proxy nodes behind a real balancer and one session store: a node dies, the store goes away, nothing slips past."""
+"""Two proxy nodes behind a real balancer, one session store: a node dies, the store goes away, nothing slips past."""
 
 from __future__ import annotations
 
