@@ -58,6 +58,14 @@ class DeviceRules:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ContextRule:
+    """What stands for an authentication context at a provider without `acrs`: at least one of the two."""
+
+    acr: tuple[str, ...] = ()  # accepted values of `acr`; asked for as `acr_values`
+    max_age: int | None = None  # seconds since the person proved themself actively
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
     """One identity provider. `authority` for Entra: `https://login.microsoftonline.com/{tenant}` and a tenant list."""
 
@@ -74,6 +82,7 @@ class Provider:
     hosts: tuple[str, ...] = ()  # further hosts of the provider (keys, token endpoint); its authority's is always one
     domains: tuple[str, ...] = ()  # the organisation's own mail domains; others are guests
     groups_claim: str = "groups"
+    contexts: Mapping[str, ContextRule] = field(default_factory=dict)  # empty: the provider knows `acrs` (Entra)
     device: DeviceRules = field(default_factory=DeviceRules)
 
 

@@ -27,6 +27,7 @@ from casb.model.network import parse_network
 from casb.settings import (
     Admins,
     Alerts,
+    ContextRule,
     DeviceRules,
     Enforcement,
     Limits,
@@ -182,8 +183,24 @@ def _provider(shape: ProviderShape, path: Path, notes: Notes) -> Provider:
         ca=notes.file(shape.ca, (*path, "ca")),
         domains=tuple(domains),
         groups_claim=shape.groups_claim,
+        contexts=_contexts(shape, path, notes),
         device=_device(shape.device or DeviceShape()),
     )
+
+
+def _contexts(shape: ProviderShape, path: Path, notes: Notes) -> dict[str, ContextRule]:
+    rules = {}
+    for name, rule in (shape.contexts or {}).items():
+        here = (*path, "contexts", name)
+        if not re.fullmatch(r"c[1-9][0-9]?", name):
+            notes.wrong("C111", f"'{name}' is no authentication context", here, "write c1 to c99")
+        if shape.kind == "entra":
+            notes.wrong("C125", "Entra knows authentication contexts itself", here, "remove 'contexts'")
+        if not rule.acr and rule.max_age is None:
+            notes.wrong("C125", f"nothing stands for '{name}'", here, "give acr, max_age or both")
+        age = None if rule.max_age is None else notes.seconds(rule.max_age, 1, (*here, "max_age"))
+        rules[name] = ContextRule(acr=rule.acr, max_age=age)
+    return rules
 
 
 def _device(shape: DeviceShape) -> DeviceRules:

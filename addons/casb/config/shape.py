@@ -62,6 +62,16 @@ class DeviceShape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ContextShape:
+    """What stands for an authentication context at a provider that knows no `acrs`."""
+
+    acr: tuple[str, ...] = ()
+    """Accepted values of the claim `acr`, e.g. `[phr, phrh]`; asked for as `acr_values`."""
+    max_age: str | None = None
+    """The person proved themself actively within this time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderShape:
     """One identity provider."""
 
@@ -89,6 +99,8 @@ class ProviderShape:
     """The organisation's own mail domains; users of others are guests."""
     groups_claim: str = "groups"
     """The claim that lists groups."""
+    contexts: Mapping[str, ContextShape] | None = None
+    """For providers other than Entra: `{c1: {acr: [phr], max_age: 5m}}`."""
     device: DeviceShape | None = None
     """Which proof gives which device tag."""
 
