@@ -101,6 +101,19 @@ async def test_add_is_once_until_it_expires(store: SessionStore, clock: Ticking)
     assert await store.add("jti", KEY, b"3", ttl=10)
 
 
+async def test_which_of_many_are_there(store: SessionStore, clock: Ticking) -> None:
+    keys = [bytes([number % 256, number // 256]) * 16 for number in range(700)]
+    for number, key in enumerate(keys[:600]):
+        await store.put("child", key, b"v", ttl=10 if number % 2 else 20, indexes=[f"n:{number % 3}"])
+    assert await store.present("child", keys) == set(keys[:600])
+    assert await store.present("login", keys) == set()
+    assert await store.present("child", []) == set()
+    await store.drop_index("n:0")
+    clock.seconds += 10
+    left = {key for number, key in enumerate(keys[:600]) if number % 3 and not number % 2}
+    assert await store.present("child", keys) == left
+
+
 async def test_take_removes(store: SessionStore, clock: Ticking) -> None:
     await store.put("code", KEY, b"value", ttl=60)
     assert await store.take("code", KEY) == b"value"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from hashlib import sha256 as _sha256
 from typing import Final
@@ -103,6 +103,12 @@ class LiveSessions:
         if self._store.epoch() == epoch == self._epoch:
             self._remember(child_key, host, session)
         return session
+
+    async def gone(self, cookies: Collection[str]) -> frozenset[str]:
+        """Which of many cookies stand for nothing any more: whatever ends a login ends its hosts' shares with it."""
+        keys = {key_of(cookie): cookie for cookie in cookies}
+        present = await self._store.present("child", list(keys))
+        return frozenset(cookie for key, cookie in keys.items() if key not in present)
 
     async def login_for(self, cookie: str | None) -> Login | None:
         """The login behind `__Host-casb_l`, or None."""

@@ -50,7 +50,7 @@ RESERVED = "/.casb/"
 RESUME = "__casb_resume"
 VOUCHED = 1800.0
 """Seconds that an open page lets its static parts through (`control/siblings.py`)."""
-WATCH = 0.25
+WATCH = 0.1
 """Seconds between looks at the revocation counter; live connections of ended sessions are closed then."""
 SWEEP = 30.0
 """Seconds between looks at sessions that may have run out by themselves."""
@@ -377,25 +377,32 @@ class Sessions:
                     looked = time.monotonic()
                     self.hang_up_silent(looked)
                 sweep = min(SWEEP, max(1.0, self.runtime.snapshot.settings.session.grace / 2))
-                if self.runtime.sessions.epoch() != epoch or since >= sweep:
-                    epoch, since = self.runtime.sessions.epoch(), 0.0
+                seen = self.runtime.sessions.epoch()
+                if seen != epoch:
+                    await self.close_dropped()
+                    epoch = seen  # not before: what failed is tried again
+                if since >= sweep:
+                    since = 0.0
                     await self.close_ended()
             except asyncio.CancelledError:
                 raise
             except Exception:
                 log_fault(logger, "ended sessions could not be closed")
 
-    async def close_ended(self) -> None:
-        """Close every connection on which an exchange of an ended session is under way, sockets and streams included,
-        or of one that its provider has not confirmed in time.
+    async def close_dropped(self) -> None:
+        """Close every connection on which an exchange of an ended session is under way, sockets and streams included.
 
         Others stay open: whatever comes on them next is asked for its session anyway.
         """
-        asked: dict[tuple[str, str], list[tuple[str, State]]] = {}
-        for identifier, states in list(self.live.items()):
-            for state in states:
-                if not state.over and state.session is not None:
-                    asked.setdefault((state.route.authority, state.cookie), []).append((identifier, state))
+        held = self._under_way()
+        gone = await self.runtime.sign_in.gone({value for _, value in held})
+        for (_, value), states in held.items():
+            if value in gone:
+                self._close_all(states)
+
+    async def close_ended(self) -> None:
+        """The same for sessions that ran out by themselves, or that their provider has not confirmed in time."""
+        asked = self._under_way()
         keys = list(asked)
         for at in range(0, len(keys), TOGETHER):
             await asyncio.gather(*(self._close_unless_alive(key, asked[key]) for key in keys[at : at + TOGETHER]))
@@ -407,9 +414,21 @@ class Sessions:
             age = (now() - (session.evaluated or session.started)).total_seconds()
             session = session if age <= limits.reevaluate + limits.grace else None
         if session is None:
-            for identifier, state in held:
-                if not state.over:  # It may have finished while we looked.
-                    self._close(identifier)
+            self._close_all(held)
+
+    def _under_way(self) -> dict[tuple[str, str], list[tuple[str, State]]]:
+        """Host and cookie to the connections that an exchange of theirs is under way on."""
+        found: dict[tuple[str, str], list[tuple[str, State]]] = {}
+        for identifier, states in self.live.items():
+            for state in states:
+                if not state.over and state.session is not None and state.cookie:
+                    found.setdefault((state.route.authority, state.cookie), []).append((identifier, state))
+        return found
+
+    def _close_all(self, held: list[tuple[str, State]]) -> None:
+        for identifier, state in held:
+            if not state.over:  # It may have finished while we looked.
+                self._close(identifier)
 
     def hang_up_silent(self, present: float) -> None:
         """Give up on applications that were asked long ago and have not begun to answer (`limits.upstream_idle`)."""

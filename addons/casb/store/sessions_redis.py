@@ -132,6 +132,19 @@ class RedisSessions:
         """The value, or None."""
         return self._opened(kind, key, await self._ask(self._client.get(self._entry(kind, key))))
 
+    async def present(self, kind: str, keys: Sequence[bytes]) -> frozenset[bytes]:
+        """Which of many are there."""
+        found: list[bytes] = []
+        for at in range(0, len(keys), _MANY):
+            some = keys[at : at + _MANY]
+            pipe = self._client.pipeline(transaction=False)
+            for key in some:
+                pipe.getrange(self._entry(kind, key), 1, 8)
+            ends = await self._ask(pipe.execute())
+            present = self._now()
+            found += [key for key, end in zip(some, ends, strict=True) if end and int.from_bytes(end, "big") > present]
+        return frozenset(found)
+
     async def take(self, kind: str, key: bytes) -> bytes | None:
         """The value, removed in the same step (GETDEL)."""
         return self._opened(kind, key, await self._ask(self._client.getdel(self._entry(kind, key))))

@@ -127,6 +127,16 @@ class SqliteSessions:
         row = await self._run(lambda db: db.execute(query, values).fetchone(), writes=False)
         return None if row is None else self._keys.open(row[0], _aad(kind, key))
 
+    async def present(self, kind: str, keys: Sequence[bytes]) -> frozenset[bytes]:
+        """Which of many are there."""
+        now = self._clock()
+        query = "SELECT 1 FROM entry WHERE kind = ? AND key = ? AND ends > ?"
+
+        def look(db: sqlite3.Connection) -> frozenset[bytes]:
+            return frozenset(key for key in keys if db.execute(query, (kind, key, now)).fetchone())
+
+        return await self._run(look, writes=False)
+
     async def take(self, kind: str, key: bytes) -> bytes | None:
         """The value, removed in the same step."""
 
