@@ -451,9 +451,15 @@ class Sessions:
     def _close(self, identifier: str) -> None:
         self.live.pop(identifier, None)
         handler = ctx.master.addons.get("proxyserver").connections.get(identifier)
-        if handler is not None:
+        if handler is None:
+            return
+        line = handler.transports.get(handler.client)
+        if line is not None and line.writer is not None:
+            # At once for all of them; taking each down in good order would make the last of many wait for the others.
+            line.writer.transport.abort()
+        else:
             handler.close_connection(handler.client)
-            self.runtime.counters["connections_ended"] += 1
+        self.runtime.counters["connections_ended"] += 1
 
     # ------------------------------------------------------------ addresses
 
