@@ -34,6 +34,12 @@ policies:
     activities: download
     when: {file: {name: {contains: note}, detected_type: application/pdf}}
     action: {type: step_up, context: c5}
+  - id: prove-for-what-is-in-it
+    kind: session
+    apps: [wiki]
+    activities: upload
+    when: {file: {name: {contains: held}, detected_type: application/pdf}}
+    action: {type: step_up, context: c7}
   - id: prove-for-wiki
     kind: access
     apps: [wiki]
@@ -137,6 +143,20 @@ def test_an_upload_is_sent_byte_for_byte(here: Site, browser: Browser, large: bo
     assert "__casb" not in sent.path
     again = browser.send(here.url("/upload"), method="POST", headers=headers, data=body)
     assert "uploaded" in again.text, "the proof counts for its minute"
+
+
+def test_an_upload_that_was_held_and_read_is_sent_byte_for_byte(here: Site, browser: Browser) -> None:
+    browser.open(here.url("/", WIKI))
+    headers, body = multipart(b"%PDF-1.7\n" + BINARY * 3, "held.pdf")
+    headers["origin"] = here.url("", WIKI)
+    before = len(posts(here.wiki))
+    first = browser.send(here.url("/upload", WIKI), method="POST", headers=headers, data=body)
+    assert (first.status_code, len(posts(here.wiki))) == (303, before)
+    answer = browser.follow(first)
+    while ".submit()" in answer.text:
+        answer = browser.follow(browser.submit(answer))
+    assert "uploaded" in answer.text
+    assert posts(here.wiki)[-1].body == body
 
 
 def test_a_script_is_told_where_to_send_the_person(here: Site, browser: Browser) -> None:

@@ -75,6 +75,15 @@ def satisfied(policy: Policy, activity: Activity) -> bool:
     return proven is not None and activity.time - proven <= policy.fresh_for
 
 
+def open_outcomes(activity: Activity, policies: Policies) -> frozenset[Action]:
+    """All that the policies which may concern an unread file could do; `ALLOW` where none might."""
+    found = {Action.ALLOW}
+    for policy in policies.concerning(activity):
+        if policy.check(activity) is not NO:
+            found |= {each for each in (policy.action, policy.unknown) if each is not None}
+    return frozenset(found)
+
+
 def _shadowed(policy: Policy, action: Action, activity: Activity, truth: Truth) -> Shadowed:
     return Shadowed(policy=policy.id, action=action, reasons=tuple(reasons(policy, activity, truth)))
 

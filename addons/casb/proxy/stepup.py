@@ -25,6 +25,7 @@ from casb.identity.sessions import agent_digest, is_safe_path
 from casb.model.activity import RequestMode
 from casb.model.decision import Decision
 from casb.proxy import translate
+from casb.proxy.bodies import Spooling
 from casb.proxy.faults import log_fault
 from casb.proxy.incidents import incident
 from casb.proxy.runtime import Runtime, now
@@ -93,7 +94,7 @@ class StepUp:
             state.limit, state.on_overflow = state.snapshot.settings.session.step_up_body, lambda: False
             request.stream = False
         else:
-            body = None if plain or state.resumed is not None else request.raw_content
+            body = None if plain or state.resumed is not None else _held(state, request)
             lost = not plain and body is None and state.resumed is None and state.facts.content_length != 0
             kept = state.resumed if state.resumed is not None else body
             translate.refuse(flow, phase, self._sent(flow, state, ask, kept, phase, lost=lost))
@@ -216,6 +217,16 @@ class StepUp:
         except Exception:
             log_fault(logger, "what waits for a step-up was not kept")
             translate.refuse(flow, phase)
+
+
+def _held(state: State, request: http.Request) -> bytes | None:
+    """The request's body, in memory or on disk; None when it is too large to be kept, or has been passed on."""
+    if not isinstance(state.taking, Spooling):
+        return request.raw_content
+    most = state.snapshot.settings.session.step_up_body
+    with state.taking.body.source() as held:
+        body = held.read(most + 1)
+    return body if len(body) <= most else None
 
 
 def _with(ask: Ask) -> Collection[tuple[str, str]]:
