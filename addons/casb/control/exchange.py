@@ -5,6 +5,7 @@ Live traffic, recorded flows and tests drive the same object. It does no I/O and
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
@@ -50,6 +51,7 @@ class Party:
     client: Client
     session_id: str | None = None
     auth_contexts: frozenset[str] = frozenset()
+    proven: Mapping[str, datetime] = field(default_factory=dict)
 
     @classmethod
     def of(cls, session: Session, client: Client, device: Device | None = None) -> Party:
@@ -60,6 +62,7 @@ class Party:
             client=client,
             session_id=session.id,
             auth_contexts=session.auth_contexts,
+            proven=session.proven,
         )
 
 
@@ -250,6 +253,7 @@ class Exchange:
             client=party.client,
             session_id=party.session_id,
             auth_contexts=party.auth_contexts,
+            proven=party.proven,
             file=file,
             text=TextFacts() if kind is ActivityType.SEND_ITEM else None,
             instance=self.facts.instance if self.facts else None,
@@ -354,6 +358,7 @@ def access(
         client=party.client,
         session_id=party.session_id,
         auth_contexts=party.auth_contexts,
+        proven=party.proven,
         source=Source.ACCESS_CONTROL,
     )
     activity = informed(snapshot, activity, given)

@@ -32,6 +32,7 @@ font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-seri
 main{width:100%;max-width:620px;background:var(--card);border:1px solid var(--line);border-radius:14px;
 padding:36px 40px;box-shadow:0 10px 30px rgb(0 0 0/.06)}
 h1{font-size:1.45rem;line-height:1.25;margin:0 0 14px}
+h2{font-size:1.05rem;margin:24px 0 8px}
 .mark{width:44px;height:44px;border-radius:50%;display:grid;place-items:center;font-weight:700;font-size:1.35rem;margin-bottom:18px;
 color:#fff;background:var(--accent)}
 .mark.bad{background:var(--bad)}
@@ -83,10 +84,11 @@ def html(
     connect: str = "",
     words: Words | None = None,
     refresh: str = "",
+    ancestors: str = "'none'",
 ) -> Page:
     """A page around `content`, which is HTML already escaped by the caller. `script` is ours alone, allowed by hash;
     `connect` are the CSP sources that it may send to. `words` are the page's language; `refresh` is where it goes on by
-    itself, without any script."""
+    itself, without any script; `ancestors` are those that may frame the page."""
     tag, direction = (words.tag, words.direction) if words else ("en", "ltr")
     onward = f'<meta http-equiv=refresh content="0;url={escape(refresh)}">' if refresh else ""
     body = (
@@ -102,7 +104,7 @@ def html(
     allowed += f"connect-src {connect}; " if connect else ""
     policy = (
         f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; {allowed}form-action {form_action}; "
-        "frame-ancestors 'none'; base-uri 'none'"
+        f"frame-ancestors {ancestors}; base-uri 'none'"
     )
     return Page(
         status=status,

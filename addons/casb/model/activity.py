@@ -146,6 +146,7 @@ class Activity:
     auth_contexts: frozenset[str] = frozenset()
     justified: frozenset[str] = frozenset()  # policies that the person has given a justification for, for this thing
     excepted: Mapping[str, str] = field(default_factory=dict)  # policy -> id of the exception that holds for this
+    proven: Mapping[str, datetime] = field(default_factory=dict)  # when each of them was proven last
     admin: bool = False  # an administrator's operation, by the app's signatures or its connector
     impersonated: bool = False  # done in somebody else's name
     outcome: Outcome | None = None  # None while it is being decided on

@@ -34,6 +34,7 @@ from casb.proxy.notices import Notices, cookie
 from casb.proxy.passing import charset_of, judge, may_pass
 from casb.proxy.runtime import Runtime, Visitor, now
 from casb.proxy.sealed import sealed
+from casb.proxy.stepup import StepUp, ask_of
 from casb.proxy.streaming import Inspecting
 from casb.proxy.translate import State
 from casb.proxy.waiting import Waiting
@@ -49,6 +50,7 @@ class Control:
     def __init__(self, runtime: Runtime, notices: Notices, waiting: Waiting, coaching: Coaching) -> None:
         self.runtime = runtime
         self.notices = notices
+        self.step_up = StepUp(runtime)
         self.waiting = waiting
         self.coaching = coaching
 
@@ -70,22 +72,23 @@ class Control:
             raise LookupError("a controlled exchange without a session")
         if state.snapshot.policies.coaches(state.route.app.id):
             return self._enter_informed(flow, state, session, state.route.app)
-        self._enter(flow, state, session, state.route.app)
-        return None
+        return self._enter(flow, state, session, state.route.app)
 
     async def _enter_informed(self, flow: http.HTTPFlow, state: State, session: Session, app: App) -> None:
         """Where a policy may ask for a justification, what was said already is looked up first."""
         state.given = await self.coaching.given(session, app)
-        self._enter(flow, state, session, app)
+        keeping = self._enter(flow, state, session, app)
+        if keeping is not None:
+            await keeping
 
-    def _enter(self, flow: http.HTTPFlow, state: State, session: Session, app: App) -> None:
+    def _enter(self, flow: http.HTTPFlow, state: State, session: Session, app: App) -> Awaitable[None] | None:
         visitor = self.visitor(session, state)
         state.party = visitor.party
         if app.instances:
             state.facts = replace(state.facts, instance=translate.instance(app, state.facts.host, state.fields))
         if visitor.access.decision.action.halts:
             self._refuse_access(flow, state, visitor)
-            return
+            return state.keeping
         exchange = Exchange(
             snapshot=state.snapshot,
             app=app,
@@ -106,9 +109,10 @@ class Control:
             # The form's head does not tell what it holds: it is held until its parts have.
             state.naming = True
             self._hold(flow, state, state.snapshot.settings.limits.hold, state.facts.content_length, "requestheaders")
-        if not translate.is_refused(flow) and state.coached is None:
+        if not translate.is_refused(flow) and state.coached is None and state.ask is None:
             protect.ask_for_all(flow, exchange)
             translate.send_to(flow, state.route)
+        return state.keeping
 
     def visitor(self, session: Session, state: State) -> Visitor:
         """The party and its access decision, kept while session, address, program and policies stay the same."""
@@ -143,9 +147,12 @@ class Control:
             user_name=visitor.party.user.name if visitor.party.user else "",
             is_logon=True,
         )
+        translate.annotate(flow, record, state.route, visitor.party)
+        ask = ask_of(record.decision, record.activity.id)
+        if record.decision.action is Action.STEP_UP and self.step_up.send(flow, state, ask, "requestheaders"):
+            return
         refusal = self.coaching.stop(state, refusal, record.activity)
         self.runtime.counters["access_blocked"] += 1
-        translate.annotate(flow, record, state.route, visitor.party)
         translate.refuse(flow, "requestheaders", page_for(refusal))
 
     def _apply_to_request(self, flow: http.HTTPFlow, state: State, effect: Effect) -> None:
@@ -246,6 +253,8 @@ class Control:
                 main.activity = single.activity
                 self._write(flow, state)
                 self._refuse(flow, state, effect, "request")
+                if state.keeping is not None:
+                    await state.keeping
                 return
         self._write(flow, state)
 
@@ -311,7 +320,7 @@ class Control:
     # ------------------------------------------------------------ response
 
     @sealed
-    def responseheaders(self, flow: http.HTTPFlow) -> None:
+    def responseheaders(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         """Downloads and views, by the response's head."""
         state = translate.state_of(flow)
         if state is None:
@@ -319,7 +328,7 @@ class Control:
         if state.exchange is None or state.ours or flow.response is None:
             if flow.response is not None and state.route.kind is Kind.TUNNEL:
                 flow.response.stream = True
-            return
+            return None
         state.held, state.limit, state.on_overflow = False, None, None
         facts = translate.response_facts(flow.response)
         state.response = facts
@@ -327,6 +336,7 @@ class Control:
         self._apply_to_response(flow, state, state.exchange.response(facts), "responseheaders")
         if state.exchange.activity is before and not translate.is_refused(flow):
             redaction.passing(self.runtime, flow, state)
+        return state.keeping
 
     def _apply_to_response(self, flow: http.HTTPFlow, state: State, effect: Effect, phase: str) -> None:
         exchange = state.exchange
@@ -594,6 +604,8 @@ class Control:
             self._apply_to_response(flow, state, effect, phase)
             if state.plan is not None:
                 await self._convert(flow, state, state.plan)
+        if state.keeping is not None:
+            await state.keeping
 
     def _read_prompt(self, flow: http.HTTPFlow, state: State, exchange: Exchange, body: bytes, coding: str) -> None:
         """What was to be sent is there: its text is looked at here, which takes no longer than handing it over."""
@@ -610,6 +622,10 @@ class Control:
     def _refuse(self, flow: http.HTTPFlow, state: State, effect: Answer, phase: str) -> None:
         activity = state.exchange.activity if state.exchange else None
         record = state.exchange.records[-1] if state.exchange else None
+        if effect.kind == "step_up" and record is not None:
+            saved = activity is not None and activity.type is ActivityType.DOWNLOAD
+            if self.step_up.send(flow, state, ask_of(effect.decision, record.activity.id, saved=saved), phase):
+                return
         refusal = self._refusal(state, effect.decision, activity)
         if record is not None:
             refusal = replace(refusal, activity_id=record.activity.id)

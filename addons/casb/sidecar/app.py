@@ -25,6 +25,7 @@ from casb.sidecar import (
     portal,
     protected,
     requests,
+    sessions,
     shadow_app,
     shadow_apps,
     shadow_catalog,
@@ -64,6 +65,7 @@ def build_app(services: Services, provider: signin.AdminProvider | None = None) 
     | `/access…` | a session; changes: an admin's | access.py |
     | `/protected` `/protected/{revoke,restore,expire}` | a session; changes: an admin's | protected.py |
     | `/v1/protected[/ID]` | a session or a read token | protected.py |
+    | `/sessions[/revoke]` `/v1/sessions/revoke` | a session; ending: an admin's | sessions.py |
     | `/learned[/export.csv]` `/learned/attach` | a session; changes: an admin's | learned.py |
     | `/static/…` | anybody | style, script, icon |
     """
@@ -88,6 +90,8 @@ def build_app(services: Services, provider: signin.AdminProvider | None = None) 
         alerts.router,
         alerts.api,
         access.router,
+        sessions.router,
+        sessions.api,
         enforcement_api.api,
         enforcement_api.lists,
         learned.router,
