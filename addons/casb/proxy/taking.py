@@ -204,8 +204,10 @@ class TakingStream(core.HttpStream):
             return
         if (yield from self._head_changed()):
             return
+        self._over(False)  # whoever ends sessions may still end this
         yield core.SendHttp(ResponseHeaders(self.stream_id, flow.response, end_stream=False), self.context.client)
         sent = yield from self._give(False, taking.given(), finish=True)
+        self._over(True)
         release(translate.state_of(flow))
         if not sent:
             yield from self._kill()
@@ -214,6 +216,11 @@ class TakingStream(core.HttpStream):
             yield core.SendHttp(ResponseTrailers(self.stream_id, flow.response.trailers), self.context.client)
         if self.client_state == self.state_done:
             yield from self.flow_done()
+
+    def _over(self, over: bool) -> None:
+        state = translate.state_of(self.flow)
+        if state is not None:
+            state.over = over
 
     # ---------------------------------------------------------------- a page meanwhile
 
