@@ -40,7 +40,10 @@ policies:
 NOISE = hashlib.shake_256(b"noise").digest(1_300_000)
 PROGRAM = b"MZ" + bytes(58) + (64).to_bytes(4, "little") + b"PE\0\0" + NOISE
 UP = "PUT /up HTTP/1.1\r\ncontent-type: application/octet-stream\r\nx-file-name: a.bin"
-ATTACHED = {"content_type": "application/octet-stream", "content_disposition": "attachment; filename=a.bin"}
+ATTACHED: dict[str, Any] = {
+    "content_type": "application/octet-stream",
+    "content_disposition": "attachment; filename=a.bin",
+}
 
 
 @pytest.fixture(scope="module")
