@@ -355,7 +355,7 @@ class World:
 
     def records(self) -> list[dict[str, Any]]:
         """The activities that the worker wrote into its spool, oldest first."""
-        return [each for each in self.spooled() if each.get("kind") != "traffic"]
+        return [each for each in self.spooled() if "kind" not in each]
 
     def spooled(self) -> list[dict[str, Any]]:
         """All that the worker wrote into its spool, oldest first."""

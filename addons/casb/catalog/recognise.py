@@ -17,6 +17,7 @@ from fnmatch import translate
 from functools import lru_cache
 from urllib.parse import unquote
 
+from casb.catalog.chat import is_prompt
 from casb.catalog.filenames import extension_of, name_in_path
 from casb.catalog.media import ASSET_EXTENSIONS, DATA_EXTENSIONS, DOCUMENT_EXTENSIONS, Kind, kind_of
 from casb.model.activity import ActivityType, RequestFacts, RequestMode, ResponseFacts
@@ -57,6 +58,8 @@ def recognise_request(app: App | None, request: RequestFacts) -> Recognised | No
             return None if request.upload_name == "" else (activity, _named_upload(request))
         if activity not in _AT_RESPONSE and not hides_upload(signature, request):
             return activity, file_in_path(request)
+    if is_prompt(request):
+        return ActivityType.SEND_ITEM, None
     if _is_upload(request):
         return ActivityType.UPLOAD, _named_upload(request)
     activity = _DAV.get(request.method)

@@ -22,6 +22,8 @@ _DECLARED = re.compile(
 )
 # RFC 1468, RFC 1557, RFC 1922: seven bits wide, so that they look like ASCII.
 _ESCAPES = re.compile(rb"\x1b(\$[@B]|\([JI]|\$\([D]|\$\)[C]|\$\)[AG])")
+_ENOUGH = 24
+"""Of fewer bytes nothing is likely."""
 _SEVEN_BIT = frozenset({"iso2022_jp", "iso2022_jp_1", "iso2022_jp_2", "iso2022_kr", "hz", "utf-7"})
 # What is in use is the larger set of the same family (WHATWG Encoding, section 4.2).
 _WIDER = {
@@ -133,8 +135,9 @@ def _likely(head: bytes) -> str | None:
     sample = head[:SAMPLE]
     high = sum(byte >= 0x80 for byte in sample)
     best = from_bytes(sample, steps=3, chunk_size=512, threshold=0.2).best() if high else None
-    codec = known(best.encoding) if best is not None else None
-    if codec is not None and codec not in ("utf-8", "utf-7") and _written(sample.decode(codec, "replace")):
+    codec = known(best.encoding) if best is not None and len(sample) >= _ENOUGH else None
+    # Code pages of mainframes fit everything, and would turn ASCII into something else.
+    if codec is not None and b"aZ09".decode(codec, "replace") == "aZ09" and _written(sample.decode(codec, "replace")):
         return codec
     return "cp1252" if high * 3 <= len(sample) else None
 

@@ -39,7 +39,7 @@ PART = 1024 * 1024
 """Longest XML part that is read, bytes."""
 
 _PDF_WITHIN = 1024  # ISO 32000-1 annex H, implementation note 13
-_ISO_9660 = 0x8001
+ISO_9660 = 0x8001
 
 # Leading bytes, offset 0. Order matters only where one is the beginning of another.
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
@@ -221,8 +221,8 @@ def detect(file: BinaryIO, size: int, name: str = "") -> str:
         return _in_zip(file, size)
     if found == OLE:
         return _in_ole(file)
-    if found == OCTETS and size > _ISO_9660 + 5:
-        file.seek(_ISO_9660)
+    if found == OCTETS and size > ISO_9660 + 5:
+        file.seek(ISO_9660)
         if file.read(5) == b"CD001":
             return "application/x-iso9660-image"
     if found == OCTETS and size > 512:
@@ -367,10 +367,10 @@ def _text(head: bytes, *, whole: bool) -> str:
     if _HTML.match(start):
         return "text/html"
     lines = start.splitlines()[:6]
-    if len(lines) > 1 and sum(bool(_MAIL.match(line)) for line in lines) >= 3:
-        return "message/rfc822"
     if start.startswith("From ") and len(lines) > 2 and sum(bool(_MAIL.match(line)) for line in lines[1:]) >= 2:
         return "application/mbox"
+    if len(lines) > 1 and sum(bool(_MAIL.match(line)) for line in lines) >= 3:
+        return "message/rfc822"
     return _script(start) or TEXT
 
 

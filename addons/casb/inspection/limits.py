@@ -43,8 +43,9 @@ class Limits:
     objects: int = 500_000  # of a PDF
 
     def allowed(self, size: int, most: int) -> int:
-        """How many bytes may come out of a file of `size` bytes; `most` is `inflated` or `text`."""
-        return min(most, max(self.floor, self.ratio * size))
+        """How many bytes may come out of a file of `size` bytes; `most` is `inflated` or `text`. A large file may give
+        four times its size whatever the limit: as text in a wider character set does."""
+        return min(max(most, 4 * size), max(self.floor, self.ratio * size))
 
 
 LIMITS = Limits()

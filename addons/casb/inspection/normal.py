@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import functools
+import re
 import unicodedata
 from bisect import bisect_right
 from collections import deque
@@ -124,8 +125,9 @@ class Normaliser:
                 if piece.steps is None:
                     piece.steps = _steps(piece.text)
                 plain, raw = piece.steps
-                index = bisect_right(plain, at - piece.start) - 1
-                return piece.raw_start + raw[max(index, 0)]
+                inside = at - piece.start
+                index = bisect_right(plain, inside) - 1
+                return piece.raw_start + raw[index] + inside - plain[index]
         return 0
 
 
@@ -138,16 +140,17 @@ def _replaced(text: str, odd: list[str], known: Mapping[str, str]) -> str:
 
 
 def _steps(text: str) -> tuple[list[int], list[int]]:
-    """The offsets at which the characters that remain begin: in the result, and in what was fed."""
+    """Offsets from which on the distance between the two texts is the same: in the result, and in what was fed."""
     known = table()
-    plain_at, raw_at, plain, raw = 0, 0, [], []
-    for char in text:
-        shown = known.get(char, char)
-        if shown:
-            plain.append(plain_at)
-            raw.append(raw_at)
-            plain_at += len(shown.encode())
-        raw_at += len(char.encode("utf-8", "surrogateescape"))
-    plain.append(plain_at)
-    raw.append(raw_at)
+    plain, raw, plain_at, raw_at, last = [0], [0], 0, 0, 0
+    odd = "".join(re.escape(char) for char in sorted(set(text)) if char in known)
+    for found in re.finditer(f"[{odd}]", text):
+        between = len(text[last : found.start()].encode())
+        plain_at, raw_at, last = plain_at + between, raw_at + between, found.end()
+        plain.append(plain_at)
+        raw.append(raw_at)
+        plain_at += len(known[found[0]])
+        raw_at += len(found[0].encode("utf-8", "surrogateescape"))
+        plain.append(plain_at)
+        raw.append(raw_at)
     return plain, raw

@@ -129,6 +129,7 @@ _EMPTY_CLAIMS = frozenset(
      "application/x-zip-compressed", "application/x-msdownload", "multipart/form-data", "application/unknown",
      "application/x-www-form-urlencoded"}
 )  # fmt: skip
+_OFFICE = ("application/msword", "application/vnd.ms-", _OPENXML)
 _EQUAL = {
     "application/x-zip-compressed": ZIP,
     "application/x-gzip": "application/gzip",
@@ -231,6 +232,8 @@ def _fits_claim(claim: str, detected: str) -> bool:
         ) or (claim == "image/svg+xml" and detected == "application/xml")  # fmt: skip
     if family == "text" or claim in ("application/json", "application/xml", "application/javascript"):
         return detected.startswith(_TEXTS)
+    if claim.startswith(_OFFICE) and detected.startswith(_OFFICE):
+        return True  # servers name the new formats like the old
     if claim in (each for types in _TYPES.values() for each in types):
         return detected.startswith(claim) or detected in (OLE, "application/encrypted") or (
             claim == ZIP and not executable(detected) and detected.startswith("application/")

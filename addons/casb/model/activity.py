@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -87,6 +88,7 @@ class Source(StrEnum):
     SESSION_CONTROL = "session control"
     CONNECTOR = "app connector"
     DISCOVERY = "discovery"
+    REQUEST = "access request"  # somebody asks for an exception: nothing was done yet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +144,8 @@ class Activity:
     response: ResponseFacts | None = None
     source: Source = Source.SESSION_CONTROL
     auth_contexts: frozenset[str] = frozenset()
+    justified: frozenset[str] = frozenset()  # policies that the person has given a justification for, for this thing
+    excepted: Mapping[str, str] = field(default_factory=dict)  # policy -> id of the exception that holds for this
     admin: bool = False  # an administrator's operation, by the app's signatures or its connector
     impersonated: bool = False  # done in somebody else's name
     outcome: Outcome | None = None  # None while it is being decided on

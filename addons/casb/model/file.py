@@ -49,6 +49,16 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EngineVerdict:
+    """What one engine says of a file as malware: clean, malicious with the threat's name, or unscannable and why."""
+
+    engine: str
+    status: VerdictStatus
+    threat: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FileFacts:
     """`None` means not known (yet); `inspected` tells whether the content facts below it are final."""
 
@@ -63,5 +73,6 @@ class FileFacts:
     label: str | None = None  # its name, or its id when the file does not tell the name
     label_id: str | None = None  # GUID, lower case
     verdict: Verdict | None = None
+    engines: tuple[EngineVerdict, ...] = ()  # those that looked for malware
     signs: frozenset[str] = frozenset()  # what is odd about name, type or structure: see `inspection.signs`
     properties: tuple[tuple[str, str], ...] = ()  # document properties: ("author", "…"); never logged

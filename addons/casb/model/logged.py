@@ -18,7 +18,7 @@ from casb.model.activity import (
     TextFacts,
 )
 from casb.model.app import App, AppTag
-from casb.model.file import FileFacts, Finding, Verdict, VerdictStatus
+from casb.model.file import EngineVerdict, FileFacts, Finding, Verdict, VerdictStatus
 from casb.model.identity import AgentTag, Client, ClientApp, Device, DeviceTag, DeviceType, User
 
 
@@ -77,6 +77,8 @@ def _activity(data: Mapping[str, Any]) -> Activity:
         outcome=outcome(data),
         session_id=data.get("session"),
         auth_contexts=frozenset(data.get("auth_contexts", ())),
+        justified=frozenset(data.get("justified") or ()),
+        excepted=dict(data.get("excepted") or {}),
         file=_file(data.get("file")),
         text=_text(data),
     )
@@ -141,6 +143,9 @@ def _file(data: Mapping[str, Any] | None) -> FileFacts | None:
         label=data.get("label"),
         label_id=data.get("label_id"),
         signs=frozenset(data.get("signs") or ()),
+        engines=tuple(
+            EngineVerdict(**{**each, "status": VerdictStatus(each["status"])}) for each in data.get("malware") or ()
+        ),
         verdict=verdict
         and Verdict(
             status=VerdictStatus(verdict["status"]),

@@ -65,6 +65,8 @@ def to_json(record: Record) -> dict[str, Any]:
         "session": activity.session_id,
         "auth_contexts": sorted(activity.auth_contexts),
         "objects": [{"type": each.type, "id": each.id, "name": each.name} for each in activity.objects],
+        "justified": sorted(activity.justified),
+        "excepted": dict(sorted(activity.excepted.items())),
         "file": file
         and {
             "name": file.name,
@@ -80,6 +82,10 @@ def to_json(record: Record) -> dict[str, Any]:
             "verdict": file.verdict
             and {"status": file.verdict.status.value, "inspector": file.verdict.inspector, "why": file.verdict.why},
             **_findings(file.verdict.findings if file.verdict else ()),
+            "malware": [
+                {"engine": each.engine, "status": each.status.value, "threat": each.threat, "why": each.why}
+                for each in file.engines
+            ],
         },
         "admin": activity.admin,
         "impersonated": activity.impersonated,
@@ -125,6 +131,15 @@ def to_json(record: Record) -> dict[str, Any]:
                 "reasons": [reason_json(reason) for reason in each.reasons],
             }
             for each in decision.shadow
+        ],
+        "exempted": [
+            {
+                "policy": each.policy,
+                "action": each.action.word,
+                "exception": each.exception,
+                "reasons": [reason_json(reason) for reason in each.reasons],
+            }
+            for each in decision.exempted
         ],
         "message": decision.message,
         "default_behaviour": decision.default_behaviour,

@@ -15,7 +15,7 @@ from casb.model.activity import IN_PAGE, Activity, ActivityObject, ActivityType,
 from casb.model.activity import Outcome as Done
 from casb.model.app import App, AppTag
 from casb.model.decision import Decision, Reason, Truth
-from casb.model.file import FileFacts, Finding, Verdict, VerdictStatus
+from casb.model.file import EngineVerdict, FileFacts, Finding, Verdict, VerdictStatus
 from casb.model.identity import UNMANAGED, AgentTag, Client, ClientApp, Device, DeviceTag, DeviceType, User
 from casb.model.signs import Sign
 from casb.policy.afterwards import Counted, concerning, observe
@@ -29,7 +29,7 @@ from casb.policy.rollout import duration, moment
 from casb.yamlfile import Marks, did_you_mean, read_located
 
 type DeviceWord = Literal["compliant", "hybrid-joined", "client-certificate", "unmanaged"]
-type ActionWord = Literal["allow", "audit", "protect", "step_up", "block"]
+type ActionWord = Literal["allow", "audit", "notify", "coach", "redact", "protect", "step_up", "block"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +95,8 @@ class GivenFile:
     properties: Mapping[str, str] = field(default_factory=dict)
     read: bool = False
     unreadable: bool = False
+    malware: bool | None = None  # None: no engine has looked
+    threat: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +155,8 @@ class Given:
     times: int = 1  # how often it happens, for activity policies with `repeated`
     every: str = "1s"  # and how far apart
     auth_contexts: tuple[str, ...] = ()
+    justified: tuple[str, ...] = ()  # policies that the person has given a justification for
+    excepted: Mapping[str, str] = field(default_factory=dict)  # policy to the id of an exception that holds
     time: str = "2026-01-01T12:00:00Z"
 
 
@@ -370,6 +374,8 @@ def activity_of(given: Given) -> Activity:
         impersonated=given.impersonated,
         outcome=_outcome(given.outcome),
         auth_contexts=frozenset(given.auth_contexts),
+        justified=frozenset(given.justified),
+        excepted=dict(given.excepted),
     )
 
 
@@ -459,7 +465,12 @@ def _file(given: str | GivenFile | None) -> FileFacts | None:
         verdict = Verdict(status=VerdictStatus.UNSCANNABLE, why="the case says that it cannot be read")
     elif file.findings:
         verdict = Verdict(status=VerdictStatus.SENSITIVE, findings=_findings(file.findings))
+    engines: tuple[EngineVerdict, ...] = ()
+    if file.malware is not None or file.threat:
+        status = VerdictStatus.MALICIOUS if file.malware or file.threat else VerdictStatus.CLEAN
+        engines = (EngineVerdict(engine="case", status=status, threat=file.threat),)
     return FileFacts(
+        engines=engines,
         name=file.name,
         extension=extension,
         size=None if file.size is None else size(file.size),
@@ -473,6 +484,7 @@ def _file(given: str | GivenFile | None) -> FileFacts | None:
             or file.findings
             or file.signs
             or file.properties
+            or engines
         ),
         label=file.label,
         signs=frozenset(sign.value for sign in file.signs),
@@ -538,6 +550,8 @@ def why(outcome: Outcome) -> Iterator[str]:
         elif trace.shadow:
             yield f"{trace.policy} matched in shadow: it would {trace.action.word}"
             yield from (f"  {_line(reason)}" for reason in trace.conditions if reason.truth is not Truth.NO)
+        elif trace.excepted:
+            yield f"{trace.policy} matched: it would {trace.action.word}, but for the exception {trace.excepted}"
         elif trace.matched:
             yield f"{trace.policy} matched ({trace.action.word})"
             yield from (f"  {_line(reason)}" for reason in trace.conditions if reason.truth is not Truth.NO)

@@ -12,12 +12,13 @@ from typing import Any
 
 from casb.model.activity import Activity, ActivityObject, ActivityType, Outcome, RequestFacts, Source, TextFacts
 from casb.model.app import App, AppTag
-from casb.model.file import FileFacts, Finding, Verdict, VerdictStatus
+from casb.model.file import EngineVerdict, FileFacts, Finding, Verdict, VerdictStatus
 from casb.model.identity import UNMANAGED, AgentTag, ClientApp, DeviceTag, DeviceType, User
 from casb.policy import matchers
 from casb.policy.conditions import Leaf
 from casb.policy.filetypes import GROUPS
-from casb.policy.findings import Found, told
+from casb.policy.findings import told
+from casb.policy.found import Found
 from casb.policy.truths import NO, YES
 from casb.policy.vocabulary import Kind
 
@@ -90,6 +91,13 @@ def _file_findings(activity: Activity, value: Any) -> Activity:
 
 def _text_findings(activity: Activity, value: Any) -> Activity:
     return replace(activity, text=replace(activity.text or TextFacts(), findings=value.findings))
+
+
+def _engines(activity: Activity, threat: str | None) -> Activity:
+    status = VerdictStatus.CLEAN if threat is None else VerdictStatus.MALICIOUS
+    file = activity.file or FileFacts(name="")
+    told = EngineVerdict(engine="supposed", status=status, threat=threat or "")
+    return replace(activity, file=replace(file, inspected=True, engines=(told,)))
 
 
 def _text_content(activity: Activity, value: Any) -> Activity:
@@ -186,6 +194,8 @@ _SETTERS: Mapping[str, Setter] = {
     "file.property": _file_properties,
     "file.findings": _file_findings,
     "text.findings": _text_findings,
+    "file.malware": lambda activity, value: _engines(activity, "Eicar-Test-Signature" if value else None),
+    "file.threat": lambda activity, value: _engines(activity, value),
     "text.content": _text_content,
     "text.length": _text_length,
 }

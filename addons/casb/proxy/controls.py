@@ -14,7 +14,7 @@ import logging
 import secrets
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 from cachetools import TTLCache
@@ -22,7 +22,7 @@ from mitmproxy import http
 
 from casb.control import in_page
 from casb.control.exchange import Party
-from casb.control.pages import Page, Refusal, html, json_page, message_of, refusal_page
+from casb.control.pages import Page, Refusal, html, json_page, message_of, notice, refusal_page
 from casb.errors import ContentError, Where
 from casb.model.activity import IN_PAGE, Activity, ActivityType, RequestFacts, RequestMode, Source, TextFacts
 from casb.model.app import App, Watermark
@@ -101,7 +101,7 @@ class Controls:
 
     # ------------------------------------------------------------ what the guard asks
 
-    def attempt(self, state: State, session: Session, body: bytes) -> Page:
+    def attempt(self, state: State, session: Session, body: bytes, coaching: Stopping | None = None) -> Page:
         """`POST /.casb/activity`: somebody copies, cuts, pastes or prints. Raises `StoreError` when it cannot be
         written down: then it does not happen."""
         told = _read(body)
@@ -129,14 +129,15 @@ class Controls:
             mode=state.route.mode,
             via=via if isinstance(via, str) and via in _VIA else "",
             request=_page_facts(state),
+            given=state.given,
         )
         decision = record.decision
         if decision.action is not Action.ALLOW or decision.shadow:
             self._write(record, session, app)
         rules = table(state, session) or {"do": {}}
         answer: dict[str, Any] = {"action": decision.action.word, "activity": record.activity.id, "table": rules}
-        if decision.action > Action.AUDIT:
-            answer |= _explained(record, app)
+        if decision.action >= Action.NOTIFY:
+            answer |= _explained(state, record, app, coaching)
         return json_page(200, answer)
 
     def _write(self, record: Record, session: Session, app: App) -> None:
@@ -299,16 +300,29 @@ def _page_facts(state: State) -> RequestFacts:
 _PARTS = frozenset(("copy", "cut", "paste", "print", "drag", "watermark"))
 
 
-def _explained(record: Record, app: App) -> dict[str, str]:
+class Stopping(Protocol):
+    """Keeps what a page on a refusal will need."""
+
+    def stop(self, state: State, refusal: Refusal, activity: Activity | None) -> Refusal: ...
+
+
+def _explained(state: State, record: Record, app: App, coaching: Stopping | None) -> dict[str, Any]:
     """What the dialog says."""
     what = _TITLES[record.activity.type.value]
     refusal = Refusal(activity_id=record.activity.id, decision=record.decision, facts=None, app_name=app.name)
+    if coaching is not None:
+        refusal = coaching.stop(state, refusal, record.activity)
+    if record.decision.action is Action.COACH:
+        return notice(refusal)
     sentence = message_of(refusal)
     if not record.decision.message and record.decision.action is Action.STEP_UP:
         sentence = f"{what} in {app.name} needs a stronger sign-in."
+    elif not record.decision.message and record.decision.action is Action.NOTIFY:
+        sentence = f"{what} in {app.name} is recorded under your organisation's policy."
     elif not record.decision.message:
         sentence = f"{what} in {app.name} is not allowed by your organisation's policy."
-    return {"title": f"{what} is blocked", "message": sentence, "policy": record.decision.policy or ""}
+    title = f"{what} is recorded" if record.decision.action is Action.NOTIFY else f"{what} is blocked"
+    return notice(refusal) | {"title": title, "message": sentence, "policy": record.decision.policy or ""}
 
 
 def _read(body: bytes) -> Mapping[str, Any]:

@@ -16,7 +16,7 @@ from wsproto.events import CloseConnection
 from wsproto.frame_protocol import CloseReason
 
 from casb.model.app import View
-from casb.proxy import rewriting, translate
+from casb.proxy import prompts, rewriting, translate
 from casb.proxy.faults import log_fault
 from casb.proxy.runtime import Runtime
 from casb.rewrite.messages import message_to_origin, message_to_suffix
@@ -54,6 +54,17 @@ class Messages:
         if state is None or translate.is_refused(flow):
             raise LookupError("a message outside of any exchange")
         app = state.route.app
+        if message.from_client and prompts.takes_prompts(state):
+            allowed = prompts.outgoing(self.runtime, flow, state, message.content)
+            if allowed is None:
+                message.drop()
+                return
+            if allowed != message.content:
+                message.content = allowed
+        elif not message.from_client and message.is_text:
+            masked = prompts.incoming(state, message.content)
+            if masked != message.content:
+                message.content = masked
         if app is None or not app.rewrite.messages or state.route.mode != "suffix":
             return
         hosts = rewriting.hosts_of(state)

@@ -24,6 +24,8 @@ def may_pass(exchange: Exchange, state: State) -> bool:
     """Whether a held download may pass while it is judged."""
     if state.facts.method == "HEAD" or exchange.activity is None:
         return False
+    if exchange.asks_engines():
+        return False  # They judge whole files.
     known = exchange.activity.file or FileFacts(name="")
     clean = replace(known, inspected=True, detected_type="text/plain", verdict=Verdict(status=VerdictStatus.CLEAN))
     return exchange.outcomes() <= _STREAMABLE and exchange.foresee(clean) in _PASSING

@@ -19,8 +19,9 @@ from casb.config import Configuration
 from casb.control.snapshot import Snapshot, build_snapshot
 from casb.errors import CasbError, Problems
 from casb.proxy.faults import log_fault
-from casb.proxy.runtime import Runtime
-from casb.store import in_force, withdrawals
+from casb.proxy.runtime import Runtime, now
+from casb.store import in_force, known_bad, withdrawals
+from casb.store.exceptions import verifier
 from casb.store.folder import WORLD, fingerprint, load, published
 from casb.store.geo import open_geo
 
@@ -78,10 +79,21 @@ def snapshot_of(configuration: Configuration, agents: Agents | None = None) -> S
     collecting = gc.isenabled()
     gc.disable()
     try:
-        return build_snapshot(configuration, geo=geo, agents=agents)
+        known = known_bad.read(configuration.settings.malware)
+        snapshot = build_snapshot(
+            configuration,
+            geo=geo,
+            agents=agents,
+            known_bad=known,
+            verify=verifier(Path(configuration.settings.data)),
+            now=now(),
+        )
     finally:
         if collecting:
             gc.enable()
+    for refused in snapshot.exceptions.refused:
+        logger.error("exception refused, the policy holds: %s", refused)
+    return snapshot
 
 
 def read(folder: Path) -> Snapshot:
@@ -103,7 +115,7 @@ class Reload:
     def __init__(self, runtime: Runtime, source: Source) -> None:
         self.runtime = runtime
         self.source = source
-        self._seen = source.stamp()
+        self._seen: object = (source.stamp(), known_bad.stamp(runtime.snapshot.settings.malware))
         self._task: asyncio.Task[None] | None = None
 
     def running(self) -> None:
@@ -125,7 +137,7 @@ class Reload:
 
     async def look(self) -> None:
         """Load what changed since the last look."""
-        seen = self.source.stamp()
+        seen = self.source.stamp(), known_bad.stamp(self.runtime.snapshot.settings.malware)
         if seen == self._seen:
             return
         try:
@@ -133,14 +145,18 @@ class Reload:
         except (Problems, CasbError) as problem:
             self.runtime.problems = told(problem)
         else:
-            self.runtime.problems = []
-            if snapshot.version != self.runtime.snapshot.version:
+            self.runtime.problems = [str(each) for each in snapshot.exceptions.refused]
+            if _told_apart(snapshot) != _told_apart(self.runtime.snapshot):
                 self.runtime.swap(snapshot)
                 logger.warning("configuration in force version=%s", snapshot.version)
         self._seen = seen
 
     def _load(self) -> Snapshot:
         return snapshot_of(self.source.load(), self.runtime.snapshot.agents)
+
+
+def _told_apart(snapshot: Snapshot) -> tuple[str, str]:
+    return snapshot.version, snapshot.known_bad.digest if snapshot.known_bad else ""
 
 
 class Warden:
@@ -212,10 +228,10 @@ class Warden:
             return
         try:
             candidate = self._candidate()
-            snapshot_of(candidate.configuration(WORLD))
+            snapshot = snapshot_of(candidate.configuration(WORLD))
         except (Problems, CasbError) as problem:
             self.problems = told(problem)
         else:
-            self.problems = []
+            self.problems = [str(each) for each in snapshot.exceptions.refused]
             in_force.publish(self.path.parent, candidate)
         self._seen = seen

@@ -21,11 +21,14 @@ from mitmproxy import http
 from casb.catalog.filenames import parse_disposition, upload_name
 from casb.catalog.instances import instance_of
 from casb.control.exchange import Exchange, Party
+from casb.control.justified import Justification
 from casb.control.pages import Page, error_page
+from casb.control.protecting import Plan
 from casb.control.routes import Route
 from casb.control.snapshot import Snapshot
 from casb.model.activity import RequestFacts, RequestMode, ResponseFacts
 from casb.model.app import App
+from casb.model.decision import Answer, Decision, Redaction
 from casb.model.identity import Session
 from casb.model.record import Record, user_json
 from casb.proxy.ids import ulid
@@ -85,6 +88,13 @@ class State:
     session: Session | None = None
     cookie: str = field(default="", repr=False)  # the value that the session was found by
     over: bool = False  # the answer is complete, or there is none; an open WebSocket is never over
+    given: tuple[Justification, ...] = ()  # what the person has said to go on, in this app
+    asked_path: str = ""  # path and query as the browser asked for them
+    notice: Decision | None = None  # what the person is told of in the answer (`notify`)
+    notice_cookie: bytes = b""
+    masking: Stream | None = None  # masks the response's body before anything else touches it
+    mask_request: Redaction | None = None  # the request is held to be masked
+    coached: Answer | None = None  # a form that is kept while the person is asked why
     stranger: bool = False  # a person without a session, to be sent to sign in
     seal: Seal | None = field(default=None, repr=False)  # for cookies that flattened hosts share
     noted: str = ""  # id of the record that a cookie without a session was shown
@@ -96,6 +106,8 @@ class State:
     page_secret: str = ""  # what the guard of the page in the answer tells back
     page_sent: bool = False  # and the page went out
     response: ResponseFacts | None = None
+    plan: Plan | None = None  # how the held response is to be labelled and encrypted
+    sealing: Stream | None = None  # what encrypts the response as it streams
     protected: bool = False  # the response leaves encrypted: nobody touches its body any more
     naming: bool = False  # the upload's form is held until it has told its file names
     body_rewriter: Stream | None = None  # maps the request's body back
@@ -368,7 +380,7 @@ def whole(flow: http.HTTPFlow) -> None:
 
 def resume(flow: http.HTTPFlow, state: State, path: str, content_type: str, length: int) -> None:
     """Make the request the one that was kept across the sign-in; its body follows in `request`."""
-    flow.request.path = path
+    flow.request.path = state.asked_path = path
     if content_type:
         flow.request.headers["content-type"] = content_type
     else:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
 from casb.inspection.extraction.context import BLOCK, Context, Exhausted, Item, Refused, Texts
@@ -42,6 +43,7 @@ ARCHIVES = frozenset(
 STREAMED = frozenset({"application/x-tar", "application/x-cpio", *COMPRESSED})
 """Those that can be read from front to back without being kept."""
 
+_UNPACKED = 1024 * 1024
 _ENCRYPTED = re.compile(r"encrypt|passphrase|password", re.IGNORECASE)
 _UNKNOWN = re.compile(r"unsupported|not supported|unknown (compression|method|codec)|unrecognized", re.IGNORECASE)
 _SHORTER = (
@@ -88,7 +90,11 @@ def read(context: Context, item: Item, source: BinaryIO | Feed, *, single: str |
     """Every file in an archive; `single` is the compression of one that holds a single file. Raises `Refused`."""
     import libarchive  # noqa: PLC0415  # an extra
 
-    source.seek(0) if source.seekable() else None
+    if source.seekable():
+        source.seek(0)
+    if single == "gzip":
+        yield from context.nested(item, _inner_name(item.name), gunzipped(iter(lambda: source.read(BLOCK) or b"", b"")))
+        return
     kind = ("raw", single) if single else ("all", "all")
     try:
         with libarchive.stream_reader(source, *kind, block_size=BLOCK) as archive:
@@ -102,6 +108,31 @@ def read(context: Context, item: Item, source: BinaryIO | Feed, *, single: str |
         if isinstance(source, Feed):
             source.check()
         raise Refused(_why(str(error))) from None
+
+
+def gunzipped(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """Gzip, with its checksums, which libarchive leaves alone; several members behind one another are one (RFC 1952,
+    2.2). What stands behind the last is not of it. Raises `Refused` CORRUPT."""
+    inflate = zlib.decompressobj(wbits=31)
+    began = False
+    for block in blocks:
+        packed = block
+        while packed:
+            if inflate.eof:
+                packed = packed.lstrip(b"\x00")
+                if not packed.startswith(b"\x1f"):
+                    return
+                inflate, began = zlib.decompressobj(wbits=31), False
+            try:
+                plain = inflate.decompress(packed, _UNPACKED)
+            except zlib.error:
+                raise Refused(Why.CORRUPT) from None
+            began = True
+            if plain:
+                yield plain
+            packed = inflate.unused_data if inflate.eof else inflate.unconsumed_tail
+    if began and not inflate.eof:
+        raise Refused(Why.CORRUPT)
 
 
 def _entry(context: Context, item: Item, entry: Any, *, single: str | None) -> Texts:
@@ -146,6 +177,8 @@ def _inner_name(name: str) -> str:
 
 
 def _why(message: str) -> Why:
+    if "too many filters" in message:
+        return Why.BOMB
     if _ENCRYPTED.search(message):
         return Why.ENCRYPTED
     return Why.UNSUPPORTED if _UNKNOWN.search(message) else Why.CORRUPT

@@ -6,7 +6,7 @@ bounds expat sets to amplification. HTML by libxml2 with a target, so that depth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from xml.parsers import expat  # document types are refused, or bounded by expat itself
 
 from lxml import etree
@@ -25,6 +25,7 @@ _RUNNING = (
     "officedocument/math",
     "markup-compatibility",
     "office/word/2010/wordml",
+    "office/word/2003/wordml",
 )
 _LINES = frozenset(
     "p h tr row table-row comment annotation list-item si br cr line-break footnote endnote sdt txbxContent sectPr fld "
@@ -59,11 +60,16 @@ _ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "alias": ("val",),
     "docVar": ("name", "val"),
 }
+_ALTERNATIVES = frozenset(("Choice", "Fallback", "AlternateContent"))
 _EXTERNAL_ONLY = "Relationship"
 _BETWEEN = 64 * 1024 * 1024
 """So many characters out of one block of a sheet are a bomb: long strings that many cells share."""
 
 type OnElement = Callable[[str, dict[str, str]], None]
+
+
+type _Action = tuple[str, str, str, bool, tuple[str, ...] | None, OnElement | None]
+NOTHING: Mapping[str, OnElement] = {}
 
 
 class _Refusal(Exception):
@@ -79,10 +85,10 @@ def xml(
     blocks: Iterable[bytes],
     *,
     entities: bool = False,
-    on_element: OnElement | None = None,
+    on_element: Mapping[str, OnElement] = NOTHING,
     all_attributes: bool = False,
 ) -> Texts:
-    """The text of an XML document. `on_element` sees local names and attributes. Raises `Refused`: CORRUPT when it is
+    """The text of an XML document. `on_element` sees the elements that it names. Raises `Refused`: CORRUPT when it is
     not well-formed or, unless `entities` are allowed, declares a document type; BOMB when entities multiply."""
     reader = _XmlReader(entities=entities, on_element=on_element, all_attributes=all_attributes)
     yield from _pushed(part, blocks, reader)
@@ -126,61 +132,106 @@ def _pushed(part: str, blocks: Iterable[bytes], reader: _Expat) -> Texts:
     for block in blocks:
         reader.feed(block, final=False)
         if out:
-            yield part, "".join(out)
+            yield part, _spaced("".join(out))
             out.clear()
     reader.feed(b"", final=True)
     out.append("\n")
-    yield part, "".join(out)
+    yield part, _spaced("".join(out))
+
+
+def _spaced(found: str) -> str:
+    """White space alone, as between the elements of a style sheet, is one line break."""
+    return "\n" if found.isspace() else found
 
 
 class _XmlReader(_Expat):
-    def __init__(self, *, entities: bool, on_element: OnElement | None, all_attributes: bool) -> None:
+    def __init__(self, *, entities: bool, on_element: Mapping[str, OnElement], all_attributes: bool) -> None:
         super().__init__(entities=entities)
-        self._actions: dict[str, tuple[str, str, str, bool, tuple[str, ...] | None]] = {}
+        self._actions: dict[str, _Action] = {}
         self._on_element = on_element
         self._all = all_attributes
         self._silent = 0
+        self._target: Callable[[str], None] = self.out.append
+        self._choice: list[str] | None = None
+        self._fallback: list[str] | None = None
         self.parser.StartElementHandler = self._start
         self.parser.EndElementHandler = self._end
 
-    def _action(self, name: str) -> tuple[str, str, str, bool, tuple[str, ...] | None]:
-        """Local name, what its beginning and its end write, whether its text counts, attributes that do."""
+    def _action(self, name: str) -> _Action:
+        """Local name, what its beginning and its end write, whether its text is left out, attributes, who watches."""
         space, _, local = name.rpartition(" ")
         running = any(each in space.lower() for each in _RUNNING)
         before = "\n" if local in ("br", "cr", "line-break") else "\t" if local in ("tab", "ptab") else ""
         before = " " if local == "s" and running else before
         after = ("\n" if local in _LINES else "\t" if local in ("tc", "table-cell", "c") else "") if running else "\n"
-        found = (local, before, after, local in _SILENT, _ATTRIBUTES.get(local))
+        wanted = () if self._all and not running else _ATTRIBUTES.get(local)
+        found = (local, before, after, local in _SILENT, wanted, self._on_element.get(local))
         if len(self._actions) < 10_000:
             self._actions[name] = found
         return found
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
-        local, before, _, silent, wanted = self._actions.get(name) or self._action(name)
+        local, before, _, silent, wanted, watched = self._actions.get(name) or self._action(name)
         if silent:
             self._silent += 1
             self.parser.CharacterDataHandler = None
         if before:
             self.out.append(before)
+        if local in _ALTERNATIVES and not self._silent:
+            self._alternative_begins(local)
         if attributes:
-            if self._on_element:
-                self._on_element(local, attributes)
-            if wanted or self._all:
+            if watched:
+                watched(local, attributes)
+            if wanted is not None:
                 self._write(local, attributes, wanted)
 
-    def _write(self, local: str, attributes: dict[str, str], wanted: tuple[str, ...] | None) -> None:
+    def _alternative_begins(self, local: str) -> None:
+        """Two ways to show the same, for new programs and old (ECMA-376 part 3, 7.6): read once when they say the
+        same. Only the outermost of them are compared."""
+        if local == "Choice" and self._choice is None:
+            self._choice = []
+            self._set_target(self._both)
+        elif local == "Fallback" and self._fallback is None and self._choice is not None:
+            self._fallback = []
+            self._set_target(self._fallback.append)
+
+    def _alternative_ends(self, local: str) -> None:
+        if local == "AlternateContent":
+            self._choice = None
+        if local == "Fallback" and self._fallback is not None:
+            second = " ".join("".join(self._fallback).split())
+            if self._choice is not None and second != " ".join("".join(self._choice).split()):
+                self.out.append(f"\n{second}\n")
+            self._fallback = None
+        if self._fallback is None:
+            self._set_target(self.out.append)
+
+    def _both(self, found: str) -> None:
+        self.out.append(found)
+        if self._choice is not None:
+            self._choice.append(found)
+
+    def _set_target(self, target: Callable[[str], None]) -> None:
+        self._target = self.parser.CharacterDataHandler = target
+
+    def _write(self, local: str, attributes: dict[str, str], wanted: tuple[str, ...]) -> None:
+        """The attributes that are wanted; all of them when none is named."""
         if local == _EXTERNAL_ONLY and not external(attributes):
             return
         for key, value in attributes.items():
-            if self._all or (wanted and key.rpartition(" ")[2] in wanted):
-                self.out.append(f"\n{value}\n" if not self._all else f" {value} ")
+            if not wanted:
+                self.out.append(f" {value} ")
+            elif key.rpartition(" ")[2] in wanted:
+                self.out.append(f"\n{value}\n")
 
     def _end(self, name: str) -> None:
-        _, _, after, silent, _ = self._actions.get(name) or self._action(name)
+        local, _, after, silent, _, _ = self._actions.get(name) or self._action(name)
         if silent:
             self._silent -= 1
             if not self._silent:
-                self.parser.CharacterDataHandler = self.out.append
+                self.parser.CharacterDataHandler = self._target
+        if local in _ALTERNATIVES:
+            self._alternative_ends(local)
         if after and self.out and self.out[-1] != after:
             self.out.append(after)
 
@@ -266,17 +317,19 @@ _INLINE = frozenset(
     "a abbr acronym b bdi bdo big cite code data del dfn em font i ins kbd label mark nobr q ruby s samp small span "
     "strike strong sub sup time tt u var wbr".split()
 )
-_TEXT_ATTRIBUTES = (
-    "alt",
-    "title",
-    "content",
-    "value",
-    "placeholder",
-    "aria-label",
-    "label",
-    "summary",
-    "srcdoc",
-    "href",
+_TEXT_ATTRIBUTES = frozenset(
+    (
+        "alt",
+        "title",
+        "content",
+        "value",
+        "placeholder",
+        "aria-label",
+        "label",
+        "summary",
+        "srcdoc",
+        "href",
+    )
 )
 SMUGGLING = ("createobjecturl", "mssaveoropenblob", "mssaveblob", "application/octet-stream;base64")
 
@@ -290,9 +343,10 @@ class _HtmlTarget:
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         if tag not in _INLINE:
             self.out.append("\n")
-        for key in _TEXT_ATTRIBUTES:
-            if value := attributes.get(key):
-                self.out.append(f" {value} ")
+        if len(attributes):  # a mapping of lxml, slow to ask
+            for key, value in attributes.items():
+                if value and key in _TEXT_ATTRIBUTES:
+                    self.out.append(f" {value} ")
 
     def end(self, tag: str) -> None:
         if tag not in _INLINE:

@@ -24,6 +24,7 @@ from casb.model.signs import Sign
 _SUBSTORAGE = re.compile(r"__substg1\.0_([0-9A-F]{4})([0-9A-F]{4})(?:-[0-9A-F]{8})?", re.IGNORECASE)
 _MACRO_STORAGES = frozenset({"macros", "_vba_project_cur", "vba", "_vba_project"})
 _SUMMARY = ("\x05summaryinformation", "\x05documentsummaryinformation")
+_MESSAGE_PROPERTIES = {"0037": "title", "0C1A": "author"}  # PidTagSubject, PidTagSenderName
 _ENTRIES = 20_000
 _PPT_DEPTH = 32
 _KNOWN = (
@@ -131,7 +132,8 @@ def _custom(container: olefile.OleFileIO) -> Iterator[tuple[str, str]]:
     for each in container.get_userdefined_properties("\x05DocumentSummaryInformation"):
         name, value = each.get("property_name"), each.get("value")
         value = text_of(value) if isinstance(value, bytes) else str(value if value is not None else "")
-        yield (text_of(name) if isinstance(name, bytes) else str(name or "")).strip("\x00"), value.strip("\x00")
+        name = text_of(name) if isinstance(name, bytes) else str(name or "")
+        yield name.replace("\x00", ""), value.replace("\x00", "")
 
 
 def _streams(context: Context, item: Item, container: olefile.OleFileIO, paths: list[list[str]]) -> Texts:
@@ -299,7 +301,6 @@ def _unpacked(body: bytes) -> Iterator[bytes]:
 def _message(context: Context, item: Item, container: olefile.OleFileIO, paths: list[list[str]]) -> Texts:
     """Every string property, body and attachment of a message, and of messages attached to it."""
     names = _attachment_names(container, paths)
-    codepage = "cp1252"
     for path in paths:
         found = _SUBSTORAGE.fullmatch(path[-1])
         if not found:
@@ -318,7 +319,11 @@ def _message(context: Context, item: Item, container: olefile.OleFileIO, paths: 
             continue
         elif kind in ("001F", "001E"):
             data = container.openstream(path).read()
-            yield where, (data.decode("utf-16-le", "replace") if kind == "001F" else text_of(data, codepage)) + "\n"
+            shown = data.decode("utf-16-le", "replace") if kind == "001F" else text_of(data)
+            shown = shown.replace("\x00", "")
+            if not part and tag in _MESSAGE_PROPERTIES:
+                context.report.property(_MESSAGE_PROPERTIES[tag], shown)
+            yield where, shown + "\n"
         elif tag == "1013" and kind == "0102":
             yield from context.nested(item, _joined(part, "body.html"), _blocks(container, path), "text/html")
         elif tag == "1009" and kind == "0102":

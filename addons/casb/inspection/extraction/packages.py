@@ -6,6 +6,7 @@ file in front of or behind the archive does not stay unseen.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 
@@ -29,6 +30,8 @@ _PROPERTIES = frozenset(
     "title subject creator keywords description lastModifiedBy category contentStatus company manager application "
     "initial-creator keyword language generator printed-by".split()
 )
+_DYNAMIC = ("ddeLink", "dde-source", "dde-connection-decl")
+_WATCHED = (*_DYNAMIC, "event-listener", "fldSimple")
 _PARTS = ("docprops/core.xml", "docprops/app.xml", "docprops/custom.xml", "meta.xml")
 # Office packages hold nothing but their own parts here: an unread format is none of them.
 _IWORK = (".iwa",)
@@ -99,11 +102,11 @@ def _member(
     if _SHEET.fullmatch(low):
         yield from markup.sheet(part, counted, shared, used)
     elif low.endswith(".rels"):
-        yield from markup.xml(part, counted, on_element=lambda local, found: _relation(context, local, found))
+        yield from markup.xml(part, counted, on_element={"Relationship": functools.partial(_relation, context)})
     elif low in _PARTS:
         yield from _properties(context, part, counted)
     else:
-        yield from markup.xml(part, counted, on_element=lambda local, found: _element(context, local, found))
+        yield from markup.xml(part, counted, on_element=dict.fromkeys(_WATCHED, functools.partial(_element, context)))
 
 
 def _own_part(low: str) -> bool:
@@ -137,7 +140,7 @@ def _relation(context: Context, local: str, attributes: dict[str, str]) -> None:
 
 def _element(context: Context, local: str, attributes: dict[str, str]) -> None:
     """Dynamic data exchange in fields and cells, and what OpenDocument runs by itself."""
-    if local in ("ddeLink", "dde-source", "dde-connection-decl"):
+    if local in _DYNAMIC:
         context.sign(Sign.ACTIVE_CONTENT)
     elif local == "event-listener":
         context.sign(Sign.MACRO)

@@ -10,6 +10,7 @@ import pikepdf
 
 from casb.inspection.extraction import markup
 from casb.inspection.extraction.context import Context, Exhausted, Item, Refused, Texts
+from casb.inspection.extraction.text import strings as text_runs
 from casb.inspection.limits import Why
 from casb.model.signs import Sign
 
@@ -19,6 +20,9 @@ _ACTIONS = frozenset(
 _STRINGS = ("/Contents", "/V", "/DV", "/TU", "/T", "/RC", "/Subj")
 _SMALL = 64 * 1024  # flate gives at most 1032 times as much (zlib technical details): 64 MB
 _TREE = 10_000
+_NEAR = 1024
+_TAIL = 1024 * 1024
+_PASSWORD = 4  # FPDF_ERR_PASSWORD
 _NAMES = {"/Title": "title", "/Author": "author", "/Subject": "subject", "/Keywords": "keywords",
           "/Creator": "application",
           "/Producer": "producer", "/Company": "company"}  # fmt: skip
@@ -26,6 +30,9 @@ _NAMES = {"/Title": "title", "/Author": "author", "/Subject": "subject", "/Keywo
 
 def read(context: Context, item: Item) -> Texts:
     """Everything readable in a PDF. Raises `Refused`; ENCRYPTED when it needs a password to be opened."""
+    if sum(block.count(b" obj") for block in item.blocks()) > context.limits.objects:
+        raise Exhausted  # without the seconds that opening it takes
+    yield from _around(context, item)
     item.file.seek(0)
     try:
         with pikepdf.open(item.file, suppress_warnings=True) as pdf:
@@ -40,6 +47,22 @@ def read(context: Context, item: Item) -> Texts:
         yield from _pages(item)
 
 
+def _around(context: Context, item: Item) -> Texts:
+    """What stands in front of the header and behind the end: readers look for both (ISO 32000-1 annex H)."""
+    item.file.seek(0)
+    before = item.file.read(_NEAR).partition(b"%PDF-")[0]
+    start = max(0, item.size - _TAIL)
+    item.file.seek(start)
+    tail = item.file.read(_TAIL)
+    end = tail.rfind(b"%%EOF")
+    after = tail[end + 5 :] if end >= 0 else b""
+    for found, part in ((before, "(before)"), (after, "(after)")):
+        if found.strip(b"\x00\xef\xbb\xbf \t\r\n"):
+            context.sign(Sign.POLYGLOT)
+            if context.texts:
+                yield from text_runs(item.inside(part), iter((found,)))
+
+
 def _pages(item: Item) -> Texts:
     import pypdfium2  # noqa: PLC0415  # an extra
 
@@ -47,8 +70,9 @@ def _pages(item: Item) -> Texts:
     try:
         document = pypdfium2.PdfDocument(item.file)
         count = len(document)
-    except pypdfium2.PdfiumError:
-        raise Refused(Why.CORRUPT) from None
+    except pypdfium2.PdfiumError as error:
+        locked = error.err_code == _PASSWORD
+        raise Refused(Why.ENCRYPTED if locked else Why.CORRUPT) from None
     try:
         for number in range(count):
             page = document[number]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import codecs
-import re
 from collections.abc import Iterable, Iterator
+
+import re2  # type: ignore[import-untyped]  # ships no types
 
 from casb.inspection import charsets
 from casb.inspection.extraction.context import Texts
 
 HEAD = 64 * 1024
-_RUNS = re.compile(rb"[\t\x20-\x7e]{6,}|(?:[\t\x20-\x7e]\x00){6,}|(?:\x00[\t\x20-\x7e]){6,}")
+# RE2 reads bytes that say nothing at hundreds of MB/s, where `re` manages a dozen.
+_RUNS = re2.compile(rb"[\t\x20-\x7e]{6,}|(?:[\t\x20-\x7e]\x00){6,}|(?:\x00[\t\x20-\x7e]){6,}")
 _RUN = 4096
 
 

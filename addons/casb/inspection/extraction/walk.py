@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import BinaryIO
 
 from casb.errors import ContentError
-from casb.inspection import encrypted, filetype
+from casb.inspection import encrypted, filetype, zips
 from casb.inspection.extraction import archives, images, mail, markup, ole, packages, pdf, rtf, sheets, text
 from casb.inspection.extraction.context import WHY, Context, Exhausted, Item, Piece, Refused, Report, Texts
 from casb.inspection.limits import LIMITS, Limits, Why
@@ -207,10 +207,32 @@ def _stream(context: Context, item: Item, kept: list[bytes], rest: Iterator[byte
         else:
             for _ in blocks:
                 pass
-    elif kind in (OCTETS,) or kind.startswith(("image/", "audio/", "video/")):
-        # Behind bytes that say nothing there might be an archive, which only its end would tell.
-        raise Refused(Why.TOO_LARGE)
+    elif kind == OCTETS or kind.startswith((*_PICTURES, "audio/", "video/")) or executable(kind):
+        yield from _unstructured(context, item, blocks)
     else:
+        raise Refused(Why.TOO_LARGE)
+
+
+def _unstructured(context: Context, item: Item, blocks: Iterator[bytes]) -> Texts:
+    """The readable runs of something large. Raises `Refused` when its end tells that it is an archive."""
+    tail = b""
+    at = 0
+
+    def watched() -> Iterator[bytes]:
+        nonlocal tail, at
+        for block in blocks:
+            if at <= filetype.ISO_9660 < at + len(block) and block[filetype.ISO_9660 - at :].startswith(b"CD001"):
+                raise Refused(Why.TOO_LARGE)
+            at += len(block)
+            tail = (tail + block)[-zips.END :] if len(block) < zips.END else block[-zips.END :]
+            yield block
+
+    if context.texts:
+        yield from text.strings(item.part, watched())
+    else:
+        for _ in watched():
+            pass
+    if b"PK\x05\x06" in tail:
         raise Refused(Why.TOO_LARGE)
 
 

@@ -142,7 +142,9 @@ def _compiled(expression: str, *, any_case: bool) -> Search:
     try:
         search: Search = re2.compile(expression.encode(), options).search
     except re2.error as error:
-        raise ContentError("F203", f"an expression cannot be compiled: {error}") from None
+        why = error.args[0] if error.args else ""
+        told = why.decode("utf-8", "replace") if isinstance(why, bytes) else str(why)
+        raise ContentError("F203", f"an expression cannot be compiled: {told.replace(EDGE, '')}") from None
     return search
 
 
