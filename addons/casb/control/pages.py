@@ -49,6 +49,7 @@ border-radius:8px;padding:9px 18px;font:inherit;text-decoration:none;cursor:poin
 .button.plain{background:none;color:var(--accent)}
 ul{padding-left:20px}
 input[type=file]{display:block;width:100%;padding:18px;border:2px dashed var(--line);border-radius:10px;margin:16px 0}
+progress{width:100%;height:12px;accent-color:var(--accent);margin:8px 0}
 small{color:var(--soft)}
 label{display:block;font-weight:600;margin:14px 0 4px}
 select,textarea{width:100%;font:inherit;color:var(--ink);background:var(--ground);border:1px solid var(--soft);
