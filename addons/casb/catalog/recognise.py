@@ -11,14 +11,11 @@ about types that pages are made of.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from fnmatch import translate
-from functools import lru_cache
-from urllib.parse import unquote
 
 from casb.catalog.filenames import extension_of, name_in_path
 from casb.catalog.media import ASSET_EXTENSIONS, DATA_EXTENSIONS, DOCUMENT_EXTENSIONS, Kind, kind_of
+from casb.catalog.signatures import find
 from casb.model.activity import ActivityType, RequestFacts, RequestMode, ResponseFacts
 from casb.model.app import App, Signature
 from casb.model.file import FileFacts
@@ -37,7 +34,6 @@ _DAV = {
     "COPY": ActivityType.CREATE,
     "MKCOL": ActivityType.CREATE,
 }
-_SLASHES = re.compile("//+")
 _BY_NAME: Mapping[str, ActivityType] = {each.value: each for each in ActivityType}
 
 
@@ -59,7 +55,7 @@ def recognise_request(app: App | None, request: RequestFacts) -> Recognised | No
             return activity, file_in_path(request)
     if _is_upload(request):
         return ActivityType.UPLOAD, _named_upload(request)
-    activity = _DAV.get(request.method)
+    activity = _DAV.get(request.override or request.method)
     return None if activity is None else (activity, file_in_path(request))
 
 
@@ -91,22 +87,8 @@ def recognise_response(app: App | None, request: RequestFacts, response: Respons
 
 def signature_of(app: App | None, request: RequestFacts) -> Signature | None:
     """The first of the app's signatures that the request fits, or None."""
-    if app is None or not app.signatures:
-        return None
-    path = ""
-    for each in app.signatures:
-        if each.methods and request.method not in each.methods:
-            continue
-        if each.content_types and request.content_type not in each.content_types:
-            continue
-        if not each.query <= request.query_names:
-            continue
-        if each.path == "*":
-            return each
-        path = path or _plain_path(request.path)
-        if _glob(each.path).match(path):
-            return each
-    return None
+    found = find(app, request)
+    return None if found is None else found.signature
 
 
 def hides_upload(signature: Signature, request: RequestFacts) -> bool:
@@ -192,13 +174,3 @@ def _received(name: str, response: ResponseFacts) -> FileFacts:
         size=response.content_length if whole else None,
         declared_type=response.content_type or None,
     )
-
-
-def _plain_path(path: str) -> str:
-    """The path as origins read it: percent-encoding undone, empty segments dropped."""
-    return _SLASHES.sub("/", unquote(path) if "%" in path else path)
-
-
-@lru_cache(maxsize=4096)
-def _glob(pattern: str) -> re.Pattern[str]:
-    return re.compile(translate(pattern))

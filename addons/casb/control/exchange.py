@@ -10,6 +10,7 @@ from datetime import datetime
 from enum import Enum
 
 from casb.catalog.recognise import recognise_request, recognise_response
+from casb.catalog.signatures import find, objects_of
 from casb.control.snapshot import Snapshot
 from casb.errors import Where
 from casb.model.activity import Activity, ActivityType, RequestFacts, ResponseFacts, Source
@@ -19,6 +20,7 @@ from casb.model.file import FileFacts, Verdict, VerdictStatus
 from casb.model.identity import Client, Device, Session, User
 from casb.model.record import Record
 from casb.policy.engine import decide
+from casb.policy.truths import NO
 from casb.ports import Clock, NewId
 
 PASS = Pass()
@@ -78,6 +80,7 @@ class Exchange:
     stage: Stage = Stage.NEW
     activity: Activity | None = None
     facts: RequestFacts | None = None
+    operation: str = ""  # what the app calls the activity, as its signature says
 
     def request(self, facts: RequestFacts) -> Effect:
         """Decide on what the request alone shows: uploads and the app's own activities."""
@@ -88,6 +91,13 @@ class Exchange:
         if seen is None:
             return PASS
         return self._decide(self._activity(*seen), Stage.HOLDING_UPLOAD)
+
+    def upload(self, file: FileFacts, facts: RequestFacts) -> Effect:
+        """Decide on one file of a request: whoever read its body, or knows the transfer it belongs to, has found it."""
+        self._require(Stage.NEW)
+        self.facts = facts
+        self.stage = Stage.SENT
+        return self._decide(self._activity(ActivityType.UPLOAD, file), Stage.HOLDING_UPLOAD)
 
     def response(self, facts: ResponseFacts) -> Effect:
         """Decide on what the response's head shows: downloads and views."""
@@ -107,6 +117,16 @@ class Exchange:
             raise OutOfOrder(f"verdict while {self.stage.value}")
         self.stage = Stage.SENT if self.stage is Stage.HOLDING_UPLOAD else Stage.DONE
         return self._settle(replace(self.activity, file=file), final=True)
+
+    def wait(self) -> None:
+        """What was held is a piece of a file that is not whole yet: nothing is decided, and nothing recorded."""
+        self._require(Stage.HOLDING_UPLOAD)
+        self.stage = Stage.SENT
+
+    def blank(self, kind: ActivityType) -> Activity:
+        """The activity that a request would be, of which nothing more is known."""
+        self.activity = self._activity(kind, None)
+        return self.activity
 
     def unscannable(self, why: str) -> Effect:
         """As `inspected`, for content that could not be read: too large, no time, no worker."""
@@ -144,8 +164,18 @@ class Exchange:
         return decision
 
     def concerns(self, kind: ActivityType) -> bool:
-        """Whether any policy looks at such an activity in this app."""
-        return bool(self.snapshot.policies.concerning(self._activity(kind, None)))
+        """Whether any policy looks at such an activity of this person on this device in this app."""
+        concerning = self.snapshot.policies.concerning(self._activity(kind, None))
+        if not concerning:
+            return False
+        activity = self._activity(kind, None)
+        return any(each.session_check(activity) is not NO for each in concerning)
+
+    def would(self, file: FileFacts) -> Action:
+        """What would be decided if the file of this activity ended here. Nothing is recorded."""
+        if self.activity is None:
+            raise OutOfOrder("no activity")
+        return decide(replace(self.activity, file=file), self.snapshot.policies, final=True).action
 
     def sibling(self) -> Exchange:
         """A fresh exchange of the same party with the same app: for one of several files in a request."""
@@ -165,6 +195,10 @@ class Exchange:
 
     def _activity(self, kind: ActivityType, file: FileFacts | None) -> Activity:
         party = self.party
+        match = find(self.app, self.facts) if self.facts is not None and self.app.signatures else None
+        if match is not None and match.signature.activity != kind:
+            match = None  # It would hide what this is.
+        self.operation = match.signature.id if match is not None else ""
         return Activity(
             id=self.new_id(),
             time=self.clock(),
@@ -176,6 +210,7 @@ class Exchange:
             session_id=party.session_id,
             auth_contexts=party.auth_contexts,
             file=file,
+            objects=objects_of(match, self.facts) if match is not None and self.facts is not None else (),
             request=self.facts,
             source=Source.SESSION_CONTROL,
         )
@@ -197,7 +232,13 @@ class Exchange:
         return effect_of(activity, decision)
 
     def _record(self, activity: Activity, decision: Decision) -> Record:
-        return Record(activity=activity, decision=decision, policy_version=self.snapshot.version, mode=self.mode)
+        return Record(
+            activity=activity,
+            decision=decision,
+            policy_version=self.snapshot.version,
+            mode=self.mode,
+            extra={"operation": self.operation} if self.operation else {},
+        )
 
     def _require(self, stage: Stage) -> None:
         if self.stage is not stage:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from casb.model.app import App
 from casb.model.file import FileFacts
@@ -56,7 +57,9 @@ class RequestFacts:
     content_type: str = ""  # media type, lower case, no parameters
     content_length: int | None = None
     upload_name: str | None = None  # file name told by headers or body; "" when the body was read and holds no file
-    query_names: frozenset[str] = frozenset()  # names of the query's parameters, for app signatures; never logged
+    query_names: frozenset[str] = frozenset()  # the query's parameters, `name` and `name=value` each; never logged
+    override: str = ""  # the method that a POST asks to be taken for (`X-HTTP-Method-Override`)
+    document: Any = field(default=None, repr=False, compare=False)  # the body as JSON, once it was read; never logged
 
     @property
     def url(self) -> str:

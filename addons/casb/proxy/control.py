@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable
-from dataclasses import replace
 from datetime import datetime
 
 from mitmproxy import http
 
-from casb.catalog.bodies import name_source
-from casb.control.exchange import Exchange, Party, Stage, access
+from casb.control.exchange import Exchange, Party, access
 from casb.control.pages import Refusal, notice, refusal_page
 from casb.control.routes import Kind
 from casb.errors import ContentError, StoreError
@@ -19,14 +17,15 @@ from casb.model.decision import Action, Answer, Effect, Hold, Pass, Protect
 from casb.model.file import FileFacts
 from casb.model.identity import Session
 from casb.model.record import Record
-from casb.policy.truths import NO
-from casb.proxy import forms, protect, translate
+from casb.proxy import protect, translate
 from casb.proxy.faults import log_fault
 from casb.proxy.ids import ulid
 from casb.proxy.notices import Notices
 from casb.proxy.runtime import Runtime, Visitor, now
 from casb.proxy.sealed import sealed
+from casb.proxy.transfers import ANSWER
 from casb.proxy.translate import State
+from casb.proxy.uploads import Uploads
 from casb.rewrite import codings
 
 logger = logging.getLogger(__name__)
@@ -38,6 +37,7 @@ class Control:
     def __init__(self, runtime: Runtime, notices: Notices) -> None:
         self.runtime = runtime
         self.notices = notices
+        self.uploads = Uploads(runtime, notices)
 
     # ------------------------------------------------------------ request
 
@@ -69,10 +69,12 @@ class Control:
             mode=state.route.mode,
         )
         state.exchange = exchange
-        if not self._must_name(state, exchange):
+        if not self.uploads.wants(flow, state, exchange):
             self._apply_to_request(flow, state, exchange.request(state.facts))
         elif (state.facts.content_length or 0) > state.snapshot.settings.limits.hold:
-            self._apply_to_request(flow, state, self._unnamed(state, exchange, "the form is too large to be read"))
+            self._apply_to_request(
+                flow, state, self.uploads.unread(state, exchange, "the form is too large to be read")
+            )
         else:
             # The form's head does not tell what it holds: it is held until its parts have.
             state.naming = True
@@ -132,69 +134,11 @@ class Control:
             case Protect():
                 raise ValueError("an upload cannot be protected")
 
-    def _must_name(self, state: State, exchange: Exchange) -> bool:
-        """Whether the names of the files in a form must be read first: only where a policy concerns uploads."""
-        return name_source(exchange.app, state.facts) is not None and exchange.concerns(ActivityType.UPLOAD)
-
-    def _unnamed(self, state: State, exchange: Exchange, why: str) -> Effect:
-        """A form that does not tell us its file names might tell them to the app.
-
-        Then the default behaviour holds wherever a policy for this person and device could have said more than audit.
-        """
-        effect = exchange.request(replace(state.facts, upload_name=None))
-        if exchange.stage is Stage.HOLDING_UPLOAD:
-            effect = exchange.unscannable(why)
-        activity = exchange.activity
-        if not isinstance(effect, Pass) or activity is None:
-            return effect
-        concerning = state.snapshot.policies.concerning(activity)
-        if not any(each.strictest > Action.AUDIT and each.session_check(activity) is not NO for each in concerning):
-            return effect
-        return exchange.fall_back("upload.unnamed", "the names of the files in a form can be read", why)
-
-    async def _judge_form(self, flow: http.HTTPFlow, state: State) -> None:
-        """Each file of a form by itself; one that is refused refuses the form."""
-        main = state.exchange
-        if main is None:
-            raise LookupError("no exchange")
-        state.naming = state.held = False
-        body = flow.request.raw_content or b""
-        try:
-            files = forms.files(main.app, state.facts, state.fields.get(b"content-type", b""), body)
-        except ContentError as error:
-            self._apply_to_request(flow, state, self._unnamed(state, main, error.message))
-            if translate.is_refused(flow):
-                translate.hold_refusal(flow, "request")
-            return
-        main.request(replace(state.facts, upload_name=""))
-        for file in files:
-            facts = replace(state.facts, upload_name=file.name, content_length=len(file.content))
-            if file.content_type:
-                facts = replace(facts, content_type=file.content_type)
-            single = main.sibling()
-            effect = single.request(facts)
-            if isinstance(effect, Hold) and single.activity and single.activity.file:
-                effect = single.inspected(await self._read(single.activity.file, file.content))
-            main.records += single.records
-            if isinstance(effect, Answer):
-                main.activity = single.activity
-                self._write(flow, state)
-                self._refuse(flow, state, effect, "request")
-                return
-        self._write(flow, state)
-
-    async def _read(self, known: FileFacts, body: bytes) -> FileFacts:
-        seen = await self.runtime.scanner.scan(body, known.name, known.declared_type)
-        return replace(
-            known,
-            size=seen.size,
-            inspected=seen.inspected,
-            detected_type=seen.detected_type,
-            sha256=seen.sha256,
-            label=seen.label,
-            label_id=seen.label_id,
-            verdict=seen.verdict,
-        )
+    async def _judge(self, flow: http.HTTPFlow, state: State) -> None:
+        """The body that had to be read first has come."""
+        self._apply_to_request(flow, state, await self.uploads.judge(flow, state))
+        if translate.is_refused(flow):
+            translate.hold_refusal(flow, "request")
 
     @sealed
     def request(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
@@ -203,7 +147,7 @@ class Control:
         if state is None or not state.held:
             return None
         if state.naming:
-            return self._judge_form(flow, state)
+            return self._judge(flow, state)
         coding = state.fields.get(b"content-encoding", b"").decode("latin-1")
         return self._inspect(flow, state, flow.request.raw_content or b"", coding, "request")
 
@@ -223,6 +167,15 @@ class Control:
         facts = translate.response_facts(flow.response)
         state.response = facts
         self._apply_to_response(flow, state, state.exchange.response(facts), "responseheaders")
+        if state.expected is not None and not translate.is_refused(flow):
+            self._expect(flow, state)
+
+    def _expect(self, flow: http.HTTPFlow, state: State) -> None:
+        """The answer to the beginning of a transfer is kept until it has said where the pieces go."""
+        if flow.response is None or state.held or not self.uploads.transfers.head(flow, state):
+            return
+        state.held, state.limit, state.on_overflow = True, ANSWER, lambda: True
+        flow.response.stream = False
 
     def _apply_to_response(self, flow: http.HTTPFlow, state: State, effect: Effect, phase: str) -> None:
         exchange = state.exchange
@@ -258,6 +211,9 @@ class Control:
     def response(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         """A held download has arrived: read it, then decide for good."""
         state = translate.state_of(flow)
+        if state is not None and state.expected is not None and flow.response is not None:
+            state.held = False
+            return self.uploads.transfers.answered(flow, state)
         if state is None or not state.held or flow.response is None:
             return None
         coding = state.response.content_encoding if state.response else ""
@@ -282,7 +238,9 @@ class Control:
             state.held = False
             if state.naming and state.exchange is not None:
                 state.naming = False
-                self._apply_to_request(flow, state, self._unnamed(state, state.exchange, f"larger than {limit} bytes"))
+                self._apply_to_request(
+                    flow, state, self.uploads.unread(state, state.exchange, f"larger than {limit} bytes")
+                )
             else:
                 self._decided(flow, state, f"larger than {limit} bytes", phase)
         except Exception:
@@ -310,7 +268,7 @@ class Control:
         except ContentError as error:
             effect = exchange.unscannable(error.message)
         else:
-            effect = exchange.inspected(await self._read(known, plain))
+            effect = exchange.inspected(await self.uploads.read(known, plain))
         if phase == "request":
             self._apply_to_request(flow, state, effect)
             if translate.is_refused(flow):
