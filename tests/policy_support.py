@@ -10,8 +10,9 @@ from casb.model.activity import Activity, ActivityType, TextFacts
 from casb.model.app import App
 from casb.model.file import FileFacts
 from casb.model.identity import Client, Device, DeviceTag, User
-from casb.policy.compile import Policies, compile_policies
+from casb.policy.compile import Policies, Policy, compile_policies
 from casb.policy.loader import load
+from casb.policy.vocabulary import AFTERWARDS
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FILES = App(id="files", name="Files", domains=("files.example",))
@@ -61,3 +62,13 @@ def policies(text: str) -> Policies:
 def policy_when(when: str, action: str = "block", more: str = "") -> Policies:
     """One policy `p` with these conditions (YAML on one line)."""
     return policies(f"- {{id: p, action: {action}, when: {{{when}}}{', ' + more if more else ''}}}")
+
+
+def afterwards_when(when: str) -> Policy:
+    """One activity policy `p` with these conditions (YAML on one line)."""
+    return policies(f"- {{id: p, kind: activity, action: audit, when: {{{when}}}}}").afterwards[0]
+
+
+def policy_for(code: str, when: str) -> Policy:
+    """A policy of a kind that can ask for the field `code`."""
+    return afterwards_when(when) if code in AFTERWARDS else policy_when(when).all[0]

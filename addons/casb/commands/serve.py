@@ -28,7 +28,7 @@ from casb.connectors.oidc import OidcProvider
 from casb.errors import CasbError, StoreError
 from casb.model.app import App
 from casb.settings import Settings
-from casb.sidecar import budgets, notify, shadow_dashboard
+from casb.sidecar import activity_policies, budgets, notify, shadow_dashboard
 from casb.sidecar.app import build_app
 from casb.sidecar.deployment import FolderDeployment
 from casb.sidecar.server import bind, server
@@ -79,6 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
     workers = [
         threading.Thread(target=keep_tidy, args=(services, over), name="retention", daemon=True),
         threading.Thread(target=budgets.watch, args=(services, over), name="budgets", daemon=True),
+        threading.Thread(target=activity_policies.watch, args=(services, over), name="activities", daemon=True),
         threading.Thread(target=notify.watch, args=(services, over), name="notify", daemon=True),
         threading.Thread(target=keep_tags, args=(services, over), name="tags", daemon=True),
         threading.Thread(target=keep_working, args=(services, arguments.config, over), name="tasks", daemon=True),

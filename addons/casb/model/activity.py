@@ -60,6 +60,8 @@ class RequestFacts:
     query_names: frozenset[str] = frozenset()  # the query's parameters, `name` and `name=value` each; never logged
     override: str = ""  # the method that a POST asks to be taken for (`X-HTTP-Method-Override`)
     document: Any = field(default=None, repr=False, compare=False)  # the body as JSON, once it was read; never logged
+    instance: str | None = None  # which instance of the app it is for, by the app's `instances`
+    query_names: frozenset[str] = frozenset()  # names of the query's parameters, for app signatures; never logged
 
     @property
     def url(self) -> str:
@@ -116,6 +118,14 @@ IN_PAGE = (ActivityType.COPY, ActivityType.CUT, ActivityType.PASTE, ActivityType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of an activity that is in the log: for policies that look at it afterwards."""
+
+    action: str  # audit, block, …; allow
+    policies: frozenset[str] = frozenset()  # ids of those that matched
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Activity:
     """Everything a policy may look at. `id` is a ULID, handed in from the rim."""
 
@@ -135,3 +145,6 @@ class Activity:
     response: ResponseFacts | None = None
     source: Source = Source.SESSION_CONTROL
     auth_contexts: frozenset[str] = frozenset()
+    admin: bool = False  # an administrator's operation, by the app's signatures or its connector
+    impersonated: bool = False  # done in somebody else's name
+    outcome: Outcome | None = None  # None while it is being decided on

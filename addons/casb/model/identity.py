@@ -57,6 +57,7 @@ class User:
     groups_known: bool = True  # False: overage or a failed look-up; group conditions answer unknown
     is_guest: bool = False
     tenant: str = ""
+    organization: str = ""  # organisational unit, where a claim tells it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,17 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from casb.model.activity import IN_PAGE, Activity, ActivityType, Source, TextFacts
+from casb.model.activity import (
+    IN_PAGE,
+    Activity,
+    ActivityObject,
+    ActivityType,
+    Outcome,
+    RequestFacts,
+    RequestMode,
+    Source,
+    TextFacts,
+)
 from casb.model.app import App, AppTag
 from casb.model.file import FileFacts, Finding, Verdict, VerdictStatus
 from casb.model.identity import AgentTag, Client, ClientApp, Device, DeviceTag, DeviceType, User
@@ -15,7 +25,7 @@ from casb.model.identity import AgentTag, Client, ClientApp, Device, DeviceTag, 
 def from_json(data: Mapping[str, Any]) -> Activity:
     """The activity of a line of the log: deciding on it again gives what was decided then.
 
-    Facts that no condition asks for (the request, what the app answered, where findings stood) are left out. Raises
+    Facts that no condition asks for (what the app answered, where findings stood) are left out. Raises
     `ValueError` for what is no record of an activity.
     """
     try:
@@ -60,10 +70,40 @@ def _activity(data: Mapping[str, Any]) -> Activity:
             agent_tags=frozenset(AgentTag(tag) for tag in client.get("agent_tags", ())),
             app=ClientApp(client.get("app") or ClientApp.BROWSER),
         ),
+        objects=tuple(ActivityObject(**each) for each in data.get("objects") or ()),
+        request=_request(data.get("request")),
+        admin=bool(data.get("admin")),
+        impersonated=bool(data.get("impersonated")),
+        outcome=outcome(data),
         session_id=data.get("session"),
         auth_contexts=frozenset(data.get("auth_contexts", ())),
         file=_file(data.get("file")),
         text=_text(data),
+    )
+
+
+def outcome(data: Mapping[str, Any]) -> Outcome:
+    """What was done to it."""
+    return Outcome(action=data.get("action") or "allow", policies=frozenset(data.get("matched") or ()))
+
+
+def _request(data: Mapping[str, Any] | None) -> RequestFacts | None:
+    if not data:
+        return None
+    scheme, _, rest = data["url"].partition("://")
+    authority, slash, path = rest.partition("/")
+    host, colon, port = authority.rpartition(":")
+    if not colon or "]" in port:
+        host, port = authority, ""
+    return RequestFacts(
+        method=data["method"],
+        scheme=scheme,
+        host=host,
+        port=int(port) if port else 443 if scheme == "https" else 80,
+        path=slash + path,
+        mode=RequestMode(data.get("mode") or RequestMode.OTHER),
+        content_type=data.get("content_type") or "",
+        content_length=data.get("content_length"),
     )
 
 

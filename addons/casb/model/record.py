@@ -79,6 +79,8 @@ def to_json(record: Record) -> dict[str, Any]:
             and {"status": file.verdict.status.value, "inspector": file.verdict.inspector, "why": file.verdict.why},
             "findings": {each.info_type: each.count for each in file.verdict.findings} if file.verdict else {},
         },
+        "admin": activity.admin,
+        "impersonated": activity.impersonated,
         "text": activity.text and {"length": activity.text.length},
         "request": request
         and {
@@ -137,6 +139,7 @@ def user_json(user: User) -> dict[str, Any]:
         "groups_known": user.groups_known,
         "is_guest": user.is_guest,
         "tenant": user.tenant,
+        "organization": user.organization,
     }
 
 

@@ -6,22 +6,25 @@ Reads no file: the caller hands in texts and says which policies belong to a sui
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC
 from typing import Literal
 
 from casb.errors import CasbError, PolicyError, Where
-from casb.model.activity import IN_PAGE, Activity, ActivityType, TextFacts
+from casb.model.activity import IN_PAGE, Activity, ActivityObject, ActivityType, RequestFacts, Source, TextFacts
+from casb.model.activity import Outcome as Done
 from casb.model.app import App, AppTag
 from casb.model.decision import Decision, Reason, Truth
 from casb.model.file import FileFacts, Finding, Verdict, VerdictStatus
 from casb.model.identity import UNMANAGED, AgentTag, Client, ClientApp, Device, DeviceTag, DeviceType, User
+from casb.policy.afterwards import Counted, observe
 from casb.policy.compile import Policies, Policy
 from casb.policy.conditions import Leaf
 from casb.policy.engine import Trace, decide, explain
 from casb.policy.filetypes import GROUPS
+from casb.policy.loader import MOST_REPEATED
 from casb.policy.matchers import Malformed, size
-from casb.policy.rollout import moment
+from casb.policy.rollout import duration, moment
 from casb.yamlfile import Marks, did_you_mean, read_located
 
 type DeviceWord = Literal["compliant", "hybrid-joined", "client-certificate", "unmanaged"]
@@ -38,6 +41,7 @@ class GivenUser:
     groups_known: bool = True
     is_guest: bool = False
     tenant: str = ""
+    organization: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +102,32 @@ class GivenText:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GivenObject:
+    """A thing or person that the activity is about."""
+
+    type: str = "file"
+    id: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenRequest:
+    """The request."""
+
+    host: str = "app.example"
+    path: str = "/"
+    method: str = "GET"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenOutcome:
+    """What was done to the activity, for activity policies."""
+
+    action: ActionWord = "allow"
+    policies: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
     """The activity of a case."""
 
@@ -108,6 +138,15 @@ class Given:
     client: str | GivenClient = field(default_factory=GivenClient)
     file: str | GivenFile | None = None
     text: str | GivenText | None = None
+    instance: str | None = None
+    objects: tuple[GivenObject, ...] = ()
+    request: GivenRequest | None = None
+    source: Source = Source.SESSION_CONTROL
+    admin: bool = False
+    impersonated: bool = False
+    outcome: ActionWord | GivenOutcome | None = None
+    times: int = 1  # how often it happens, for activity policies with `repeated`
+    every: str = "1s"  # and how far apart
     auth_contexts: tuple[str, ...] = ()
     time: str = "2026-01-01T12:00:00Z"
 
@@ -174,6 +213,7 @@ class Outcome:
     name: str
     where: Where
     decision: Decision
+    afterwards: tuple[str, ...] = ()  # ids of the activity policies that match
     differences: tuple[Difference, ...]
     traces: tuple[Trace, ...]
 
@@ -190,7 +230,7 @@ def read_suite(text: bytes, file: str) -> Suite:
 
 def check_suite(suite: Suite, policies: Policies) -> list[CasbError]:
     """Expectations of policies that do not exist, and facts that cannot be."""
-    known = {policy.id for policy in policies.all}
+    known = {policy.id for policy in (*policies.all, *policies.afterwards)}
     errors: list[CasbError] = []
     for index, case in enumerate(suite.cases):
         path = ("cases", index)
@@ -206,10 +246,13 @@ def check_suite(suite: Suite, policies: Policies) -> list[CasbError]:
 
 
 def _malformed(given: Given) -> Iterator[tuple[tuple[str, ...], Malformed]]:
-    try:
-        moment(given.time, UTC)
-    except Malformed as wrong:
-        yield ("time",), wrong
+    for name, parse in (("time", lambda: moment(given.time, UTC)), ("every", lambda: duration(given.every))):
+        try:
+            parse()
+        except Malformed as wrong:
+            yield (name,), wrong
+    if not 1 <= given.times <= MOST_REPEATED:
+        yield ("times",), Malformed("017", f"'times' is 1 to {MOST_REPEATED}")
     if isinstance(given.file, GivenFile) and isinstance(given.file.size, str):
         try:
             size(given.file.size)
@@ -228,6 +271,7 @@ def _run(suite: Suite, index: int, case: Case, policies: Policies) -> Outcome:
     if decision.needs:  # The case says nothing of the content: as for a file that cannot be read.
         decision = decide(activity, policies, final=True)
     where = suite.marks.where(("cases", index))
+    after = _afterwards(case.given, activity, decision, policies)
     differences = tuple(
         Difference(
             what=what,
@@ -235,26 +279,45 @@ def _run(suite: Suite, index: int, case: Case, policies: Policies) -> Outcome:
             actual=actual,
             where=suite.marks.where(("cases", index, "expect", what), key=True),
         )
-        for what, expected, actual in _compare(case.expect, decision)
+        for what, expected, actual in _compare(case.expect, decision, after)
         if expected != actual
     )
     return Outcome(
         name=case.name,
         where=where,
         decision=decision,
+        afterwards=after,
         differences=differences,
         traces=tuple(explain(activity, policies)),
     )
 
 
-def _compare(expect: Expect, decision: Decision) -> Iterator[tuple[str, str, str]]:
+def _afterwards(given: Given, activity: Activity, decision: Decision, policies: Policies) -> tuple[str, ...]:
+    """The activity policies that match once all of it has happened."""
+    if not policies.afterwards:
+        return ()
+    done = activity.outcome or Done(action=decision.action.word, policies=frozenset(decision.matched))
+    counted, found = Counted(), set[str]()
+    for at in range(given.times):
+        once = replace(activity, id=f"case {at}", time=activity.time + at * duration(given.every), outcome=done)
+        if once.file is not None and given.times > 1:
+            once = replace(once, file=replace(once.file, name=f"{at} {once.file.name}"))
+        found |= {match.policy.id for match in observe(counted, once, policies)}
+    return tuple(sorted(found))
+
+
+def _compare(expect: Expect, decision: Decision, afterwards: tuple[str, ...]) -> Iterator[tuple[str, str, str]]:
     yield "action", expect.action, decision.action.word
     if expect.policy is not None:
         yield "policy", expect.policy, decision.policy or "none"
     if expect.matched is not None:
         yield "matched", ", ".join(sorted(expect.matched)), ", ".join(decision.matched)
     if expect.alerts is not None:
-        yield "alerts", ", ".join(sorted(expect.alerts)), ", ".join(alert.policy for alert in decision.alerts)
+        yield (
+            "alerts",
+            ", ".join(sorted(expect.alerts)),
+            ", ".join(sorted({*(alert.policy for alert in decision.alerts), *afterwards})),
+        )
     if expect.shadow is not None:
         yield "shadow", *_shadow(expect.shadow, decision)
     if expect.message is not None:
@@ -294,8 +357,28 @@ def activity_of(given: Given) -> Activity:
         client=_client(given.client),
         file=_file(given.file),
         text=_text(given),
+        instance=given.instance,
+        objects=tuple(ActivityObject(type=each.type, id=each.id, name=each.name) for each in given.objects),
+        request=_request(given.request),
+        source=given.source,
+        admin=given.admin,
+        impersonated=given.impersonated,
+        outcome=_outcome(given.outcome),
         auth_contexts=frozenset(given.auth_contexts),
     )
+
+
+def _request(given: GivenRequest | None) -> RequestFacts | None:
+    if given is None:
+        return None
+    return RequestFacts(method=given.method, scheme="https", host=given.host, port=443, path=given.path)
+
+
+def _outcome(given: ActionWord | GivenOutcome | None) -> Done | None:
+    if given is None:
+        return None
+    done = given if isinstance(given, GivenOutcome) else GivenOutcome(action=given)
+    return Done(action=done.action, policies=frozenset(done.policies))
 
 
 def _app(given: str | GivenApp | None) -> App | None:
@@ -323,6 +406,7 @@ def _user(given: str | GivenUser | None) -> User:
         groups_known=user.groups_known,
         is_guest=user.is_guest,
         tenant=user.tenant,
+        organization=user.organization,
     )
 
 

@@ -15,6 +15,7 @@ from casb.policy.document import (
     Kind,
     PolicyDocument,
     Protect,
+    Repeated,
     SimpleAction,
     Stage,
     StepUp,
@@ -64,6 +65,7 @@ class Policy:
     live: rollout.Live | None = None
     budget: Budget | None = None
     withdrawn: bool = False
+    repeated: Repeated | None = None
 
     @property
     def strictest(self) -> Action:
@@ -76,7 +78,8 @@ class Policies:
     """The policies in force. `version` is a short hash of what they say; `all` is sorted by id."""
 
     version: str
-    all: tuple[Policy, ...]
+    all: tuple[Policy, ...]  # access and session policies
+    afterwards: tuple[Policy, ...] = ()  # activity policies, which look at the log
     disabled: tuple[LoadedPolicy, ...] = ()
     by_app: Mapping[tuple[str, ActivityType], tuple[Policy, ...]] = field(default_factory=dict, repr=False)
     for_any: Mapping[ActivityType, tuple[Policy, ...]] = field(default_factory=dict, repr=False)
@@ -103,7 +106,8 @@ def compile_policies(loaded: Iterable[LoadedPolicy], withdrawn: Iterable[str] = 
     """
     every = sorted(loaded, key=lambda each: each.document.id)
     back = frozenset(withdrawn)
-    policies = tuple(_compile(each, withdrawn=digest_of(each) in back) for each in every if each.document.enabled)
+    compiled = [_compile(each, withdrawn=digest_of(each) in back) for each in every if each.document.enabled]
+    policies = tuple(each for each in compiled if each.kind is not Kind.ACTIVITY)
     said = [each.digest for each in every]
     said += [b"withdrawn " + policy.id.encode() for policy in policies if policy.withdrawn]
     digest = hashlib.sha256(b"\n".join(said)).hexdigest()
@@ -123,6 +127,7 @@ def compile_policies(loaded: Iterable[LoadedPolicy], withdrawn: Iterable[str] = 
     return Policies(
         version=digest[:12],
         all=policies,
+        afterwards=tuple(each for each in compiled if each.kind is Kind.ACTIVITY),
         disabled=tuple(each for each in every if not each.document.enabled),
         by_app=by_app,
         for_any=for_any,
@@ -150,7 +155,8 @@ def _compile(loaded: LoadedPolicy, *, withdrawn: bool = False) -> Policy:
     document, action = loaded.document, loaded.document.action
     alert = document.alert
     if isinstance(alert, bool):
-        details = AlertDetails() if alert else None
+        # An activity policy can do nothing else.
+        details = AlertDetails() if alert or document.kind is Kind.ACTIVITY else None
     else:
         details = alert
     stage = Stage.SHADOW if withdrawn else document.rollout
@@ -178,4 +184,5 @@ def _compile(loaded: LoadedPolicy, *, withdrawn: bool = False) -> Policy:
         live=rollout.live(document.id, stage),
         budget=document.budget,
         withdrawn=withdrawn,
+        repeated=document.repeated,
     )

@@ -22,13 +22,16 @@ from casb.policy.vocabulary import (
     DEFAULT_FIELD,
     FIELDS,
     GROUPS,
+    KNOWN_AT_SIGN_IN,
     OPERATORS,
     OPERATORS_OF,
+    OPPOSITES,
     TREE_DOCS,
     UNMANAGED_ONLY,
     UNREAD,
     Field,
     Kind,
+    plain_name,
 )
 from casb.yamlfile import Marks, Path, Report, describe, did_you_mean
 
@@ -85,7 +88,7 @@ class Context:
     warnings: Report
     known_apps: Collection[str] | None = None
     ip_tags: Collection[str] | None = None
-    without: frozenset[str] = field(default=frozenset())  # groups that this kind of policy cannot use
+    without: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # groups and fields: why not, and a hint
 
 
 # --- YAML to conditions
@@ -102,7 +105,8 @@ def parse(raw: Any, path: Path, context: Context) -> Node:
         if key in TREE_DOCS:
             parts.append(_tree(key, value, below, context))
         elif key in context.without:
-            _error(context, below, "035", f"'{key}' cannot be known at sign-in", "use kind: session", key=True)
+            why, hint = context.without[key]
+            _error(context, below, "035", f"'{key}' {why}", hint, key=True)
         elif key in GROUPS:
             parts.extend(_group(key, value, below, context))
         else:
@@ -159,7 +163,10 @@ def _group(group: str, value: Any, path: Path, context: Context) -> list[Node]:
         return _field(default, value, path, context, f"{group}: {{}}")
     parts: list[Node] = []
     for key, below in value.items():
-        if key in fields:
+        if f"{group}.{key}" in context.without:
+            why, hint = context.without[f"{group}.{key}"]
+            _error(context, (*path, key), "035", f"'{key}' {why}", hint, key=True)
+        elif key in fields:
             parts.extend(_field(fields[key], below, (*path, key), context, f"{group}: {{{key}: {{}}}}"))
         else:
             hint = did_you_mean(key, fields)
@@ -227,25 +234,51 @@ def _operator(each: Field, name: str, operand: Any, path: Path, context: Context
     values = _values(each, name, operand, path, context)
     if not values:
         return None
+    if each.many and each.kind is Kind.PATTERN:
+        return _about_several(each, name, values)
     if each.many:
         wanted = frozenset(value.casefold() for value in values)
-        return _none_in(each, wanted) if name == "not" else _some_in(each, wanted)
-    test = _test(each, name, values)
-    return _is_not(each.get, test) if name == "not" else _is(each.get, test)
+        if name == "other_than":
+            return all_of([_is_set(each.get, True, each.partial), _none_in(each, wanted)])
+        return _none_in(each, wanted) if name in OPPOSITES else _some_in(each, wanted)
+    if name == "other_than":
+        return _is(each.get, _negated(_test(each, "any_of", values)))
+    test = _test(each, OPPOSITES.get(name, name), values)
+    return _is_not(each.get, test) if name in OPPOSITES else _is(each.get, test)
+
+
+def _about_several(each: Field, name: str, values: Sequence[str]) -> Check:
+    """Of several names: whether one of them fits, or for the opposites that none does."""
+    test = _test(each, OPPOSITES.get(name, "any_of" if name == "other_than" else name), values)
+
+    def some(names: frozenset[str]) -> bool:
+        return any(test(one) for one in names)
+
+    if name == "other_than":
+        return all_of([_is_set(each.get, True, each.partial), _is(each.get, _negated(some))])
+    return _is(each.get, _negated(some) if name in OPPOSITES else some)
+
+
+def _negated[Fact](test: Callable[[Fact], bool]) -> Callable[[Fact], bool]:
+    return lambda fact: not test(fact)
 
 
 def _test(each: Field, name: str, values: Sequence[str]) -> matchers.Test:
     match name, each.kind:
         case "contains", _:
             return matchers.contains(values)
+        case "contains_words", _:
+            return matchers.contains_words(values)
         case "starts_with", _:
             return matchers.starts_with(values)
         case "ends_with", _:
             return matchers.ends_with(values)
         case "regex", _:
             return matchers.regex(values)
-        case _, Kind.PATTERN:
+        case "any_of", Kind.PATTERN:
             return matchers.glob(values)
+        case _, Kind.PATTERN:
+            return frozenset(plain_name(value) for value in values).__contains__
         case _, Kind.ADDRESS:
             return matchers.addresses(values)
         case _, Kind.MEDIA:
@@ -280,7 +313,9 @@ def _value(each: Field, name: str, item: Any, context: Context, path: Path) -> s
         raise Malformed("017", f"'{each.name}' is an empty text, which nothing is", "write a value")
     if name == "regex":
         matchers.regex([item])
-    if name not in ("any_of", "not"):
+    elif name == "contains_words":
+        matchers.contains_words([item])
+    if name not in _VALUES:
         return item
     if each.kind is Kind.ADDRESS:
         matchers.network(item)
@@ -299,6 +334,9 @@ def _value(each: Field, name: str, item: Any, context: Context, path: Path) -> s
     return item
 
 
+_VALUES = frozenset({"any_of", "not", "other_than", "equals", "does_not_equal"})
+"""The operators that compare whole facts."""
+
 _COUNTRY_HINTS: Mapping[str, str] = {"UK": "did you mean 'GB'?", "EL": "did you mean 'GR'?", "EN": "did you mean 'GB'?"}
 
 
@@ -312,7 +350,7 @@ def _warn_of_contradiction(each: Field, operators: Mapping[str, Any], path: Path
     why = ""
     if operators.get("is_set") is False and len(operators) > 1:
         why = "it asks for an absent fact and for its value"
-    elif not each.many and "any_of" in operators and texts("any_of") <= texts("not"):
+    elif not each.many and "any_of" in operators and texts("any_of") <= texts("not") | texts("other_than"):
         why = "every value that it allows is excluded again"
     else:
         try:
@@ -418,7 +456,7 @@ def _compare(each: Field, name: str, operand: Any) -> Check:
 def session_part(node: Node) -> Check:
     """The condition as far as it can be told at sign-in: what a later exchange may bring is unknown."""
     if isinstance(node, Leaf):
-        return unknown if node.field.group in ("client", "file", "text") else node.check
+        return unknown if node.code not in KNOWN_AT_SIGN_IN else node.check
     if not node.parts:
         return node.check
     combine = {"all": all_of, "any": any_of, "not": none_of}[node.kind]

@@ -23,6 +23,7 @@ class Kind(StrEnum):
 
     ACCESS = "access"
     SESSION = "session"
+    ACTIVITY = "activity"
 
 
 class SimpleAction(StrEnum):
@@ -128,6 +129,19 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Repeated:
+    """How often it must happen before an activity policy matches: by one person, within a stretch of time."""
+
+    at_least: int = field(metadata=_doc("How many times.", "50"))
+    within: str = field(metadata=_doc("The stretch of time, at most a day.", "5m", "1h"))
+    per: Literal["user", "ip"] = field(default="user", metadata=_doc("Whose activities are counted together.", "ip"))
+    in_one_app: bool = field(default=False, metadata=_doc("Only activities in the same app count together.", "true"))
+    unique_files: bool = field(
+        default=False, metadata=_doc("The same file or folder counts once, however often it is touched.", "true")
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyDocument:
     """One policy: whom and what it concerns, what must hold, and what happens then."""
 
@@ -143,7 +157,10 @@ class PolicyDocument:
     description: str = field(default="", metadata=_doc("Why the policy exists."))
     kind: Kind = field(
         default=Kind.SESSION,
-        metadata=_doc("`access`: asked once, before any app content is served. `session`: asked at each activity."),
+        metadata=_doc(
+            "`access`: asked once, before any app content is served. `session`: asked at each activity. `activity`: "
+            "looks at the log afterwards, whoever saw the activity, and raises alerts; it refuses nothing."
+        ),
     )
     enabled: bool = field(default=True, metadata=_doc("`false` switches the policy off; it is still checked."))
     severity: Severity = field(default=Severity.MEDIUM, metadata=_doc("How bad a match is.", "high"))
@@ -153,7 +170,8 @@ class PolicyDocument:
     activities: ActivityType | tuple[ActivityType, ...] = field(
         default=(),
         metadata=_doc(
-            "Activity types it concerns; when left out, every one but `logon`. Session policies only.",
+            "Activity types it concerns; when left out, every one (but `logon`, for session policies). Not for access "
+            "policies.",
             "download",
             "[copy, cut, print]",
         ),
@@ -200,6 +218,10 @@ class PolicyDocument:
         metadata=_doc(
             "Goes back to shadow by itself, with an alert, when it refuses more than this.", "{block_rate: 5%}"
         ),
+    )
+    repeated: Repeated | None = field(
+        default=None,
+        metadata=_doc("Activity policies only: matches when it happens again and again.", "{at_least: 50, within: 1m}"),
     )
     schedule: Schedule | None = field(
         default=None,

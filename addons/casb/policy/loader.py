@@ -6,6 +6,7 @@ import dataclasses
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 import orjson
 
@@ -15,6 +16,7 @@ from casb.policy import conditions, rollout
 from casb.policy.document import Kind, PolicyDocument, PolicyFile, Protect, SimpleAction, StepUp, Unscannable
 from casb.policy.matchers import Malformed
 from casb.policy.message import PLACEHOLDERS, wrong_placeholder
+from casb.policy.vocabulary import AFTERWARDS
 from casb.policykinds import without_discovery
 from casb.yamlfile import MAX_BYTES, Marks, Path, Report, did_you_mean, examine
 
@@ -23,6 +25,22 @@ _CONTEXT = re.compile(r"c[1-9][0-9]?")
 
 FILE_ACTIVITIES = frozenset({ActivityType.DOWNLOAD, ActivityType.UPLOAD, ActivityType.VIEW, ActivityType.PRINT})
 """Activities that can be about a file."""
+
+
+MOST_REPEATED = 10_000
+"""The most often that an activity policy can wait for."""
+
+_AT_SIGN_IN = ("cannot be known at sign-in", "use kind: session")
+_BEFORE = {each: ("is known only afterwards", "use kind: activity") for each in AFTERWARDS}
+_WITHOUT: Mapping[Kind, Mapping[str, tuple[str, str]]] = {
+    Kind.ACCESS: {
+        **dict.fromkeys(("file", "text", "request", "object", "app.instance", "activity.type"), _AT_SIGN_IN),
+        **_BEFORE,
+    },
+    Kind.SESSION: _BEFORE,
+    Kind.ACTIVITY: {},
+}
+"""What each kind of policy cannot ask for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,15 +147,16 @@ def _load_policy(document: PolicyDocument, path: Path, context: conditions.Conte
     _check_names(document, apps, path, context)
     _check_action(document, activities, path, context)
     _check_rollout(document, path, context)
-    if document.kind is Kind.ACCESS:
-        context = dataclasses.replace(context, without=frozenset({"file", "text"}))
+    _check_repeated(document, path, context)
+    context = dataclasses.replace(context, without=_WITHOUT[document.kind])
     when: conditions.Node = conditions.ALWAYS
     if document.when is not None:
         when = conditions.parse(document.when, (*path, "when"), context)
     if document.kind is Kind.ACCESS:
         activities = (ActivityType.LOGON,)
     elif not activities:
-        activities = tuple(each for each in ActivityType if each is not ActivityType.LOGON)
+        every = document.kind is Kind.ACTIVITY
+        activities = tuple(each for each in ActivityType if every or each is not ActivityType.LOGON)
     _check_reach(document, activities, when, path, context)
     return LoadedPolicy(
         document=document,
@@ -183,7 +202,7 @@ def _check_action(
     if document.kind is Kind.ACCESS and activities:
         where = marks.where((*path, "activities"), key=True)
         errors.add("035", "an access policy has no activities", where, "remove the key, or use kind: session")
-    elif ActivityType.LOGON in activities:
+    elif ActivityType.LOGON in activities and document.kind is Kind.SESSION:
         where = marks.where((*path, "activities"))
         errors.add("035", "a session policy is not asked at logon", where, "use kind: access and no activities")
     if isinstance(document.action, StepUp) and not _CONTEXT.fullmatch(document.action.context):
@@ -193,6 +212,35 @@ def _check_action(
     if (protects or document.unscannable is Unscannable.PROTECT) and set(activities) != {ActivityType.DOWNLOAD}:
         where = marks.where((*path, "action" if protects else "unscannable"))
         errors.add("036", "only downloads can be protected", where, "write activities: download")
+
+
+def _check_repeated(document: PolicyDocument, path: Path, context: conditions.Context) -> None:
+    """What only activity policies have, and what they cannot have."""
+    errors, marks, repeated = context.errors, context.marks, document.repeated
+    if document.kind is not Kind.ACTIVITY:
+        if repeated is not None:
+            where = marks.where((*path, "repeated"), key=True)
+            errors.add("035", "'repeated' is for activity policies", where, "use kind: activity")
+        return
+    if document.action is not SimpleAction.AUDIT:
+        hint = "write action: audit, or use kind: session"
+        errors.add(
+            "035", "an activity policy comes afterwards and can only audit", marks.where((*path, "action")), hint
+        )
+    for name in ("unscannable", "message", "budget"):
+        if _is_written(marks, (*path, name)):
+            where = marks.where((*path, name), key=True)
+            errors.add("035", f"an activity policy has no '{name}'", where, "remove the key")
+    if repeated is None:
+        return
+    if not 2 <= repeated.at_least <= MOST_REPEATED:
+        where = marks.where((*path, "repeated", "at_least"))
+        errors.add("017", f"'at_least' is 2 to {MOST_REPEATED}", where, "leave 'repeated' out for a single activity")
+    try:
+        if rollout.duration(repeated.within) > timedelta(days=1):
+            raise Malformed("017", "'within' is at most a day", "write 24h or less")
+    except Malformed as wrong:
+        errors.add(wrong.number, wrong.message, marks.where((*path, "repeated", "within")), wrong.hint)
 
 
 def _check_rollout(document: PolicyDocument, path: Path, context: conditions.Context) -> None:

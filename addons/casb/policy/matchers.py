@@ -83,6 +83,33 @@ def ends_with(values: Sequence[str]) -> Test:
     return functools.partial(_ends, tuple(plain_name(value) for value in values))
 
 
+_WORD_ENDS = re.compile(r"[.,_\s-]+")
+
+
+def contains_words(values: Sequence[str]) -> Test:
+    """Whether one of the words stands in a plain name, whole: between `.` `,` `_` `-`, spaces and the ends.
+
+    A value of several words asks for any of them; in double quotes it is a phrase, asked for as it stands. This is the
+    reference product's `contains` (Microsoft Defender for Cloud Apps, file filters).
+    """
+    words: set[str] = set()
+    phrases: list[str] = []
+    for value in (plain_name(each) for each in values):
+        if len(value) > 2 and value[0] == value[-1] == '"':
+            phrases.append(value[1:-1])
+        else:
+            words |= {word for word in _WORD_ENDS.split(value) if word}
+    if not words and not any(phrases):
+        raise Malformed("017", "'contains_words' has no word in it", "write a word")
+    whole = [re.compile(rf"(?:^|[.,_\s-]){re.escape(phrase)}(?:$|[.,_\s-])").search for phrase in phrases]
+    known = frozenset(words)
+
+    def test(text: str) -> bool:
+        return not known.isdisjoint(_WORD_ENDS.split(text)) or any(found(text) is not None for found in whole)
+
+    return test
+
+
 def contains(values: Sequence[str]) -> Test:
     """Whether a plain name has one of the values in it."""
     parts = tuple(plain_name(value) for value in values)

@@ -18,7 +18,7 @@ from casb.policy.compile import compile_policies
 from casb.policy.conditions import flow
 from casb.policy.document import PolicyFile
 from casb.policy.loader import LoadedPolicy, load
-from casb.policy.vocabulary import GROUPS, OPERATORS, TREE_DOCS
+from casb.policy.vocabulary import GROUPS, OPERATORS, OPPOSITES, TREE_DOCS
 from casb.yamlfile import Marks, Path, examine
 
 
@@ -206,6 +206,13 @@ def _operator(name: str, value: dict[str, Any], operator: str, operand: Any, pat
         yield place, f"'is_set: {flow(operand)}' becomes {flow(not operand)}", {**value, operator: not operand}
     elif operator == "not" and len(value) == 1:
         yield place, f"'not' of '{name}' is lost", operand
+    elif operator in OPPOSITES or operator == "other_than":
+        other = OPPOSITES.get(operator, "any_of")
+        yield (
+            place,
+            f"'{operator}: {flow(operand)}' becomes '{other}'",
+            _with(value, operator, _Renamed(other, operand)),
+        )
     for below, what, changed in _fewer(name, operand, place):
         yield below, what, {**value, operator: changed}
 

@@ -22,7 +22,7 @@ type Live = Callable[[Activity], bool]
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _SHARE = re.compile(r"(100|[0-9]{1,2}(?:\.[0-9]{1,2})?) ?%")
 _HOURS = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-4]):([0-5][0-9])")
-_DURATION = re.compile(r"([0-9]{1,4}) ?(m|h|d)")
+_DURATION = re.compile(r"([0-9]{1,5})([smhd])")
 _BUCKETS = 10_000
 
 
@@ -35,11 +35,11 @@ def share(text: str) -> int:
 
 
 def duration(text: str) -> timedelta:
-    """`90m`, `24h`, `7d`. Raises `Malformed`."""
+    """`30s`, `90m`, `24h`, `7d`. Raises `Malformed`."""
     found = _DURATION.fullmatch(text.strip())
     if not found or int(found[1]) == 0:
         raise Malformed("017", f"'{text}' is no length of time", "write 90m, 24h or 7d")
-    return timedelta(minutes=int(found[1]) * {"m": 1, "h": 60, "d": 1440}[found[2]])
+    return timedelta(seconds=int(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]])
 
 
 def moment(text: str, zone: tzinfo, *, end: bool = False) -> datetime:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from casb.model.activity import Activity, TextFacts
+from casb.model.activity import Activity, ActivityObject, ActivityType, Outcome, RequestFacts, Source, TextFacts
 from casb.model.app import App, AppTag
 from casb.model.file import FileFacts
 from casb.model.identity import UNMANAGED, AgentTag, ClientApp, DeviceTag, DeviceType, User
@@ -81,6 +81,30 @@ def _device_tag(activity: Activity, value: Any) -> Activity:
     return replace(activity, device=replace(activity.device, tags=tags))
 
 
+def _outcome(activity: Activity, **change: Any) -> Outcome:
+    return replace(activity.outcome or Outcome(action="allow"), **change)
+
+
+def _objects(name: str) -> Setter:
+    def made(value: str) -> ActivityObject:
+        if name == "user":
+            return ActivityObject(type="user", id="", name=value)
+        return ActivityObject(**{"type": "file", "id": "", "name": "", name: value})
+
+    return lambda activity, value: replace(activity, objects=tuple(made(each) for each in sorted(value or ())))
+
+
+def _request(name: str) -> Setter:
+    def put(activity: Activity, value: Any) -> Activity:
+        if value is None:
+            return replace(activity, request=None)
+        before = activity.request or RequestFacts(method="GET", scheme="https", host="", port=443, path="/")
+        fact = value.upper() if name == "method" else value
+        return replace(activity, request=replace(before, **{name: fact}))
+
+    return put
+
+
 def _text(value: Any) -> str:
     return value or ""
 
@@ -112,6 +136,21 @@ _SETTERS: Mapping[str, Setter] = {
     "app.tag": _app("tag", lambda value: AppTag((value or "none").casefold())),
     "app.category": _app("category", _text),
     "app.risk_score": _app("risk_score", _same),
+    "user.organization": _user(organization="text"),
+    "app.instance": lambda activity, value: replace(activity, instance=value),
+    "activity.type": lambda activity, value: replace(activity, type=ActivityType(value or "view")),
+    "activity.source": lambda activity, value: replace(activity, source=Source(value or Source.SESSION_CONTROL)),
+    "activity.admin": lambda activity, value: replace(activity, admin=bool(value)),
+    "activity.impersonated": lambda activity, value: replace(activity, impersonated=bool(value)),
+    "activity.action": lambda activity, value: replace(activity, outcome=_outcome(activity, action=value or "allow")),
+    "activity.policy": lambda activity, value: replace(activity, outcome=_outcome(activity, policies=value)),
+    "object.name": _objects("name"),
+    "object.type": _objects("type"),
+    "object.id": _objects("id"),
+    "object.user": _objects("user"),
+    "request.host": _request("host"),
+    "request.path": _request("path"),
+    "request.method": _request("method"),
     "file.name": _file(name="name"),
     "file.extension": _file(extension="name"),
     "file.size": _file(size="value"),
@@ -165,6 +204,8 @@ _OTHERS: Mapping[str, tuple[str, ...]] = {
 def _sets(leaf: Leaf, activity: Activity, operands: list[Any]) -> Iterator[frozenset[str]]:
     present = frozenset(str(word) for word in leaf.field.get(activity) if word != UNMANAGED)
     named = [str(operand) for operand in operands if isinstance(operand, str)]
+    if leaf.field.kind is Kind.PATTERN:
+        named = [text for operand in named for text in _texts(leaf, operand)]
     for word in named:
         yield frozenset() if word.casefold() == UNMANAGED else present | {word}
     yield present - {word.casefold() for word in named}
@@ -190,7 +231,13 @@ def _numbers(leaf: Leaf, operands: list[Any]) -> Iterator[int | float]:
 def _texts(leaf: Leaf, operand: Any) -> Iterator[str]:
     if not isinstance(operand, str):
         return
-    if leaf.field.kind is Kind.ADDRESS:
+    if leaf.operator in ("starts_with", "does_not_start_with"):
+        yield operand
+    elif leaf.operator == "contains_words":
+        yield operand.strip('"')
+    elif leaf.operator in ("equals", "does_not_equal") and leaf.field.kind is Kind.PATTERN:
+        yield operand
+    elif leaf.field.kind is Kind.ADDRESS:
         network = ipaddress.ip_network(operand, strict=False)
         yield str(network.network_address if network.num_addresses < 3 else network.network_address + 1)
     elif leaf.field.kind is Kind.MEDIA:

@@ -13,8 +13,9 @@ from enum import StrEnum
 from typing import Any, Final
 
 from casb.model import countries
-from casb.model.activity import Activity
+from casb.model.activity import Activity, ActivityType, Source
 from casb.model.app import AppTag
+from casb.model.decision import Action
 from casb.model.file import FileFacts, VerdictStatus
 from casb.model.identity import UNMANAGED, AgentTag, ClientApp, DeviceTag, DeviceType
 from casb.policy import filetypes
@@ -85,14 +86,32 @@ OPERATORS: Mapping[str, Operator] = {
                  example="client: {country: {any_of: [DE, AT]}}"),
         Operator(name="not", doc="None of the values. An absent fact satisfies it.",
                  example="device: {not: compliant}"),
+        Operator(name="other_than", doc="The fact is there and is none of the values. An absent fact does not "
+                 "satisfy it.",
+                 example="client: {country: {other_than: [DE, AT]}}"),
+        Operator(name="equals", doc="One of the values apart from case: `*` and `?` are no wildcards.",
+                 example="file: {name: {equals: 'notes*.txt'}}"),
+        Operator(name="does_not_equal", doc="The opposite of `equals`. As in Microsoft Defender for Cloud Apps, an "
+                 "absent fact satisfies it.",
+                 example="user: {name: {does_not_equal: root@contoso.example}}"),
         Operator(name="is_set", doc="`true`: the fact is there; `false`: it is absent.",
                  example="file: {label: {is_set: false}}"),
         Operator(name="contains", doc="Has one of the texts in it, in any case.",
                  example="client: {user_agent: {contains: curl}}"),
+        Operator(name="does_not_contain", doc="Has none of the texts in it. An absent fact satisfies it.",
+                 example="client: {user_agent: {does_not_contain: Edg/}}"),
+        Operator(name="contains_words", doc="Has one of the words in it, whole: between the characters `.`, `,`, `_`, "
+                 "`-`, spaces and the ends, as `contains` does in Microsoft Defender for Cloud Apps. In double quotes: "
+                 "the exact phrase.",
+                 example="file: {name: {contains_words: [salary, '\"top secret\"']}}"),
         Operator(name="starts_with", doc="Begins with one of the texts, in any case.",
                  example="user: {name: {starts_with: svc-}}"),
         Operator(name="ends_with", doc="Ends with one of the texts, in any case.",
                  example="file: {name: {ends_with: .bak}}"),
+        Operator(name="does_not_start_with", doc="Begins with none of the texts. An absent fact satisfies it.",
+                 example="client: {ip: {does_not_start_with: '10.'}}"),
+        Operator(name="does_not_end_with", doc="Ends with none of the texts. An absent fact satisfies it.",
+                 example="file: {name: {does_not_end_with: .pdf}}"),
         Operator(name="regex", doc="One of the regular expressions (RE2: linear time) is found in it, in any case.",
                  example="file: {name: {regex: '^invoice-[0-9]{4}'}}"),
         Operator(name="at_least", doc="This or more.", example="file: {size: {at_least: 10MB}}"),
@@ -102,19 +121,37 @@ OPERATORS: Mapping[str, Operator] = {
     )
 }  # fmt: skip
 
-_SETS = ("any_of", "not", "is_set")
+_SETS = ("any_of", "not", "other_than", "equals", "does_not_equal", "is_set")
+_TEXTS = (
+    "contains",
+    "does_not_contain",
+    "contains_words",
+    "starts_with",
+    "does_not_start_with",
+    "ends_with",
+    "does_not_end_with",
+)
 _RANGES = ("at_least", "at_most", "more_than", "less_than", "is_set")
 
 OPERATORS_OF: Mapping[Kind, tuple[str, ...]] = {
     Kind.WORD: _SETS,
-    Kind.PATTERN: (*_SETS, "contains", "starts_with", "ends_with", "regex"),
-    Kind.ADDRESS: _SETS,
+    Kind.PATTERN: (*_SETS, *_TEXTS, "regex"),
+    Kind.ADDRESS: (*_SETS, "starts_with", "does_not_start_with"),
     Kind.NUMBER: ("any_of", *_RANGES),
     Kind.SIZE: _RANGES,
     Kind.FLAG: (),
     Kind.MEDIA: _SETS,
 }
 """The operators of each kind; none means that only a bare value can be written."""
+
+OPPOSITES: Mapping[str, str] = {
+    "not": "any_of",
+    "does_not_equal": "equals",
+    "does_not_contain": "contains",
+    "does_not_start_with": "starts_with",
+    "does_not_end_with": "ends_with",
+}
+"""Operators that hold where another does not, and where the fact is absent."""
 
 
 # --- the facts
@@ -162,6 +199,69 @@ def _user_guest(activity: Activity) -> bool | None:
 
 def _user_tenant(activity: Activity) -> str | None:
     return activity.user.tenant.casefold() or None if activity.user else None
+
+
+def _user_organization(activity: Activity) -> str | None:
+    return plain_name(activity.user.organization) or None if activity.user else None
+
+
+def _app_instance(activity: Activity) -> str | None:
+    return activity.instance.casefold() if activity.instance else None
+
+
+def _object_name(activity: Activity) -> frozenset[str]:
+    return frozenset(plain_name(each.name) for each in activity.objects if each.name)
+
+
+def _object_id(activity: Activity) -> frozenset[str]:
+    return frozenset(each.id.casefold() for each in activity.objects if each.id)
+
+
+def _object_type(activity: Activity) -> frozenset[str]:
+    return frozenset(each.type.casefold() for each in activity.objects)
+
+
+def _object_user(activity: Activity) -> frozenset[str]:
+    return frozenset(plain_name(each.name) for each in activity.objects if each.type in _PEOPLE and each.name)
+
+
+_PEOPLE = frozenset({"user", "recipient", "account"})
+
+
+def _request_host(activity: Activity) -> str | None:
+    return activity.request.host if activity.request else None
+
+
+def _request_path(activity: Activity) -> str | None:
+    return plain_name(activity.request.path) if activity.request else None
+
+
+def _request_method(activity: Activity) -> str | None:
+    return activity.request.method.casefold() if activity.request else None
+
+
+def _activity_type(activity: Activity) -> str:
+    return activity.type.value
+
+
+def _activity_source(activity: Activity) -> str:
+    return activity.source.value
+
+
+def _activity_admin(activity: Activity) -> bool:
+    return activity.admin
+
+
+def _activity_impersonated(activity: Activity) -> bool:
+    return activity.impersonated
+
+
+def _activity_action(activity: Activity) -> str | None:
+    return activity.outcome.action if activity.outcome else None
+
+
+def _activity_policy(activity: Activity) -> frozenset[str]:
+    return activity.outcome.policies if activity.outcome else frozenset()
 
 
 def _device_tag(activity: Activity) -> frozenset[str]:
@@ -301,6 +401,9 @@ FIELDS: tuple[Field, ...] = (
     Field(group="user", name="tenant", kind=Kind.WORD, get=_user_tenant,
           doc="The tenant id that signed the person in.",
           examples=("user: {tenant: {not: 72f988bf-86f1-41af-91ab-2d7cd011db47}}",)),
+    Field(group="user", name="organization", kind=Kind.PATTERN, get=_user_organization,
+          doc="The organisational unit, where the identity provider tells it. `*` and `?` are wildcards.",
+          examples=("user: {organization: Research*}",)),
     Field(group="device", name="tag", kind=Kind.WORD, get=_device_tag, many=True, words=(*DeviceTag, UNMANAGED),
           doc="What the device has proven. `unmanaged` means that it has proven nothing.",
           examples=("device: unmanaged", "device: {tag: [compliant, hybrid-joined]}", "device: {not: compliant}")),
@@ -347,6 +450,52 @@ FIELDS: tuple[Field, ...] = (
     Field(group="app", name="risk_score", kind=Kind.NUMBER, get=_app_risk,
           doc="The app's score in the catalog: 0 (high risk) to 10 (low risk).",
           examples=("app: {risk_score: {at_most: 3}}", "app: {risk_score: {is_set: false}}")),
+    Field(group="app", name="instance", kind=Kind.WORD, get=_app_instance,
+          doc="The instance of the app (tenant, workspace, organisation) that the request is for, by the names under "
+              "`instances` of the app; absent where none of them fits.",
+          examples=("app: {instance: personal}", "app: {instance: {other_than: corporate}}")),
+    Field(group="activity", name="type", kind=Kind.WORD, get=_activity_type, words=tuple(ActivityType),
+          doc="The activity's type. To limit a whole policy to some types, `activities:` is shorter and faster.",
+          examples=("activity: [print, download]", "activity: {type: {not: view}}")),
+    Field(group="activity", name="source", kind=Kind.WORD, get=_activity_source, words=tuple(Source),
+          doc="Who saw the activity.",
+          examples=("activity: {source: app connector}",)),
+    Field(group="activity", name="admin", kind=Kind.FLAG, get=_activity_admin,
+          doc="Whether it is an administrator's operation, as far as the app's signatures or its connector tell.",
+          examples=("activity: {admin: true}",)),
+    Field(group="activity", name="impersonated", kind=Kind.FLAG, get=_activity_impersonated,
+          doc="Whether somebody did it in somebody else's name, as far as the app's connector tells.",
+          examples=("activity: {impersonated: true}",)),
+    Field(group="activity", name="action", kind=Kind.WORD, get=_activity_action,
+          words=tuple(each.word for each in Action),
+          doc="What was done to it. Activity policies only.",
+          examples=("activity: {action: [block, step_up]}",)),
+    Field(group="activity", name="policy", kind=Kind.WORD, get=_activity_policy, many=True,
+          doc="A policy that matched it, by its id. Activity policies only.",
+          examples=("activity: {policy: block-payroll-downloads}",)),
+    Field(group="object", name="name", kind=Kind.PATTERN, get=_object_name, many=True,
+          doc="The name of a file, folder, person or other thing that the activity is about. `*` and `?` are "
+              "wildcards.",
+          examples=("object: {name: 'Board*'}",)),
+    Field(group="object", name="type", kind=Kind.WORD, get=_object_type, many=True,
+          doc="What kind of thing it is about: file, folder, user, recipient, …, as the app's signatures name it.",
+          examples=("object: {type: folder}",)),
+    Field(group="object", name="id", kind=Kind.WORD, get=_object_id, many=True,
+          doc="The id that the app gives the thing.",
+          examples=("object: {id: 01AZJL5PN6Y2GOVW7725BZO354PWSELRRZ}",)),
+    Field(group="object", name="user", kind=Kind.PATTERN, get=_object_user, many=True,
+          doc="A person whom the activity is about, such as one something is shared with or sent to. Who does it is "
+              "`user`; for either of the two, write both under `any`.",
+          examples=("object: {user: '*@partner.example'}",)),
+    Field(group="request", name="host", kind=Kind.PATTERN, get=_request_host,
+          doc="The app's host that is asked. `*` and `?` are wildcards.",
+          examples=("request: admin.files.example", "request: {host: '*-my.sharepoint.example'}")),
+    Field(group="request", name="path", kind=Kind.PATTERN, get=_request_path,
+          doc="The path that is asked for, without its query. `*` and `?` are wildcards, and `*` goes across slashes.",
+          examples=("request: {path: /admin/*}",)),
+    Field(group="request", name="method", kind=Kind.WORD, get=_request_method,
+          doc="The request's method.",
+          examples=("request: {method: [PUT, DELETE]}",)),
     Field(group="file", name="name", kind=Kind.PATTERN, get=_file_name,
           doc="The file's name. `*` and `?` are wildcards. Case, width and invisible characters make no difference.",
           examples=("file: payroll*", "file: {name: ['*salary*', '*.pst']}", "file: {name: {contains: secret}}")),
@@ -384,11 +533,22 @@ GROUPS: Mapping[str, Mapping[str, Field]] = {
     for group in dict.fromkeys(field.group for field in FIELDS)
 }
 
+KNOWN_AT_SIGN_IN: frozenset[str] = frozenset(
+    each.code for each in FIELDS if each.group in ("user", "device", "app") and each.code != "app.instance"
+)
+"""Facts that stay what they are for a whole session in an app."""
+
+AFTERWARDS: frozenset[str] = frozenset({"activity.action", "activity.policy"})
+"""Facts that only the log has: for activity policies."""
+
 GROUP_DOCS: Mapping[str, str] = {
     "user": "The signed-in person. A bare value is the `name`.",
     "device": "The device. A bare value is the `tag`.",
     "client": "Address and program, looked at anew for every exchange. A bare value is the `ip`.",
     "app": "The app. A bare value is the `id`.",
+    "activity": "The activity itself. A bare value is the `type`.",
+    "object": "What the activity is about, where signatures or connectors tell. A bare value is the `name`.",
+    "request": "The request. A bare value is the `host`.",
     "file": "The file that is downloaded or uploaded. A bare value is the `name`.",
     "text": "The text that is copied, cut, pasted or printed in a page. A bare value is the whole `content`.",
 }
@@ -404,6 +564,9 @@ DEFAULT_FIELD: Mapping[str, str] = {
     "device": "tag",
     "client": "ip",
     "app": "id",
+    "activity": "type",
+    "object": "name",
+    "request": "host",
     "file": "name",
     "text": "content",
 }

@@ -183,6 +183,23 @@ class SqliteRecords:
         further = encode_cursor(rows[limit - 1][0], rows[limit - 1][1]) if len(rows) > limit else None
         return RecordPage(records=[orjson.loads(row[2]) for row in rows[:limit]], cursor=further)
 
+    def after(self, seq: int, *, limit: int = 1000) -> list[tuple[int, dict[str, Any]]]:
+        """Records in the order they arrived, behind the one numbered `seq`; each with its number."""
+        with self._database.reading() as reader:
+            rows = reader.execute(
+                "SELECT seq, record FROM activities WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit)
+            ).fetchall()
+        return [(row[0], orjson.loads(row[1])) for row in rows]
+
+    def arrived(self, since: datetime | None = None) -> int:
+        """The number of the last record that arrived; with `since`, of the last before any of that time or later."""
+        with self._database.reading() as reader:
+            if since is not None:
+                first = reader.execute("SELECT min(seq) FROM activities WHERE time >= ?", (_millis(since),)).fetchone()
+                if first[0] is not None:
+                    return int(first[0]) - 1
+            return int(reader.execute("SELECT coalesce(max(seq), 0) FROM activities").fetchone()[0])
+
     def stream(self, filters: Mapping[str, Any], *, limit: int | None = None) -> Iterator[dict[str, Any]]:
         """All matching records, newest first, page by page: no long transaction, no large list."""
         cursor, left = None, limit

@@ -94,5 +94,5 @@ def test_endpoints() -> None:
 def test_the_endpoints_of_the_manual_are_right() -> None:
     manual = (Path(__file__).parents[3] / "policies" / "README.md").read_text()
     part = manual.partition("## Devices with an endpoint agent")[2]
-    found = read(yaml.safe_load(part.partition("```yaml\n")[2].partition("```")[0])["discovery"])
+    found = read(yaml.safe_load(part.partition("```yaml deployment\n")[2].partition("```")[0])["discovery"])
     assert not found.errors and found.settings and found.settings.discovery.endpoints.bypass_hours == 8

@@ -6,21 +6,29 @@ from datetime import UTC, datetime
 import pytest
 
 from casb.model.activity import TextFacts
+from casb.model.decision import ALLOWED
 from casb.model.file import Finding, Verdict, VerdictStatus
 from casb.model.logged import from_json
 from casb.model.record import Record, to_json
 from casb.policy.engine import decide
 from casb.policy.supposing import supposed
-from casb.policy.vocabulary import FIELDS
-from policy_support import activity, policies, read_file
+from casb.policy.vocabulary import AFTERWARDS, FIELDS
+from policy_support import activity, policies, policy_for, read_file
 
 EVERY = [(field.code, example) for field in FIELDS for example in field.examples if field.code != "text.content"]
 
 
 @pytest.mark.parametrize(("code", "example"), EVERY)
 def test_each_condition_answers_the_same_from_the_log(code: str, example: str) -> None:
-    kind = "session"
-    asked = policies(f"- {{id: p, kind: {kind}, action: block, unscannable: audit, when: {{{example}}}}}")
+    if code in AFTERWARDS:
+        leaf = next(policy_for(code, example).when.leaves())
+        for _, done in (pair for holding in (True, False) for pair in supposed(leaf, activity(), holding=holding)):
+            assert done.outcome is not None
+            told = {**to_json(Record(activity=done, decision=ALLOWED)), "action": done.outcome.action}
+            told["matched"] = sorted(done.outcome.policies)
+            assert leaf.check(from_json(json.loads(json.dumps(told)))) is leaf.check(done)
+        return
+    asked = policies(f"- {{id: p, action: block, unscannable: audit, when: {{{example}}}}}")
     leaf = next(iter(asked.all[0].when.leaves()))
     start = activity(file=read_file("a.bin", detected_type="image/png"))
     tried = [start, activity(), activity(file="a.bin"), activity(user=None)]

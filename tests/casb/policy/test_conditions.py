@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from casb.model.activity import Activity
+from casb.model.activity import Activity, ActivityObject
 from casb.model.app import App
 from casb.model.decision import Truth
 from casb.model.file import FileFacts, Verdict, VerdictStatus
@@ -34,7 +36,56 @@ def scored(score: int | None) -> Activity:
     return activity(app=App(id="x", name="X", domains=(), risk_score=score))
 
 
+SHARED = replace(
+    activity("share"),
+    objects=(
+        ActivityObject(type="folder", id="F1", name="Board papers"),
+        ActivityObject(type="user", id="", name="Eve@partner.example"),
+    ),
+)
+
 TABLE: list[tuple[str, Activity, Truth]] = [
+    # several names, with wildcards
+    ("object: board*", SHARED, YES),
+    ("object: {name: {not: board*}}", SHARED, NO),
+    ("object: {name: {not: salary*}}", SHARED, YES),
+    ("object: {name: {not: salary*}}", activity(), YES),
+    ("object: {name: {other_than: salary*}}", activity(), NO),
+    ("object: {name: {other_than: salary*}}", SHARED, YES),
+    ("object: {user: {ends_with: '@partner.example'}}", SHARED, YES),
+    ("object: {user: {contains: board}}", SHARED, NO),
+    ("object: {user: {is_set: true}}", activity(), NO),
+    ("object: {type: folder, id: f1}", SHARED, YES),
+    # named as in the reference product, and the safer one
+    ("user: {domain: {equals: CONTOSO.example}}", activity(), YES),
+    ("user: {domain: {does_not_equal: contoso.example}}", activity(), NO),
+    ("user: {domain: {does_not_equal: contoso.example}}", NOBODY, YES),
+    ("user: {domain: {other_than: x}}", activity(), YES),
+    ("user: {domain: {other_than: contoso.example}}", activity(), NO),
+    ("user: {domain: {other_than: x}}", NOBODY, NO),
+    ("user: {group: {other_than: hr}}", activity(), YES),
+    ("user: {group: {other_than: finance}}", activity(), NO),
+    ("user: {group: {other_than: hr}}", NO_GROUPS, NO),
+    ("user: {group: {other_than: hr}}", OVERAGE, UNKNOWN),
+    ("file: {name: {equals: 'a*.txt'}}", activity(file="ab.txt"), NO),
+    ("file: {name: {equals: 'a*.txt'}}", activity(file="A*.TXT"), YES),
+    ("file: {detected_type: {other_than: document}}", activity(file=read_file(detected_type=DOCX)), NO),
+    ("file: {detected_type: {other_than: document}}", activity(file=read_file(detected_type="image/png")), YES),
+    ("file: {detected_type: {other_than: document}}", activity(file=read_file()), NO),
+    ("file: {detected_type: {other_than: document}}", UNSEEN, UNKNOWN),
+    ("client: {ip: {starts_with: '192.0.'}}", at(), YES),
+    ("client: {ip: {does_not_start_with: '192.0.'}}", at(), NO),
+    ("client: {ip: {other_than: 10.0.0.0/8}}", at(), YES),
+    ("client: {isp: {does_not_contain: hosting}}", at(isp="Example Hosting"), NO),
+    ("client: {isp: {does_not_contain: hosting}}", at(), YES),
+    ("file: {name: {does_not_end_with: .pdf}}", activity(file="a.pdf"), NO),
+    ("file: {name: {does_not_end_with: .pdf}}", activity(), YES),
+    ("file: {name: {contains_words: malware}}", activity(file="virus_malware_file.exe"), YES),
+    ("file: {name: {contains_words: malware}}", activity(file="malwarefile.exe"), NO),
+    ("file: {name: {contains_words: malware.exe}}", activity(file="some exe.txt"), YES),
+    ("file: {name: {contains_words: '\"malware.exe\"'}}", activity(file="my malware.exe"), YES),
+    ("file: {name: {contains_words: '\"malware.exe\"'}}", activity(file="malware.my.exe"), NO),
+    ("file: {name: {contains_words: '\"malware.exe\"'}}", activity(file="xmalware.exe"), NO),
     # words
     ("user: {domain: contoso.example}", activity(), YES),
     ("user: {domain: CONTOSO.example}", activity(), YES),

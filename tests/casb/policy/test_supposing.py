@@ -5,16 +5,16 @@ import pytest
 from casb.policy.supposing import _SETTERS, plain, suppose, supposed
 from casb.policy.truths import NO, YES
 from casb.policy.vocabulary import FIELDS
-from policy_support import activity, policy_when, read_file
+from policy_support import activity, policy_for, policy_when, read_file
 
 
 def test_there_is_a_setter_for_every_condition() -> None:
     assert set(_SETTERS) == {field.code for field in FIELDS}
 
 
-@pytest.mark.parametrize("example", [example for field in FIELDS for example in field.examples])
-def test_values_for_both_answers(example: str) -> None:
-    leaf = next(policy_when(example).all[0].when.leaves())
+@pytest.mark.parametrize(("code", "example"), [(field.code, each) for field in FIELDS for each in field.examples])
+def test_values_for_both_answers(code: str, example: str) -> None:
+    leaf = next(policy_for(code, example).when.leaves())
     start = activity(file=read_file("a.bin"))
     for holding, truth in ((True, YES), (False, NO)):
         found = list(supposed(leaf, start, holding=holding))

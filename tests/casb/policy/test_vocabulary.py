@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from casb.errors import Problems
-from casb.model.activity import Activity, TextFacts
+from casb.model.activity import Activity, ActivityObject, ActivityType, Outcome, RequestFacts, Source, TextFacts
 from casb.model.app import App, AppTag
 from casb.model.file import FileFacts, Verdict, VerdictStatus
 from casb.model.identity import AgentTag, Client, ClientApp, Device, DeviceTag, DeviceType, User
@@ -23,12 +25,17 @@ from casb.policy.vocabulary import (
     folded,
     plain_name,
 )
-from policy_support import activity, policies, policy_when
+from policy_support import activity, policies, policy_for, policy_when
 
 FULL = activity(
     app=App(id="Files", name="Files", domains=(), tag=AppTag.MONITORED, category="Cloud Storage", risk_score=7),
     user=User(
-        id="t/1", name="Ada@Contoso.Example", domain="Contoso.Example", groups=frozenset({"Finance"}), tenant="T-1"
+        id="t/1",
+        name="Ada@Contoso.Example",
+        domain="Contoso.Example",
+        groups=frozenset({"Finance"}),
+        tenant="T-1",
+        organization="Research",
     ),
     device=Device(tags=frozenset({DeviceTag.COMPLIANT}), type=DeviceType.PC, os="Windows 11"),
     client=Client(
@@ -51,6 +58,20 @@ FULL = activity(
         label="Secret",
     ),
     text=TextFacts(content="A\u200b Text", length=7),
+)
+FULL = replace(
+    FULL,
+    type=ActivityType.SHARE,
+    source=Source.CONNECTOR,
+    instance="Corporate",
+    admin=True,
+    impersonated=True,
+    outcome=Outcome(action="block", policies=frozenset({"p"})),
+    objects=(
+        ActivityObject(type="folder", id="F-1", name="Board"),
+        ActivityObject(type="user", id="", name="Eve@Partner.example"),
+    ),
+    request=RequestFacts(method="PUT", scheme="https", host="a.files.example", port=443, path="/A/b"),
 )
 EMPTY = activity(app=None, user=None, client=Client(ip="192.0.2.1"), file=None)
 UNREAD_FILE = activity(file=FileFacts(name="a"))
@@ -76,6 +97,21 @@ FACTS: dict[str, tuple[object, object, object]] = {
     "app.tag": ("monitored", None, "sanctioned"),
     "app.category": ("cloud storage", None, None),
     "app.risk_score": (7, None, None),
+    "app.instance": ("corporate", None, None),
+    "user.organization": ("research", None, None),
+    "activity.type": ("share", "download", "download"),
+    "activity.source": ("app connector", "session control", "session control"),
+    "activity.admin": (True, False, False),
+    "activity.impersonated": (True, False, False),
+    "activity.action": ("block", None, None),
+    "activity.policy": (frozenset({"p"}), frozenset(), frozenset()),
+    "object.name": (frozenset({"board", "eve@partner.example"}), frozenset(), frozenset()),
+    "object.type": (frozenset({"folder", "user"}), frozenset(), frozenset()),
+    "object.id": (frozenset({"f-1"}), frozenset(), frozenset()),
+    "object.user": (frozenset({"eve@partner.example"}), frozenset(), frozenset()),
+    "request.host": ("a.files.example", None, None),
+    "request.path": ("/a/b", None, None),
+    "request.method": ("put", None, None),
     "file.name": ("q3.xlsx", None, "a"),
     "file.extension": ("xlsx", None, None),
     "file.size": (5, None, UNREAD),
@@ -97,7 +133,7 @@ def test_a_field_is_documented_and_its_examples_load(field: Field) -> None:
     assert field.doc.endswith(".")
     assert field.examples
     for example in field.examples:
-        (policy,) = policy_when(example).all
+        policy = policy_for(field.code, example)
         assert next(leaf.code for leaf in policy.when.leaves()) == field.code
 
 
@@ -115,7 +151,7 @@ def test_a_field_takes_the_operators_of_its_kind_and_no_other(field: Field) -> N
     for name in OPERATORS:
         text = f"{field.group}: {{{field.name}: {{{name}: zz}}}}"
         try:
-            policy_when(text)
+            policy_for(field.code, text)
         except Problems as problems:
             unknown = any(f"has no operator '{name}'" in str(error) for error in problems.errors)
         else:
