@@ -90,9 +90,15 @@ class SessionLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Ceilings. `hold` bounds what is ever buffered of one body; larger files take `unscannable`."""
+    """Ceilings. Up to `hold` bytes a file is judged whole before any of it goes on; a larger download of text is judged
+    while it streams. What is held is encrypted on disk (`spool_folder`); beyond `spool_file` or `spool_total` it takes
+    `unscannable`."""
 
     hold: int = 50 * 1024 * 1024
+    spool_file: int = 5 * 1024**3
+    spool_total: int = 20 * 1024**3  # of all workers together
+    spool_free: int = 1024**3  # what stays free on the disk
+    spool_folder: str | None = None  # None: `held` in the data folder
     rewrite: int = 16 * 1024 * 1024  # text larger than this streams through the rewriter, never buffered
     request_body: int = 5 * 1024 * 1024 * 1024
     head: int = 256 * 1024  # one request's or one response's header section, as received

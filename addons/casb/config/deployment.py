@@ -237,6 +237,10 @@ def _limits(shape: CasbFile, notes: Notes) -> Limits:
         return default
     return Limits(
         hold=notes.byte_count(given.hold, default.hold, ("limits", "hold")),
+        spool_file=notes.byte_count(given.spool_file, default.spool_file, ("limits", "spool_file")),
+        spool_total=notes.byte_count(given.spool_total, default.spool_total, ("limits", "spool_total")),
+        spool_free=notes.byte_count(given.spool_free, default.spool_free, ("limits", "spool_free")),
+        spool_folder=given.spool_folder and notes.path(given.spool_folder),
         rewrite=notes.byte_count(given.rewrite, default.rewrite, ("limits", "rewrite")),
         request_body=notes.byte_count(given.request_body, default.request_body, ("limits", "request_body")),
         head=notes.byte_count(given.head, default.head, ("limits", "head")),

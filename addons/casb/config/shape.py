@@ -114,7 +114,16 @@ class LimitsShape:
     """Ceilings."""
 
     hold: str | None = None
-    """Largest file held back for inspection; larger ones take the policy's `unscannable`. Default `50MB`."""
+    """Files up to this size are judged whole before any of them goes on; larger downloads of text are judged while they
+    stream, all else is held on disk whatever its size. Default `50MB`."""
+    spool_file: str | None = None
+    """Largest file held encrypted on disk; larger ones take the policy's `unscannable`. Default `5GB`."""
+    spool_total: str | None = None
+    """All files held on disk together, of all workers. Default `20GB`."""
+    spool_free: str | None = None
+    """What stays free on the disk of held files. Default `1GB`."""
+    spool_folder: str | None = None
+    """Folder of held files. Their keys are in memory only. Default: `held` in the data folder."""
     rewrite: str | None = None
     """Text larger than this streams through the rewriter. Default `16MB`."""
     request_body: str | None = None

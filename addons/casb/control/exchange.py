@@ -177,6 +177,11 @@ class Exchange:
             raise OutOfOrder("no activity")
         return decide(replace(self.activity, file=file), self.snapshot.policies, final=True).action
 
+    def needs_whole(self, kind: ActivityType) -> bool:
+        """Whether any policy wants to read or to encrypt the files of such an activity: parts of them will not do."""
+        concerned = self.snapshot.policies.concerning(self._activity(kind, None))
+        return any(each.content or each.action is Action.PROTECT for each in concerned)
+
     def sibling(self) -> Exchange:
         """A fresh exchange of the same party with the same app: for one of several files in a request."""
         return Exchange(

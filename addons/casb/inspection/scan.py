@@ -46,11 +46,13 @@ _WHY = {"F101": Why.CORRUPT, "F102": Why.BOMB, "F103": Why.ENCRYPTED, "F104": Wh
 _ENCRYPTED_TYPES = frozenset({AGE, ENCRYPTED_OFFICE, "application/pgp-encrypted"})
 
 
-def scan(body: bytes | Path, name: str, declared_type: str | None = None) -> FileFacts:
-    """The facts of a file, given as its bytes or as a path. Never raises."""
+def scan(body: bytes | Path | Source, name: str, declared_type: str | None = None) -> FileFacts:
+    """The facts of a file, given as its bytes, as a path or opened. Never raises."""
     try:
         if isinstance(body, bytes):
             return _scan(io.BytesIO(body), len(body), name, declared_type)
+        if not isinstance(body, Path):
+            return _scan(body, body.seek(0, os.SEEK_END), name, declared_type)
         with body.open("rb") as file:
             return _scan(file, os.fstat(file.fileno()).st_size, name, declared_type)
     except OSError:
@@ -80,6 +82,7 @@ def extension(name: str) -> str:
 
 
 def _scan(file: Source, size: int, name: str, declared_type: str | None) -> FileFacts:
+    file.seek(0)
     digest = hashlib.file_digest(file, "sha256").hexdigest()
     detected = filetype.detect(file, size)
     found: tuple[Label, ...] = ()

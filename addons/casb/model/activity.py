@@ -61,7 +61,6 @@ class RequestFacts:
     override: str = ""  # the method that a POST asks to be taken for (`X-HTTP-Method-Override`)
     document: Any = field(default=None, repr=False, compare=False)  # the body as JSON, once it was read; never logged
     instance: str | None = None  # which instance of the app it is for, by the app's `instances`
-    query_names: frozenset[str] = frozenset()  # names of the query's parameters, for app signatures; never logged
 
     @property
     def url(self) -> str:

@@ -17,7 +17,8 @@ from casb.model.decision import Action, Answer, Effect, Hold, Pass, Protect
 from casb.model.file import FileFacts
 from casb.model.identity import Session
 from casb.model.record import Record
-from casb.proxy import protect, translate
+from casb.proxy import protect, taking, translate
+from casb.proxy.bodies import Spooling
 from casb.proxy.faults import log_fault
 from casb.proxy.ids import ulid
 from casb.proxy.notices import Notices
@@ -27,6 +28,7 @@ from casb.proxy.transfers import ANSWER
 from casb.proxy.translate import State
 from casb.proxy.uploads import Uploads
 from casb.rewrite import codings
+from casb.store.held import SMALL, HeldBody
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +71,8 @@ class Control:
             mode=state.route.mode,
         )
         state.exchange = exchange
+        if b"range" in state.fields and exchange.needs_whole(ActivityType.DOWNLOAD):
+            translate.whole(flow)
         if not self.uploads.wants(flow, state, exchange):
             self._apply_to_request(flow, state, exchange.request(state.facts))
         elif (state.facts.content_length or 0) > state.snapshot.settings.limits.hold:
@@ -140,6 +144,13 @@ class Control:
         if translate.is_refused(flow):
             translate.hold_refusal(flow, "request")
 
+    async def _decoded(self, state: State, body: bytes | HeldBody, coding: str) -> bytes | HeldBody:
+        if isinstance(body, bytes):
+            return codings.decoded(body, coding, limit=state.snapshot.settings.limits.hold)
+        if self.runtime.bodies is None:
+            raise LookupError("nothing holds bodies")
+        return await self.runtime.bodies.decoded(body, coding)
+
     @sealed
     def request(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         """A held upload has arrived: read it, then decide for good."""
@@ -149,7 +160,7 @@ class Control:
         if state.naming:
             return self._judge(flow, state)
         coding = state.fields.get(b"content-encoding", b"").decode("latin-1")
-        return self._inspect(flow, state, flow.request.raw_content or b"", coding, "request")
+        return self._inspect(flow, state, _body(state, flow.request), coding, "request")
 
     # ------------------------------------------------------------ response
 
@@ -217,32 +228,46 @@ class Control:
         if state is None or not state.held or flow.response is None:
             return None
         coding = state.response.content_encoding if state.response else ""
-        return self._inspect(flow, state, flow.response.raw_content or b"", coding, "response")
+        return self._inspect(flow, state, _body(state, flow.response), coding, "response")
 
     # ------------------------------------------------------------ both
 
     def _hold(self, flow: http.HTTPFlow, state: State, limit: int, length: int | None, phase: str) -> None:
-        if length is not None and length > limit:
-            self._decided(flow, state, f"larger than {limit} bytes", phase)
+        """Take the body in: small ones and forms into memory, all others where `bodies` keeps them."""
+        outgoing = phase == "requestheaders"
+        if not outgoing and state.response is not None and state.response.status == 206:
+            self._decided(flow, state, "a part of a file", phase)
             return
-        state.held, state.limit = True, limit
-        state.on_overflow = lambda: self._overflow(flow, state, limit, phase)
-        if phase == "requestheaders":
+        bodies = self.runtime.bodies
+        bodiless = not outgoing and state.facts.method == "HEAD"
+        if bodies is None or not taking.wanted() or state.naming or (outgoing and state.map_body):
+            bodies = None
+        largest = bodies.file if bodies is not None else limit
+        if length is not None and length > largest and not bodiless:
+            self._decided(flow, state, f"larger than {largest} bytes", phase)
+            return
+        state.held = True
+        if outgoing:
             flow.request.stream = False
         elif flow.response is not None:
             flow.response.stream = False
+        if bodies is None or bodiless or (length is not None and length <= SMALL):
+            state.limit = limit
+            state.on_overflow = lambda: self._overflow(flow, state, f"larger than {limit} bytes", phase)
+            return
+        state.limit, state.on_overflow = None, None
+        state.taking = Spooling(bodies, lambda why: self._overflow(flow, state, why, phase))
 
-    def _overflow(self, flow: http.HTTPFlow, state: State, limit: int, phase: str) -> bool:
-        """A held body outgrew the limit in the middle. True: policy lets it pass unread."""
+    def _overflow(self, flow: http.HTTPFlow, state: State, why: str, phase: str) -> bool:
+        """A held body cannot be held any longer. True: policy lets it pass unread."""
         try:
             state.held = False
             if state.naming and state.exchange is not None:
                 state.naming = False
-                self._apply_to_request(
-                    flow, state, self.uploads.unread(state, state.exchange, f"larger than {limit} bytes")
-                )
+                effect = self.uploads.unread(state, state.exchange, why)
+                self._apply_to_request(flow, state, effect)
             else:
-                self._decided(flow, state, f"larger than {limit} bytes", phase)
+                self._decided(flow, state, why, phase)
         except Exception:
             log_fault(logger, "overflow failed, exchange refused", flow=flow.id)
             translate.refuse(flow, phase)
@@ -257,15 +282,17 @@ class Control:
         else:
             self._apply_to_response(flow, state, effect, phase)
 
-    async def _inspect(self, flow: http.HTTPFlow, state: State, body: bytes, coding: str, phase: str) -> None:
+    async def _inspect(
+        self, flow: http.HTTPFlow, state: State, body: bytes | HeldBody, coding: str, phase: str
+    ) -> None:
         exchange = state.exchange
         if exchange is None or exchange.activity is None:
             raise LookupError("no exchange")
         state.held = False
         known = exchange.activity.file or FileFacts(name="")
         try:
-            plain = codings.decoded(body, coding, limit=state.snapshot.settings.limits.hold)
-        except ContentError as error:
+            plain = await self._decoded(state, body, coding)
+        except (ContentError, StoreError) as error:
             effect = exchange.unscannable(error.message)
         else:
             effect = exchange.inspected(await self.uploads.read(known, plain))
@@ -322,3 +349,8 @@ class Control:
         exchange.new_id = lambda: identifier
         exchange.refuse("failure", "on_failure: block", f"session control failed in {state.failure}")
         return exchange.records[-1]
+
+
+def _body(state: State, message: http.Message) -> bytes | HeldBody:
+    """What was held of a message."""
+    return state.taking.body if isinstance(state.taking, Spooling) else message.raw_content or b""

@@ -13,7 +13,7 @@ from mitmproxy import options
 from mitmproxy.addons import proxyserver
 from mitmproxy.master import Master
 
-from casb.proxy import heads, levers, messages, siblings, stream
+from casb.proxy import heads, levers, messages, siblings, stream, taking
 from casb.proxy.control import Control
 from casb.proxy.controls import Controls
 from casb.proxy.endpoints import Endpoints
@@ -59,6 +59,7 @@ def addons(runtime: Runtime) -> list[Any]:
         siblings.After(runtime),
         learning,
         messages.Messages(runtime),
+        taking.Working(),
         Recorder(runtime, control),
         Tunnels(runtime),
     ]

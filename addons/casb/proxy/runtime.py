@@ -18,6 +18,7 @@ from casb.model.identity import Session, User
 from casb.model.record import Record
 from casb.ports import SessionStore
 from casb.protection.encrypt import AgeProtector
+from casb.proxy.bodies import Bodies
 from casb.proxy.certificates import Authority
 from casb.proxy.scanning import Scanner
 from casb.store.bypasses import Bypasses
@@ -62,6 +63,7 @@ class Runtime:
     scanner: Scanner
     log: Log
     bypasses: Bypasses
+    bodies: Bodies | None = None  # None: what is judged is held in memory
     tags: TagIndex | None = None  # as published; None: nothing ever was
     tunnelled: Tunnelled = untold
     close: Callable[[], None] = lambda: None

@@ -21,6 +21,7 @@ import casb
 from casb.inspection.scan import Why, extension, unscannable
 from casb.model.file import FileFacts, Verdict, VerdictStatus
 from casb.proxy.scan_worker import FRAME
+from casb.store.held import Sealed
 
 _SLICE = 256 * 1024
 _ANSWER = 64 * 1024
@@ -49,7 +50,7 @@ class Scanner:
         self._idle: list[_Worker] = []
         self._closed = False
 
-    async def scan(self, body: bytes | Path, name: str, declared_type: str | None = None) -> FileFacts:
+    async def scan(self, body: bytes | Path | Sealed, name: str, declared_type: str | None = None) -> FileFacts:
         """The facts of a file. Never raises on account of the file or a worker: those become *unscannable*."""
         size = len(body) if isinstance(body, bytes) else None
         try:
@@ -81,7 +82,7 @@ class Scanner:
         """The idle workers' process ids, for health pages and tests."""
         return [worker.pid for worker in self._idle]
 
-    async def _with_worker(self, body: bytes | Path, name: str, declared_type: str | None) -> FileFacts:
+    async def _with_worker(self, body: bytes | Path | Sealed, name: str, declared_type: str | None) -> FileFacts:
         worker = await self._idle_worker()
         good = False
         try:
@@ -137,7 +138,7 @@ class _Worker:
     def alive(self) -> bool:
         return self._process.returncode is None
 
-    async def ask(self, body: bytes | Path, name: str, declared_type: str | None) -> bytes:
+    async def ask(self, body: bytes | Path | Sealed, name: str, declared_type: str | None) -> bytes:
         """Sends a file, returns the answer. Raises `OSError` or `EOFError` when the worker dies."""
         outgoing, incoming = self._process.stdin, self._process.stdout
         if outgoing is None or incoming is None:
@@ -146,8 +147,7 @@ class _Worker:
         request = {
             "name": name[-_NAME:],
             "declared_type": declared_type,
-            "path": None if isinstance(body, bytes) else str(body.absolute()),
-            "size": len(body) if isinstance(body, bytes) else 0,
+            **_place(body),
         }
         head = json.dumps(request).encode("ascii")
         outgoing.write(FRAME.pack(len(head)) + head)
@@ -173,6 +173,15 @@ class _Worker:
             with contextlib.suppress(OSError, ValueError):
                 while await self._process.stdout.read(_ANSWER):
                     pass
+
+
+def _place(body: bytes | Path | Sealed) -> dict[str, object]:
+    """Where the worker finds a file: behind the head, at a path, or at a path and under a key."""
+    if isinstance(body, bytes):
+        return {"path": None, "key": None, "size": len(body)}
+    if isinstance(body, Path):
+        return {"path": str(body.absolute()), "key": None, "size": 0}
+    return {"path": str(body.path.absolute()), "key": body.key.hex(), "size": body.size}
 
 
 def _facts(answer: bytes, name: str, declared_type: str | None) -> FileFacts:

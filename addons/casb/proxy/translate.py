@@ -11,7 +11,7 @@ import functools
 import json
 import re
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 from urllib.parse import unquote
@@ -33,6 +33,28 @@ from casb.rewrite.shared import Seal
 
 REFUSED = "casb.refused"
 type Fields = Mapping[bytes, bytes]
+
+
+class Taking(Protocol):
+    """Where a body goes that is to be judged, instead of memory."""
+
+    passing: bool
+    """The head may go, and what `given` tells after it. Never taken back."""
+    done: bool
+    """Nobody reads on: once `given` has told all, the rest of the body streams."""
+
+    @property
+    def empty(self) -> bool:
+        """There was no body at all."""
+
+    async def take(self, data: bytes, *, last: bool) -> None:
+        """The next step of the body, at its end perhaps an empty one. May refuse the exchange."""
+
+    def given(self) -> Iterable[bytes]:
+        """What may leave now, in pieces; each is asked for when the one before has left."""
+
+    def drop(self) -> None:
+        """The exchange is over: nothing is needed any more."""
 
 
 class Stream(Protocol):
@@ -84,6 +106,8 @@ class State:
     failure: str = ""  # the phase in which our own code failed
     failure_id: str = ""
     held: bool = False  # a policy asked for the content
+    taking: Taking | None = None  # where the present body goes while its head waits
+    work: Callable[[], Awaitable[None]] | None = field(default=None, repr=False)  # what the proxy core waits for
     cut: bool = False  # the request's body outgrew `limit`: what is left of it is a part
     limit: int | None = None  # most bytes ever buffered of the present body
     on_overflow: Callable[[], bool] | None = None  # True: let it stream on; False: refuse
@@ -342,6 +366,13 @@ def send_to(flow: http.HTTPFlow, route: Route) -> None:
         # Towards an HTTP/2 origin a Host header besides :authority is refused by many servers.
         del request.headers["host"]
         request.data.authority = route.origin_authority.encode()
+
+
+def whole(flow: http.HTTPFlow) -> None:
+    """Ask for all of a file: a part of it cannot be judged, and parts could be put together later (RFC 9110, 14.2: a
+    server may ignore Range, so a client is ready for a whole answer)."""
+    for name in ("range", "if-range"):
+        flow.request.headers.pop(name, None)
 
 
 def resume(flow: http.HTTPFlow, state: State, path: str, content_type: str, length: int) -> None:

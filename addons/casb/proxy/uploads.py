@@ -31,6 +31,7 @@ from casb.proxy.runtime import Runtime
 from casb.proxy.transfers import Transfers
 from casb.proxy.translate import State
 from casb.rewrite import codings
+from casb.store.held import HeldBody
 
 logger = logging.getLogger(__name__)
 
@@ -114,9 +115,10 @@ class Uploads:
                 return exchange.fall_back("upload.unnamed", "the names of the files in a form can be read", why)
         return effect
 
-    async def read(self, known: FileFacts, body: bytes) -> FileFacts:
+    async def read(self, known: FileFacts, body: bytes | HeldBody) -> FileFacts:
         """What is known of a file, with what its content says."""
-        seen = await self.runtime.scanner.scan(body, known.name, known.declared_type)
+        readable = body if isinstance(body, bytes) else body.sealed() or body.content()
+        seen = await self.runtime.scanner.scan(readable, known.name, known.declared_type)
         return replace(seen, name=known.name, extension=known.extension, declared_type=known.declared_type)
 
     # ------------------------------------------------------------

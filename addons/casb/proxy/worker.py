@@ -25,6 +25,7 @@ from casb.connectors.signin import SignIn
 from casb.control.snapshot import Snapshot
 from casb.protection.encrypt import AgeProtector
 from casb.proxy import master as mitm
+from casb.proxy.bodies import Bodies
 from casb.proxy.certificates import Authority
 from casb.proxy.enforcement import Tags, load_tags
 from casb.proxy.record import spool_log
@@ -34,6 +35,7 @@ from casb.proxy.scanning import Scanner
 from casb.proxy.tunnels import spool_tunnels
 from casb.settings import Settings
 from casb.store.bypasses import Bypasses
+from casb.store.held import Held
 from casb.store.keyring import Keyring
 from casb.store.sessions_sqlite import SqliteSessions
 from casb.store.spool import Spool
@@ -77,8 +79,17 @@ def build_runtime(snapshot: Snapshot, data: Path) -> tuple[Runtime, Spool]:
     keyring = Keyring.load_or_create(data)
     sessions = SqliteSessions(data)
     spool = Spool(data / "spool", f"worker-{os.getpid()}", durable=True)
+    limits = settings.limits
+    held = Held(Path(limits.spool_folder or data / "held"), budget=limits.spool_total, floor=limits.spool_free)
+    held.prepare()
+    bodies = Bodies(held, file=limits.spool_file)
+
+    def close() -> None:
+        sessions.close()
+        bodies.close()
+
     runtime = Runtime(
-        close=sessions.close,
+        close=close,
         snapshot=snapshot,
         sessions=sessions,
         sign_in=SignIn(
@@ -94,6 +105,7 @@ def build_runtime(snapshot: Snapshot, data: Path) -> tuple[Runtime, Spool]:
         scanner=Scanner(),
         log=spool_log(spool),
         bypasses=Bypasses(data),
+        bodies=bodies,
         tags=load_tags(data),  # unreadable: the worker does not start, for it would block nothing
         tunnelled=spool_tunnels(spool) if settings.discovery.proxy_stream else untold,
     )
