@@ -7,6 +7,7 @@ body could be read in two ways they refuse it (`ContentError`): the app might go
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,7 @@ LONGEST_JSON = 1024 * 1024
 
 _READABLE = frozenset(("application/json", "text/json", "application/graphql", "application/xml", "text/xml",
                        "application/x-www-form-urlencoded", "application/x-ndjson", "application/ndjson"))  # fmt: skip
+_SPEAKING = re.compile(rb'"(?:requests|hash)"\s*:\s*\[')  # a batch; the handshake of an upload in chunks
 _HTTP = frozenset(("application/http", "message/http"))
 
 
@@ -164,7 +166,7 @@ def _text(request: RequestFacts, body: bytes, looks_like_file: LooksLikeFile, *,
         return Contents(
             files=_in_document(document, body, looks_like_file), document=document, inner=tuple(_batched(document))
         )
-    if not body or not (may_hold_files(body) or b'"requests"' in body):
+    if not body or not (may_hold_files(body) or _SPEAKING.search(body)):
         return Contents()
     try:
         document = json.loads(body, object_pairs_hook=_once)

@@ -38,7 +38,8 @@ class Piece:
     `key` is what the requests of one file have in common, "" when only the answer tells it: then `told_by` says where
     (`header:location`, or a JSON pointer). `place` is the offset in bytes, or a number when `numbered`; None: as it
     came. `total` counts bytes, `count` pieces. `label` names the piece by `order` of the beginning. `joins` are keys
-    of transfers that are put together. `in_body`: the body is JSON about the file, never bytes of it.
+    of transfers that are put together. `in_body`: the body is JSON about the file, never bytes of it. `deferred`: how
+    long it is will be told later.
     """
 
     protocol: str
@@ -56,8 +57,19 @@ class Piece:
     order: tuple[str, ...] = ()
     joins: tuple[str, ...] = ()
     in_body: bool = False
+    deferred: bool = False
+
+    @property
+    def tells_its_end(self) -> bool:
+        """Whether a later request of this transfer says that the file is whole. Of any other one, whose size nobody
+        told either, each piece may be the last."""
+        if self.protocol in _WITH_AN_END:
+            return True
+        return self.protocol in _WITH_RANGES and self.place is not None
 
 
+_WITH_AN_END = frozenset(("s3", "azure-block", "dropbox", "sharepoint", "x-goog-upload", "box"))
+_WITH_RANGES = frozenset(("google-resumable", "content-range"))  # the last range has the total
 _RANGE = re.compile(r"\s*bytes\s+(\d{1,18})-(\d{1,18})/(\d{1,18}|\*)\s*\Z")
 _SHAREPOINT = re.compile(
     r"/_api/.*(?:\('|@\w+='?)?.*/(startupload|continueupload|finishupload|cancelupload)\((.*)\)\Z", re.IGNORECASE
@@ -117,6 +129,7 @@ def _tus(request: RequestFacts, fields: Fields, key: str) -> Piece | None:
         place=0,
         total=_number(fields.get("upload-length")),
         name=_tus_name(fields),
+        deferred=fields.get("upload-defer-length", "").strip() == "1",
     )
 
 
@@ -353,19 +366,17 @@ def handshake(document: Any) -> Piece | None:
 
 def keys_told(piece: Piece, host: str, fields: Fields, document: Any) -> tuple[str, ...]:
     """By which names the pieces will come, from the answer to a beginning. `host` is the app's own."""
-    found = []
+    keys = []
     for where in piece.told_by:
         if where.startswith("header:"):
-            value = fields.get(where.removeprefix("header:"), "")
-            found += [_target(value, host)] if value else []
+            values = [fields.get(where.removeprefix("header:"), "")]
         else:
-            found += [each for each in pointed(document, where) if isinstance(each, str) and each]
-    keys = []
-    for each in found:
-        keys.append(_target(each, host) if "/" in each else each)
-        upload = re.search(r"[?&]upload_id=([^&#]+)", each)
-        if upload:
-            keys.append(f"upload_id={unquote(upload.group(1))}")
+            values = [each for each in pointed(document, where) if isinstance(each, str)]
+        for value in filter(None, values):
+            keys.append(_target(value, host) if "/" in value else value)
+            upload = re.search(r"[?&]upload_id=([^&#]+)", value)
+            if upload:
+                keys.append(f"upload_id={unquote(upload.group(1))}")
     return tuple(dict.fromkeys(keys))
 
 

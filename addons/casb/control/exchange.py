@@ -118,6 +118,18 @@ class Exchange:
         self.stage = Stage.SENT if self.stage is Stage.HOLDING_UPLOAD else Stage.DONE
         return self._settle(replace(self.activity, file=file), final=True)
 
+    def settled(self) -> Effect | None:
+        """The effect where what is known without the content refuses already: reading it would change no more than
+        which policy is named. None: the content decides."""
+        self._require(Stage.HOLDING_UPLOAD)
+        if self.activity is None:
+            raise OutOfOrder("no activity")
+        decision = decide(self.activity, self.snapshot.policies)
+        if decision.action < Action.STEP_UP:
+            return None
+        self.stage = Stage.SENT
+        return self._done(self.activity, replace(decision, needs=frozenset()))
+
     def wait(self) -> None:
         """What was held is a piece of a file that is not whole yet: nothing is decided, and nothing recorded."""
         self._require(Stage.HOLDING_UPLOAD)

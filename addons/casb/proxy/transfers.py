@@ -16,7 +16,7 @@ import os
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,14 +58,16 @@ class Transfer:
     size: int | None = None
     media_type: str = ""
     order: tuple[str, ...] = ()
+    deferred: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """A beginning that waits for the answer, which says where its pieces go."""
+    """A beginning that waits for the answer, which says where its pieces go. `fields` are the answer's headers."""
 
     piece: Piece
     transfer: Transfer
+    fields: Mapping[str, str] = field(default_factory=dict)
 
 
 type Read = Callable[[FileFacts, bytes], Awaitable[FileFacts]]
@@ -100,6 +102,7 @@ class Transfers:
             raise LookupError("no exchange")
         if piece.in_body and piece.step is Step.BEGIN:
             piece = told_in(piece, _json(body))
+        if piece.in_body:
             body = b""
         transfer = await self._find(state, piece) if piece.step is not Step.BEGIN else None
         if transfer is None:
@@ -121,6 +124,7 @@ class Transfers:
             size=piece.total,
             media_type=piece.media_type,
             order=piece.order,
+            deferred=piece.deferred,
         )
 
     async def _decide(self, state: State, main: Exchange, piece: Piece, transfer: Transfer, body: bytes) -> Effect:
@@ -138,6 +142,9 @@ class Transfers:
             if not isinstance(effect, Answer) and self._logged(transfer):
                 main.records.clear()
             return effect
+        settled = main.settled()
+        if settled is not None:
+            return settled
         refused = await asyncio.to_thread(self.pieces.marked, transfer.id, "refused")
         if refused is not None:
             return self._again(main, refused)
@@ -168,6 +175,8 @@ class Transfers:
         complete = piece.last or piece.step is Step.END
         complete = complete or (total is not None and joined.size >= total and not joined.gap)
         complete = complete or (piece.count is not None and joined.count >= piece.count)
+        if total is None and piece.count is None and not piece.tells_its_end and not transfer.deferred:
+            complete = True
         if joined.conflict:
             return self._final(main, transfer, main.unscannable("its pieces contradict each other"))
         if complete and (joined.gap or (total is not None and joined.size < total)):
@@ -182,9 +191,10 @@ class Transfers:
 
     async def _joined(self, state: State, piece: Piece, transfer: Transfer) -> Joined:
         numbered = piece.numbered or bool(transfer.order) or piece.protocol in ("s3", "azure-block")
+        numbered = numbered or (piece.step is Step.PIECE and piece.place is None)  # as they came
         if not piece.joins:
             found = await asyncio.to_thread(self.pieces.read, transfer.id, transfer.key)
-            return join(found, numbered=numbered or piece.place is None)
+            return join(found, numbered=numbered)
         body, gap, conflict = b"", False, False
         for key in piece.joins:
             one = await self._lookup(state, key)
@@ -201,6 +211,10 @@ class Transfers:
         if isinstance(effect, Answer) and file is not None and effect.kind == "block":
             self.pieces.mark(transfer.id, "refused", orjson.dumps(file_json(file)))
             self.pieces.forget(transfer.id)
+        elif not isinstance(effect, Answer):
+            if self.pieces.marked(transfer.id, "done") is not None:
+                main.records.clear()  # Sent once more, or confirmed: it is in the log.
+            self.pieces.mark(transfer.id, "done", b"")
         return effect
 
     def _unread(self, main: Exchange, transfer: Transfer, why: str) -> Effect:
@@ -231,6 +245,9 @@ class Transfers:
         if expected is None or response is None or not 200 <= response.status_code < 400:
             state.expected = None
             return False
+        # As the origin wrote them: names are mapped next.
+        fields = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers.fields}
+        state.expected = replace(expected, fields=fields)
         return any(not each.startswith("header:") for each in expected.piece.told_by)
 
     async def answered(self, flow: http.HTTPFlow, state: State) -> None:
@@ -239,15 +256,14 @@ class Transfers:
         state.expected = None
         if expected is None or response is None:
             return
-        fields = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers.fields}
         document = None
         if response.raw_content:
             try:
-                plain = codings.decoded(response.raw_content, fields.get("content-encoding", ""), limit=ANSWER)
+                plain = codings.decoded(response.raw_content, expected.fields.get("content-encoding", ""), limit=ANSWER)
                 document = _json(plain)
             except ContentError:
                 log_fault(logger, "answer to a beginning cannot be read", flow=flow.id)
-        keys = keys_told(expected.piece, state.facts.host, fields, document)
+        keys = keys_told(expected.piece, state.facts.host, expected.fields, document)
         await self._keep(state, keys, expected.transfer)
 
     async def _keep(self, state: State, keys: tuple[str, ...], transfer: Transfer) -> None:
@@ -269,6 +285,7 @@ class Transfers:
                 "size": transfer.size,
                 "media_type": transfer.media_type,
                 "order": transfer.order,
+                "deferred": transfer.deferred,
             }
         )
 
@@ -289,6 +306,7 @@ class Transfers:
             size=told["size"],
             media_type=told["media_type"],
             order=tuple(told["order"]),
+            deferred=told["deferred"],
         )
 
 
