@@ -15,16 +15,13 @@ from collections.abc import Mapping
 
 from casb.catalog.filenames import extension_of, name_in_path
 from casb.catalog.media import ASSET_EXTENSIONS, DATA_EXTENSIONS, DOCUMENT_EXTENSIONS, Kind, kind_of
-from casb.catalog.signatures import find
+from casb.catalog.signatures import NOTHING, find
 from casb.model.activity import ActivityType, RequestFacts, RequestMode, ResponseFacts
 from casb.model.app import App, Signature
 from casb.model.file import FileFacts
 
 type Recognised = tuple[ActivityType, FileFacts | None]
 """`FileFacts.name` is "" for a file whose name the exchange does not tell, as with chunks of resumable uploads."""
-
-NOTHING = "none"
-"""The activity of a signature for traffic that looks like an up- or download and is neither."""
 
 _AT_RESPONSE = frozenset({ActivityType.DOWNLOAD, ActivityType.VIEW})
 _WRITING = frozenset({"POST", "PUT", "PATCH"})
@@ -74,7 +71,7 @@ def recognise_response(app: App | None, request: RequestFacts, response: Respons
         activity = _BY_NAME.get(signature.activity)
         if activity is None:
             return None
-        if activity in _AT_RESPONSE:
+        if activity in _AT_RESPONSE and (not signature.status or response.status in signature.status):
             return activity, _received(name, response)
     kind = kind_of(response.content_type)
     if _is_download(kind, extension_of(name), request, response):

@@ -19,6 +19,8 @@ from casb.model.app import App, ObjectRule, Signature
 
 MESSAGE = "MESSAGE"
 """The method of signatures for WebSocket messages; `RequestFacts.path` is that of the handshake."""
+NOTHING = "none"
+"""The activity of a signature for traffic that looks like an up- or download and is neither."""
 MOST_OBJECTS = 20
 _LONGEST = 500
 _SLASHES = re.compile("//+")
@@ -95,7 +97,7 @@ class Index:
             following: list[_Node] = []
             for node in nodes:
                 yield from node.open
-                known = node.literal.get(segment)
+                known = node.literal.get(segment.lower())
                 if known is not None:
                     following.append(known)
                 if node.one is not None and segment:
@@ -114,14 +116,14 @@ def _put(root: _Node, order: int, signature: Signature) -> None:
         root.open.append(_Entry(order, signature, None))
         return
     template = _PLACE.search(path) is not None
-    pattern = path_pattern(path)
+    pattern = path_pattern(path, exact=signature.activity == NOTHING)
     node = root
     if not path.startswith("/"):
         node.open.append(_Entry(order, signature, pattern))
         return
     for segment in path[1:].split("/"):
         if not _WILD.search(segment):
-            node = node.literal.setdefault(segment, _Node())
+            node = node.literal.setdefault(segment.lower(), _Node())
         elif template and _PLACE.fullmatch(segment) and not segment.endswith("*}"):
             node.one = node.one or _Node()
             node = node.one
@@ -132,13 +134,13 @@ def _put(root: _Node, order: int, signature: Signature) -> None:
 
 
 @lru_cache(maxsize=8192)
-def path_pattern(path: str) -> re.Pattern[str]:
+def path_pattern(path: str, *, exact: bool = False) -> re.Pattern[str]:
     """A signature's path as an expression: a template where it has `{places}`, else a glob.
 
-    Raises `ValueError` for a template with the same place twice.
+    Many applications do not look at case, so neither do we, but for what is exempt from recognition (`exact`). Raises `ValueError` for a template with the same place twice.
     """
     if not _PLACE.search(path):
-        return re.compile(translate(path))
+        return re.compile(translate(path), 0 if exact else re.IGNORECASE)
     out, at, names = [], 0, set()
     for found in _PLACE.finditer(path):
         name, rest = found.groups()
@@ -147,7 +149,7 @@ def path_pattern(path: str) -> re.Pattern[str]:
         names.add(name)
         out += [_free(path[at : found.start()]), f"(?P<{name}>{'.+' if rest else '[^/]+'})"]
         at = found.end()
-    return re.compile("".join((*out, _free(path[at:]))) + r"\Z", re.DOTALL)
+    return re.compile("".join((*out, _free(path[at:]))) + r"\Z", re.DOTALL if exact else re.DOTALL | re.IGNORECASE)
 
 
 def _free(text: str) -> str:

@@ -5,13 +5,16 @@ Built beside the traffic, from a `Configuration`, and swapped whole. Building fi
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 
 from casb.catalog.agents import Agents
 from casb.catalog.match import Catalog
+from casb.catalog.products import NONE, products, with_product
 from casb.catalog.ranges import Geo, Ranges
 from casb.config import Configuration, Draft
-from casb.errors import CasbError, Problems
+from casb.errors import CasbError, ConfigError, Problems, Where
 from casb.model.app import App, AppTag
 from casb.model.identity import Client, Device
 from casb.policy.compile import Policies, compile_policies
@@ -70,12 +73,13 @@ def build_snapshot(
     except Problems as problems:
         errors += problems.errors
     settings = configuration.settings
+    errors += _unknown_products(configuration.apps, settings)
     if errors or settings is None:
         raise Problems(errors)
     return Snapshot(
         version=configuration.version,
         settings=settings,
-        catalog=Catalog(configuration.apps),
+        catalog=Catalog(with_product(app) for app in configuration.apps),
         ranges=Ranges(configuration.ranges, geo),
         policies=compile_policies(
             loaded.policies, configuration.withdrawn if isinstance(configuration, Configuration) else ()
@@ -91,6 +95,20 @@ def build_snapshot(
         loaded=loaded.policies,
         warnings=loaded.warnings,
     )
+
+
+def _unknown_products(apps: Iterable[App], settings: Settings | None) -> list[CasbError]:
+    where = Where(file=f"{settings.folder}/apps" if settings else "apps")
+    return [
+        ConfigError("C129", f"app {app.id!r}: no product {app.product!r} is known", where, _hint(app.product))
+        for app in apps
+        if app.product and app.product != NONE and app.product not in products()
+    ]
+
+
+def _hint(product: str) -> str:
+    near = get_close_matches(product, products(), 1)
+    return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(products())}"
 
 
 def _names(app: App) -> tuple[str, ...]:
