@@ -74,6 +74,8 @@ def recognise_response(app: App | None, request: RequestFacts, response: Respons
         if activity in _AT_RESPONSE and (not signature.status or response.status in signature.status):
             return activity, _received(name, response)
     kind = kind_of(response.content_type)
+    if app is not None and app.transfers.inline == "view" and _is_shown(kind, request, response):
+        return ActivityType.VIEW, _received(name, response)
     if _is_download(kind, extension_of(name), request, response):
         return ActivityType.DOWNLOAD, _received(name, response)
     if request.mode is RequestMode.NAVIGATION and not request.frame and request.method == "GET":
@@ -161,6 +163,18 @@ def _is_download(kind: Kind, extension: str, request: RequestFacts, response: Re
     if kind is Kind.DATA:
         return mode is RequestMode.NAVIGATION and (document or extension in DATA_EXTENSIONS)
     return False
+
+
+def _is_shown(kind: Kind, request: RequestFacts, response: ResponseFacts) -> bool:
+    """Whether the browser opens a file to show it, and does not save it (S52)."""
+    if response.attachment or request.save_as or request.method != "GET":
+        return False
+    if request.mode is not RequestMode.NAVIGATION:
+        return False
+    return kind is Kind.PICTURE or response.content_type in _VIEWED
+
+
+_VIEWED = frozenset(("application/pdf", "text/pdf", "application/x-pdf"))
 
 
 def _received(name: str, response: ResponseFacts) -> FileFacts:

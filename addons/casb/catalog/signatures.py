@@ -137,7 +137,7 @@ def _put(root: _Node, order: int, signature: Signature) -> None:
 def path_pattern(path: str, *, exact: bool = False) -> re.Pattern[str]:
     """A signature's path as an expression: a template where it has `{places}`, else a glob.
 
-    Many applications do not look at case, so neither do we, but for what is exempt from recognition (`exact`). Raises `ValueError` for a template with the same place twice.
+    Many applications do not look at case, so neither do we, but for what is exempt from recognition (`exact`).
     """
     if not _PLACE.search(path):
         return re.compile(translate(path), 0 if exact else re.IGNORECASE)

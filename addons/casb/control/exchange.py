@@ -99,6 +99,13 @@ class Exchange:
         self.stage = Stage.SENT
         return self._decide(self._activity(ActivityType.UPLOAD, file), Stage.HOLDING_UPLOAD)
 
+    def save(self, file: FileFacts, facts: RequestFacts) -> Effect:
+        """Decide on a file that a page has made itself and is about to save."""
+        self._require(Stage.NEW)
+        self.facts = facts
+        self.stage = Stage.DONE
+        return self._decide(self._activity(ActivityType.DOWNLOAD, file), Stage.HOLDING_DOWNLOAD)
+
     def response(self, facts: ResponseFacts) -> Effect:
         """Decide on what the response's head shows: downloads and views."""
         self._require(Stage.SENT)
