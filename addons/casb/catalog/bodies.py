@@ -26,8 +26,10 @@ from casb.model.app import App
 LONGEST_JSON = 1024 * 1024
 """A body that a signature asks for something is a message about a file, not the file."""
 
-_READABLE = frozenset(("application/json", "text/json", "application/graphql", "application/xml", "text/xml",
-                       "application/x-www-form-urlencoded", "application/x-ndjson", "application/ndjson"))  # fmt: skip
+_READABLE = frozenset(
+    "application/json text/json application/graphql application/xml text/xml application/x-www-form-urlencoded "
+    "text/html application/x-ndjson application/ndjson".split()
+)
 _SPEAKING = re.compile(rb'"(?:requests|hash)"\s*:\s*\[')  # a batch; the handshake of an upload in chunks
 _HTTP = frozenset(("application/http", "message/http"))
 

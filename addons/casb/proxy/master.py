@@ -26,6 +26,7 @@ from casb.proxy.recorded import FlowLog
 from casb.proxy.rewriting import Inward, Outward
 from casb.proxy.runtime import Runtime
 from casb.proxy.sessions import Sessions
+from casb.proxy.socket_uploads import SocketUploads
 from casb.proxy.tls import TlsConfig
 from casb.proxy.tunnels import Tunnels, count_tunnels
 from casb.settings import RECORD_FLOWS
@@ -58,7 +59,7 @@ def addons(runtime: Runtime) -> list[Any]:
         controls,
         siblings.After(runtime),
         learning,
-        messages.Messages(runtime),
+        messages.Messages(runtime, SocketUploads(runtime, lambda: control.uploads)),
         taking.Working(),
         Recorder(runtime, control),
         Tunnels(runtime),
