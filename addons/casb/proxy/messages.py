@@ -60,8 +60,8 @@ class Messages:
                 self._map(flow, message)
                 return
             message.drop()
-            if not message.is_text and flow.killable:
-                flow.kill()
+            # What follows a piece of a file would be the rest of it.
+            state.socket_over = not message.is_text
         except Exception:
             self._end(flow, message)
 
@@ -69,6 +69,9 @@ class Messages:
         """Sealed hooks cannot refuse a message: it is dropped, and the connection ended."""
         log_fault(logger, "message not judged or mapped, connection ended", flow=flow.id)
         message.drop()
+        state = translate.state_of(flow)
+        if state is not None:
+            state.socket_over = True
         if flow.killable:
             flow.kill()
 
@@ -97,21 +100,27 @@ _original = websocket.WebsocketLayer
 
 
 class BoundedWebsocket(_original):
-    """Ends a connection whose message grows beyond `MAX_MESSAGE`."""
+    """Ends a connection whose message grows beyond `MAX_MESSAGE`, and one whose message was refused for good."""
 
     def relay_messages(self, event: Any) -> Any:
         """As the original, with what it holds looked at afterwards."""
         yield from super().relay_messages(event)
         for source in (self.client_ws, self.server_ws):
             if sum(len(part) for part in source.frame_buf) > MAX_MESSAGE:
-                closing = CloseConnection(code=CloseReason.MESSAGE_TOO_BIG, reason="")
-                for each in (self.client_ws, self.server_ws):
-                    yield each.send2(closing)
-                    yield commands.CloseConnection(each.conn)
                 source.frame_buf = [b""]
-                self.flow.live = False
-                self._handle_event = self.done
+                yield from self._close(CloseReason.MESSAGE_TOO_BIG)
                 return
+        state = translate.state_of(self.flow)
+        if state is not None and state.socket_over:
+            yield from self._close(CloseReason.POLICY_VIOLATION)
+
+    def _close(self, code: int) -> Any:
+        closing = CloseConnection(code=code, reason="")
+        for each in (self.client_ws, self.server_ws):
+            yield each.send2(closing)
+            yield commands.CloseConnection(each.conn)
+        self.flow.live = False
+        self._handle_event = self.done
 
     _handle_event = _original.start
 

@@ -92,6 +92,7 @@ class State:
     naming: bool = False  # the upload's form is held until it has told its file names
     piece: Piece | None = None  # the request carries a piece of a file
     expected: Any = None  # a transfer whose pieces go where the answer says
+    socket_over: bool = False  # the WebSocket is to be closed
     socket_file: bytes = field(default=b"", repr=False)  # a file that comes in several messages
     told: str = ""  # id of a record that the page is to show, though the exchange went on
     body_rewriter: Stream | None = None  # maps the request's body back
