@@ -54,6 +54,10 @@ class Scene:
         self.page.goto(f"https://{self.proxy.host}:{self.proxy.port}/maker")
         self.downloads.clear()
 
+    def waits(self) -> None:
+        """Until a file has come down."""
+        wait_for(lambda: (self.page.evaluate("0"), self.downloads)[1], "the download", 8)
+
     def shown(self) -> str:
         return str(wait_for(lambda: dialog(self.page), "the dialog", 8))
 
@@ -136,7 +140,7 @@ def run(scene: Scene, script: str, content: list[int], name: str) -> None:
 def test_what_may_be_saved_is_saved(scene: Scene, way: str) -> None:
     scene.fresh()
     run(scene, WAYS[way], NOTES, "notes.txt")
-    wait_for(lambda: scene.page.wait_for_timeout(50) or scene.downloads, "the download", 8)
+    scene.waits()
     assert Path(scene.downloads[0].path()).read_bytes() == bytes(NOTES)
     assert "blocked" not in dialog(scene.page)
 
@@ -155,7 +159,7 @@ def test_a_press_of_the_mouse(scene: Scene) -> None:
         run(scene, TYPED["by hand"], content, name)
         scene.page.click("#link")
         if saved:
-            wait_for(lambda: scene.page.wait_for_timeout(50) or scene.downloads, "the download", 8)
+            scene.waits()
             assert scene.downloads[0].suggested_filename == name
         else:
             assert "stay here." in scene.shown()

@@ -46,6 +46,9 @@ class Messages:
         del flow.websocket.messages[:-1]
         try:
             state = translate.state_of(flow)
+            if state is not None and state.socket_over:
+                message.drop()  # Several messages may have come at once.
+                return None
             if state is not None and message.from_client and not translate.is_refused(flow):
                 if self.sockets.wants(state, message.content, is_text=message.is_text):
                     return self._judged(flow, state, message)
