@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from casb.commands import _policy_files as files
+from casb.discovery.custom import with_custom
 from casb.discovery.policies import DiscoveryPolicy
 from casb.discovery.policies import load as load_discovery
 from casb.errors import CasbError, PolicyError, Problems
@@ -30,6 +31,7 @@ from casb.policy.compile import Policies, compile_policies
 from casb.policy.loader import LoadedPolicy, load
 from casb.policy.rollout import expired
 from casb.policy.suspicions import overlaps, suspicions
+from casb.store import log_parsers
 from casb.store.discovery_words import words
 from casb.store.folder import fingerprint, load_draft
 
@@ -77,6 +79,7 @@ def _check(arguments: argparse.Namespace) -> int:
     ip_tags: Collection[str] | None = None
     for folder in found.folders:
         known_apps, ip_tags = _deployment(folder, errors)
+        _log_parsers(folder, errors)
     loaded = _policies(found, errors, warnings, known_apps, ip_tags)
     watching = discovery_policies(files.read(found.policies, []), loaded, errors)
     suites = _suites(found, errors)
@@ -163,6 +166,13 @@ def texts_of(suite: Suite, path: Path) -> dict[str, bytes]:
     return texts
 
 
+def _log_parsers(folder: Path, errors: list[CasbError]) -> None:
+    try:
+        with_custom(log_parsers.texts_of(folder))
+    except Problems as problems:
+        errors += problems.errors
+
+
 def _deployment(folder: Path, errors: list[CasbError]) -> tuple[Collection[str] | None, Collection[str] | None]:
     """Check casb.yaml, apps/ and ranges.yaml; the app ids and address tags there are, None where that is not known.
 
@@ -196,7 +206,11 @@ def _without_test(loaded: tuple[LoadedPolicy, ...], suites: list[Tested]) -> lis
     tested = {case.expect.policy for suite, _ in suites for case in suite.cases}
     for suite, policies in suites:
         for outcome in run_suite(suite, policies):
-            tested |= {*outcome.decision.matched, *(each.policy for each in outcome.decision.shadow)}
+            tested |= {
+                *outcome.decision.matched,
+                *outcome.afterwards,
+                *(each.policy for each in outcome.decision.shadow),
+            }
     return [
         PolicyError(
             "P052", f"policy '{each.document.id}' has no test", each.origins.policy, "add a case to tests/*_test.yaml"

@@ -2,6 +2,7 @@
 
 Examples:
   casb discover /var/log/squid/access.log
+  casb discover strange.csv --learn acme --output policies/logparsers/acme.yaml
   casb discover logs/ 'archive/*.gz' --source paloalto --format json
   zcat fw.gz | casb discover - --zone Europe/Berlin --since 7d
   casb discover access.log --events --format json
@@ -28,7 +29,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from casb.catalog.factors import CATEGORIES
 from casb.commands._progress import Progress, size
 from casb.config.units import seconds
-from casb.discovery import PARSERS, read
+from casb.discovery import read
+from casb.discovery.custom import learn, with_custom
 from casb.discovery.facts import Facts
 from casb.discovery.shaping import Shaper
 from casb.discovery.streams import Kind, Stream
@@ -42,10 +44,13 @@ from casb.store.discovery_pieces import Piece, opened
 from casb.store.discovery_run import Job, Sum, expand
 from casb.store.discovery_run import run as run_job
 from casb.store.discovery_summary import AppUse, merge_to, summary
+from casb.store.log_parsers import texts_of
 from casb.yamlfile import did_you_mean
 
 TOLD = 20
 """Apps, hosts and reasons that the table for people shows at most; the other formats show all."""
+LEARNED, LEARNED_LINES = 64 * 1024, 50
+"""Bytes and lines of a log that `--learn` looks at."""
 SHOWN_LINES = 3
 """Sample lines shown for a reason."""
 EVENT_COLUMNS = (
@@ -58,6 +63,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line."""
     parser.add_argument("logs", nargs="+", metavar="LOG", help="files, folders, patterns, or - for the standard input")
     parser.add_argument("--source", metavar="NAME", help="the log's format; found by itself when not named")
+    parser.add_argument(
+        "--parser", action="append", default=[], metavar="FILE", help="a log parser of your own (logparsers/*.yaml)"
+    )
+    parser.add_argument(
+        "--learn", metavar="NAME", help="write a log parser of that name out of the log's first lines instead"
+    )
     parser.add_argument("--format", choices=("text", "json", "csv", "parquet"), default="text")
     parser.add_argument("--events", action="store_true", help="every single event instead of the apps")
     parser.add_argument("--zone", metavar="ZONE", help="time zone of times that name none, e.g. Europe/Berlin (UTC)")
@@ -80,8 +91,14 @@ def run(arguments: argparse.Namespace) -> int:
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         print(f"casb discover: {error}", file=sys.stderr)
         return 2
-    if arguments.source is not None and PARSERS.find(arguments.source) is None:
-        hint = did_you_mean(arguments.source, list(PARSERS))
+    try:
+        own = (*texts_of(_folder(arguments.config)), *((name, Path(name).read_bytes()) for name in arguments.parser))
+        known = with_custom(own)
+    except OSError as error:
+        print(f"casb discover: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
+    if arguments.source is not None and known.find(arguments.source) is None:
+        hint = did_you_mean(arguments.source, list(known))
         print(
             f"casb discover: there is no log format '{arguments.source}'" + (f"; {hint}" if hint else ""),
             file=sys.stderr,
@@ -92,6 +109,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"casb discover: {name}: no such file", file=sys.stderr)
     if not paths:
         return 1
+    if arguments.learn:
+        return _learn(paths[0], arguments)
     if arguments.format == "parquet" and not arguments.output and sys.stdout.isatty():
         print("casb discover: Parquet is no text; name a file with --output", file=sys.stderr)
         return 2
@@ -103,6 +122,7 @@ def run(arguments: argparse.Namespace) -> int:
         now=now,
         window=window,
         source=arguments.source,
+        own=own,
         zone=zone,
     )
     if arguments.events:
@@ -120,6 +140,26 @@ def run(arguments: argparse.Namespace) -> int:
         _write(found, catalog.facts, arguments, scratch)
     broken = all(part.error for part in found.parts)
     return 1 if broken or missing else 0
+
+
+def _learn(path: str, arguments: argparse.Namespace) -> int:
+    """A log parser proposed out of the first lines of a log, as YAML to be looked over and kept in `logparsers/`."""
+    with opened(Piece(path=path), lambda _: None) as file:
+        head = file.read(LEARNED).decode("utf-8", "replace").splitlines()
+    try:
+        text = learn(head[:LEARNED_LINES], name=arguments.learn)
+        with_custom(((f"{arguments.learn}.yaml", text.encode()),))
+    except ValueError as error:
+        print(f"casb discover: {path}: {error}", file=sys.stderr)
+        return 1
+    if arguments.output:
+        Path(arguments.output).parent.mkdir(parents=True, exist_ok=True)
+        with open(arguments.output, "x", encoding="utf-8") as out:
+            out.write(text)
+        print(f"look it over, then: casb discover {path} --parser {arguments.output}", file=sys.stderr)
+    else:
+        print(text, end="")
+    return 0
 
 
 def since(text: str | None, now: datetime) -> datetime | None:

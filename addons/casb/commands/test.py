@@ -118,7 +118,9 @@ def _mutate(results: Results) -> Mutation | None:
 
 def _coverage(results: Results) -> list[Gap]:
     """Over all files: a policy may be tested in several of them."""
-    every = {(policy.id, str(policy.origins.policy)): policy for policies, _ in results.runs for policy in policies.all}
+    every = {
+        (policy.id, str(policy.origins.policy)): policy for policies, _ in results.runs for policy in policies.every
+    }
     return gaps(every.values(), results.runs)
 
 

@@ -11,7 +11,19 @@ from casb.config.deployment import check_id, check_provider, endpoint
 from casb.config.notes import Notes
 from casb.config.shape import AppShape, SignatureShape
 from casb.hostname import authority_pattern
-from casb.model.app import App, AppTag, Controls, ObjectRule, Rewrite, Signature, Transfers, Upstream, View, Watermark
+from casb.model.app import (
+    App,
+    AppTag,
+    Controls,
+    Instance,
+    ObjectRule,
+    Rewrite,
+    Signature,
+    Transfers,
+    Upstream,
+    View,
+    Watermark,
+)
 from casb.settings import Settings
 from casb.spelling import fits, reserved
 from casb.yamlfile import Path
@@ -20,6 +32,7 @@ RESERVED = frozenset({"login", "device"})
 """Names that would appear as hosts of ours under the suffix (contracts: `login.<suffix>`, `device.<suffix>`)."""
 
 _SUFFIXES = PublicSuffixList()
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}\Z")  # a token of RFC 9110 section 5.6.2
 _METHOD = re.compile(r"[A-Z]{1,20}\Z")
 
 
@@ -79,6 +92,7 @@ def read_app(shape: AppShape, path: Path, settings: Settings | None, notes: Note
         ),
         rewrite=rewrite,
         controls=controls,
+        instances=_instances(shape, (*path, "instances"), notes),
         start=shape.start,
         logout=shape.logout,
         provider=shape.provider,
@@ -86,6 +100,36 @@ def read_app(shape: AppShape, path: Path, settings: Settings | None, notes: Note
         unknown_hosts=shape.unknown_hosts,
         on_failure=shape.on_failure or (settings.on_failure if settings else "block"),
     )
+
+
+def _instances(shape: AppShape, path: Path, notes: Notes) -> tuple[Instance, ...]:
+    found = []
+    for name, each in (shape.instances or {}).items():
+        instance = Instance(
+            name=name,
+            hosts=_texts(each.host),
+            headers={key.lower(): _texts(value) for key, value in (each.header or {}).items()},
+            cookies={key: _texts(value) for key, value in (each.cookie or {}).items()},
+            claims={key: _texts(value) for key, value in (each.token or {}).items()},
+        )
+        for key in (*instance.headers, *instance.cookies):
+            if not _NAME.match(key):
+                notes.wrong("C124", f"{key!r} cannot be the name of a header or cookie", (*path, name))
+        if not (instance.hosts or instance.headers or instance.cookies or instance.claims):
+            notes.wrong(
+                "C124", f"nothing tells the instance {name!r}", (*path, name), "give host, header, cookie or token"
+            )
+        wanted = [value for told in (instance.headers, instance.cookies, instance.claims) for value in told.values()]
+        if any(not values or "" in values for values in wanted):
+            notes.wrong(
+                "C124", f"an empty value tells the instance {name!r}", (*path, name), "write a value, or * for any"
+            )
+        found.append(instance)
+    return tuple(found)
+
+
+def _texts(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else value
 
 
 def _authority(domain: str, port: str) -> str:

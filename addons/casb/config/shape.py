@@ -509,6 +509,21 @@ class ControlsShape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceShape:
+    """How requests for one tenant, workspace or organisation are told. All that is said must hold; `*` and `?` are
+    wildcards."""
+
+    host: str | tuple[str, ...] = ()
+    """The app's host, e.g. `contoso-my.sharepoint.com`."""
+    header: Mapping[str, str | tuple[str, ...]] | None = None
+    """Request headers: name to value."""
+    cookie: Mapping[str, str | tuple[str, ...]] | None = None
+    """Cookies: name to value."""
+    token: Mapping[str, str | tuple[str, ...]] | None = None
+    """Claims of the bearer token that the request carries: name to value, e.g. `tid`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AppShape:
     """One app: `apps/<id>.yaml`."""
 
@@ -540,6 +555,9 @@ class AppShape:
     """Quirks of rewriting."""
     controls: ControlsShape | None = None
     """Copying, cutting, pasting and printing in its pages."""
+    instances: Mapping[str, InstanceShape] | None = None
+    """Tenants, workspaces or organisations of the app, by a name of your own: `app: {instance: …}` in policies. The
+    first that fits counts."""
     start: str = "/"
     """Path that a person opens first."""
     logout: tuple[str, ...] = ()

@@ -235,6 +235,7 @@ class Exchange:
             auth_contexts=party.auth_contexts,
             file=file,
             objects=objects_of(match, self.facts) if match is not None and self.facts is not None else (),
+            instance=self.facts.instance if self.facts else None,
             request=self.facts,
             source=Source.SESSION_CONTROL,
         )

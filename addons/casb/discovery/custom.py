@@ -27,10 +27,11 @@ from casb import yamlfile
 from casb.discovery import formats
 from casb.discovery.entry import Entry, LineReader, Outcome, address, host_of_url, named, number, verdict
 from casb.discovery.fieldmap import FieldMap
-from casb.discovery.parser import HEADER, LogParser
+from casb.discovery.parser import HEADER, LogParser, Parsers
 from casb.discovery.parsers.generic import FIELDS as GENERIC
+from casb.discovery.parsers.table import PARSERS
 from casb.discovery.times import Clock, zone_of
-from casb.errors import Problems
+from casb.errors import CasbError, ConfigError, Problems, Where
 
 type Attribute = Literal[
     "user", "client_ip", "device", "host", "url", "dest_ip", "bytes_up", "bytes_down", "bytes_total", "action",
@@ -74,6 +75,31 @@ class ParserShape:
 def load(text: bytes, file: str) -> LogParser:
     """The log parser that a YAML text describes. Raises `Problems` with all its errors, each with its place."""
     return parser(read_shape(text, file))
+
+
+type Texts = tuple[tuple[str, bytes], ...]
+"""Custom parsers as written: file name and text."""
+
+
+@functools.lru_cache(maxsize=16)
+def with_custom(texts: Texts) -> Parsers:
+    """The shipped log parsers and these. Raises `Problems` with all errors of all texts; a name counts once."""
+    own: list[LogParser] = []
+    errors: list[CasbError] = []
+    for file, text in texts:
+        try:
+            made = load(text, file)
+        except Problems as problems:
+            errors += problems.errors
+            continue
+        if PARSERS.find(made.name) is not None or any(each.name == made.name for each in own):
+            hint = "choose another name"
+            errors.append(ConfigError("C017", f"there is a log parser {made.name!r} already", Where(file=file), hint))
+        else:
+            own.append(made)
+    if errors:
+        raise Problems(errors)
+    return PARSERS.extended(*own)
 
 
 def read_shape(text: bytes, file: str) -> ParserShape:

@@ -111,6 +111,20 @@ class Controls:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """One tenant, workspace or organisation of an app, and how its requests are told: all that is said must hold.
+
+    Values are globs, in any case; of several one must fit. `claims` are those of the request's bearer token.
+    """
+
+    name: str
+    hosts: tuple[str, ...] = ()
+    headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # names in lower case
+    cookies: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    claims: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class App:
     """One application. `domains` are lower-case A-labels or addresses.
 
@@ -132,6 +146,7 @@ class App:
     transfers: Transfers = field(default_factory=Transfers)
     rewrite: Rewrite = field(default_factory=Rewrite)
     controls: Controls = field(default_factory=Controls)
+    instances: tuple[Instance, ...] = ()  # the first that fits counts
     start: str = "/"  # path a person opens first; shown on the sign-out and portal pages
     logout: tuple[str, ...] = ()  # path globs that end the app's own session; ours ends with it (S49)
     provider: str | None = None  # identity provider id; None: the deployment's first

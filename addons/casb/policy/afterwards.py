@@ -52,8 +52,8 @@ def observe(counted: Counted, activity: Activity, policies: Policies) -> Iterato
     A fact that the log does not know holds for nothing. The same activity told twice counts once; activities may come
     somewhat out of order. After a match the count of a series begins anew.
     """
-    for policy in policies.afterwards:
-        if not _concerns(policy, activity) or policy.check(activity) is not YES:
+    for policy in concerning(activity, policies):
+        if policy.check(activity) is not YES:
             continue
         if policy.repeated is None:
             yield Match(policy=policy, activity=activity, activities=(activity.id,))
@@ -61,6 +61,11 @@ def observe(counted: Counted, activity: Activity, policies: Policies) -> Iterato
             found = _again(counted, policy, policy.repeated, activity)
             if found:
                 yield Match(policy=policy, activity=activity, activities=found)
+
+
+def concerning(activity: Activity, policies: Policies) -> Iterator[Policy]:
+    """The activity policies for its app and type, in season."""
+    return (each for each in policies.afterwards if _concerns(each, activity))
 
 
 def _concerns(policy: Policy, activity: Activity) -> bool:

@@ -17,7 +17,7 @@ from casb.model.app import App, AppTag
 from casb.model.decision import Decision, Reason, Truth
 from casb.model.file import FileFacts, Finding, Verdict, VerdictStatus
 from casb.model.identity import UNMANAGED, AgentTag, Client, ClientApp, Device, DeviceTag, DeviceType, User
-from casb.policy.afterwards import Counted, observe
+from casb.policy.afterwards import Counted, concerning, observe
 from casb.policy.compile import Policies, Policy
 from casb.policy.conditions import Leaf
 from casb.policy.engine import Trace, decide, explain
@@ -230,7 +230,7 @@ def read_suite(text: bytes, file: str) -> Suite:
 
 def check_suite(suite: Suite, policies: Policies) -> list[CasbError]:
     """Expectations of policies that do not exist, and facts that cannot be."""
-    known = {policy.id for policy in (*policies.all, *policies.afterwards)}
+    known = {policy.id for policy in policies.every}
     errors: list[CasbError] = []
     for index, case in enumerate(suite.cases):
         path = ("cases", index)
@@ -488,7 +488,10 @@ def gaps(policies: Iterable[Policy], runs: Iterable[tuple[Policies, Given]]) -> 
     seen: dict[Where, set[Truth]] = {}
     for in_force, given in runs:
         activity = activity_of(given)
-        for policy in in_force.concerning(activity):
+        decided = in_force.concerning(activity)
+        if in_force.afterwards and activity.outcome is None:
+            activity = replace(activity, outcome=Done(action=decide(activity, in_force, final=True).action.word))
+        for policy in (*decided, *concerning(activity, in_force)):
             for leaf in policy.when.leaves():
                 seen.setdefault(leaf.where, set()).add(leaf.check(activity))
     found: list[Gap] = []

@@ -84,6 +84,11 @@ class Policies:
     by_app: Mapping[tuple[str, ActivityType], tuple[Policy, ...]] = field(default_factory=dict, repr=False)
     for_any: Mapping[ActivityType, tuple[Policy, ...]] = field(default_factory=dict, repr=False)
 
+    @property
+    def every(self) -> tuple[Policy, ...]:
+        """Those that decide, and those that look at the log afterwards."""
+        return (*self.all, *self.afterwards)
+
     def concerning(self, activity: Activity) -> tuple[Policy, ...]:
         """Those for the app and type of the activity, in order of id."""
         app = activity.app

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -87,9 +88,10 @@ def load(
     errors: list[CasbError] = []
     warnings: list[CasbError] = []
     loaded: list[LoadedPolicy] = []
+    apps, tags = _frozen(known_apps), _frozen(ip_tags)
     for file, text in sorted(files.items()):
         try:
-            found, suspicions = _load_file(file, text, known_apps, ip_tags, limit)
+            found, suspicions = _load_file(file, text, apps, tags, limit)
         except Problems as problems:
             errors += problems.errors
         else:
@@ -114,9 +116,14 @@ def _duplicates(loaded: list[LoadedPolicy]) -> list[CasbError]:
     return errors
 
 
+def _frozen(words: Collection[str] | None) -> tuple[str, ...] | None:
+    return None if words is None else tuple(sorted(words))
+
+
+@functools.lru_cache(maxsize=4096)  # An edit of one file of many reads that one alone again.
 def _load_file(
-    file: str, text: bytes, known_apps: Collection[str] | None, ip_tags: Collection[str] | None, limit: int
-) -> tuple[list[LoadedPolicy], list[CasbError]]:
+    file: str, text: bytes, known_apps: tuple[str, ...] | None, ip_tags: tuple[str, ...] | None, limit: int
+) -> tuple[tuple[LoadedPolicy, ...], tuple[CasbError, ...]]:
     document, marks, errors = examine(PolicyFile, text, file, limit=limit, narrow=without_discovery)
     if marks is None:
         raise Problems(errors.sorted())
@@ -128,7 +135,7 @@ def _load_file(
     loaded = [_load_policy(each, ("policies", index), context) for index, each in enumerate(document.policies)]
     if errors.errors:
         raise Problems(errors.sorted())
-    return loaded, warnings.sorted()
+    return tuple(loaded), tuple(warnings.sorted())
 
 
 def _check_conditions(context: conditions.Context) -> None:

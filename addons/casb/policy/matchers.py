@@ -42,6 +42,8 @@ def glob(patterns: Sequence[str]) -> Test:
             exact.add(pattern)
         elif pattern.endswith("*") and not _wild(pattern[:-1]):
             tests.append(functools.partial(_starts, (pattern[:-1],)))
+        elif head == "*" and pattern.endswith("*") and not _wild(pattern[1:-1]):
+            tests.append(functools.partial(_has, pattern[1:-1]))
         elif head == "*" and not _wild(body):
             tests.append(functools.partial(_ends, (body,)))
         else:
@@ -67,6 +69,10 @@ def _starts(beginnings: tuple[str, ...], text: str) -> bool:
 
 def _ends(endings: tuple[str, ...], text: str) -> bool:
     return text.endswith(endings)
+
+
+def _has(part: str, text: str) -> bool:
+    return part in text
 
 
 def _matches(match: Callable[[str], object], text: str) -> bool:

@@ -107,6 +107,13 @@ def _edits(policy: dict[str, Any]) -> Iterator[Edit]:
             yield (key,), f"{key} is left out: it concerns every one", _without(policy, key)
     if policy.get("schedule"):
         yield ("schedule",), "the schedule is left out: it counts always", _without(policy, "schedule")
+    repeated = policy.get("repeated")
+    if repeated:
+        yield ("repeated",), "'repeated' is left out: once is enough", _without(policy, "repeated")
+        least = repeated["at_least"]
+        if least > 2:
+            what = f"'at_least: {least}' becomes {least - 1}"
+            yield ("repeated", "at_least"), what, {**policy, "repeated": {**repeated, "at_least": least - 1}}
     when = policy.get("when")
     if isinstance(when, dict):
         for path, what, changed in _conditions(when, ("when",)):

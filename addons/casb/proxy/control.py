@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable
+from dataclasses import replace
 from datetime import datetime
 
 from mitmproxy import http
@@ -59,6 +60,10 @@ class Control:
             raise LookupError("a controlled exchange without a session")
         visitor = self.visitor(session, state)
         state.party = visitor.party
+        if state.route.app.instances:
+            state.facts = replace(
+                state.facts, instance=translate.instance(state.route.app, state.facts.host, state.fields)
+            )
         if visitor.access.decision.action >= Action.STEP_UP:
             self._refuse_access(flow, state, visitor)
             return

@@ -11,6 +11,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,8 @@ def scrubbed(flow: http.HTTPFlow) -> bytes:
     exchange = state.exchange if state else None
     if exchange and exchange.activity and exchange.activity.file and exchange.activity.file.verdict:
         copy.metadata["casb.file"] = json.dumps(file_json(exchange.activity.file))
+    if state and state.facts.instance:
+        copy.metadata["casb.instance"] = state.facts.instance
     if state and state.response:
         # The origin's own head: the one the browser got may be ours.
         original = state.response
@@ -131,6 +134,12 @@ def recorded(flow: http.HTTPFlow, snapshot: Snapshot, stranger: Party) -> Record
     name = name.strip("[]")
     fields = translate.request_fields(flow.request)
     request = translate.request_facts(flow.request, fields, host=name, port=int(digits or 443))
+    app = snapshot.catalog.match(name)
+    if "casb.action" in flow.metadata:
+        told = flow.metadata.get("casb.instance")  # What told it was not kept.
+        request = replace(request, instance=str(told) if told else None)
+    elif app is not None and app.instances:
+        request = replace(request, instance=translate.instance(app, name, fields))
     agent = fields.get(b"user-agent", b"").decode("utf-8", "replace")
     response = translate.response_facts(flow.response) if flow.response is not None else None
     if "casb.response" in flow.metadata:

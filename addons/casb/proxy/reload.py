@@ -7,6 +7,7 @@ over `Published`). A worker run by hand follows the folder itself (`Reload` over
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import threading
 from dataclasses import replace
@@ -72,7 +73,15 @@ class Published:
 def snapshot_of(configuration: Configuration, agents: Agents | None = None) -> Snapshot:
     """The configuration as a snapshot; raises `Problems` with everything that is wrong in it."""
     database = configuration.settings.geo_database
-    return build_snapshot(configuration, geo=open_geo(database) if database else None, agents=agents)
+    geo = open_geo(database) if database else None
+    # All that is made here stays: looking through it for garbage again and again would take a third of the time.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return build_snapshot(configuration, geo=geo, agents=agents)
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def read(folder: Path) -> Snapshot:

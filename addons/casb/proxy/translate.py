@@ -19,12 +19,14 @@ from urllib.parse import unquote
 from mitmproxy import http
 
 from casb.catalog.filenames import parse_disposition, upload_name
+from casb.catalog.instances import instance_of
 from casb.catalog.transfers import Piece
 from casb.control.exchange import Exchange, Party
 from casb.control.pages import Page, error_page
 from casb.control.routes import Route
 from casb.control.snapshot import Snapshot
 from casb.model.activity import RequestFacts, RequestMode, ResponseFacts
+from casb.model.app import App
 from casb.model.identity import Session
 from casb.model.record import Record, user_json
 from casb.proxy.ids import ulid
@@ -192,6 +194,16 @@ def request_facts(
         query_names=query_names(request.path),
         override=_override(request.method, fields),
     )
+
+
+def instance(app: App, host: str, fields: Fields) -> str | None:
+    """Which instance of the app the request is for."""
+
+    def header(name: str) -> str | None:
+        value = fields.get(name.encode("latin-1"))
+        return None if value is None else value.decode("latin-1")
+
+    return instance_of(app, host, header)
 
 
 def query_names(path: str) -> frozenset[str]:

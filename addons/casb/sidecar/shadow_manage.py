@@ -9,7 +9,6 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
 from casb.codes_discovery import ROWS
-from casb.discovery import PARSERS
 from casb.discovery.exclude import ENTITIES, Exclusion
 from casb.discovery.streams import Kind, filter_of
 from casb.model.network import parse_network
@@ -29,14 +28,15 @@ MEANING = {code: (meaning, cure) for code, meaning, _, cure, _ in ROWS}
 @router.get("/snapshots")
 def snapshots(request: Request, engine: Engine, who: Person, source: str = "") -> Response:
     """The upload form with a sample of the chosen source's log, and the reports there are."""
-    chosen = PARSERS.get(source)
+    known = engine.parsers.parsers()
+    chosen = known.get(source)
     reports = [each for each in engine.book.streams() if each.kind is Kind.SNAPSHOT]
     tasks = {each.stream: each for each in reversed(engine.tasks.latest(200))}
     return discovery_page(
         request,
         "shadow_snapshots.html",
         "snapshots",
-        sources=sorted(PARSERS.values(), key=lambda each: each.title.casefold()),
+        sources=sorted(known.values(), key=lambda each: each.title.casefold()),
         source=source,
         sample=chosen.sample if chosen else "",
         gives=sorted(chosen.gives) if chosen else [],

@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 from casb.catalog.ranges import Ranges
 from casb.config import Draft
 from casb.discovery import read
+from casb.discovery.custom import Texts
 from casb.discovery.exclude import Exclusions
 from casb.discovery.pseudonym import Pseudonyms
 from casb.discovery.shaping import Shaper
@@ -75,6 +76,7 @@ class Ingestor:
         ranges: Callable[[], Ranges],
         clock: Callable[[], datetime],
         reader: Read = read,
+        own: Callable[[], Texts] = lambda: (),
         processes: int = 1,
     ) -> None:
         self._settings = settings
@@ -84,6 +86,7 @@ class Ingestor:
         self._ranges = ranges
         self._clock = clock
         self._read = reader
+        self._own = own
         self._processes = processes
 
     @property
@@ -112,6 +115,7 @@ class Ingestor:
                 now=self._clock(),
                 window=self._window(),
                 source=given.source,
+                own=() if reader else self._own(),
                 zone=_zone(given.zone),
             )
             found = run(given.paths, job, scratch, progress=progress, processes=self._processes)

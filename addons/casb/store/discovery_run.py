@@ -15,8 +15,9 @@ from itertools import islice
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from threading import Event, Thread
-from typing import Protocol
+from typing import Any, Protocol
 
+from casb.discovery.custom import Texts, with_custom
 from casb.discovery.shaping import Shaper
 from casb.discovery.tophosts import TopHosts
 from casb.discovery.usage import SAMPLES, Counts, Tally, Usage, Window
@@ -58,7 +59,8 @@ class Reading(Protocol):
 
 
 type Read = Callable[..., Reading]
-"""`read(stream, source=, zone=, now=, name=)`: a function that a worker process can import."""
+"""`read(stream, source=, zone=, now=, name=)`, and `parsers=` where there are own ones: a function that a worker
+process can import."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +73,7 @@ class Job:
     now: datetime
     window: Window = field(default_factory=Window)
     source: str | None = None
+    own: Texts = ()  # the organisation's own log parsers
     zone: tzinfo = UTC
     fast: bool = True  # whether lines that have a fast lane take it; the result is the same
 
@@ -136,7 +139,7 @@ def work(piece: Piece, job: Job, scratch: Path, number: int, progress: Told) -> 
                 file, tally, job.matcher, job.window, lambda usage: _keep(usage, job.shaper, part, scratch, number)
             )
             stream = lane if job.fast else file
-            reading = job.read(stream, source=job.source, zone=job.zone, now=job.now, name=piece.path)
+            reading = job.read(stream, source=job.source, zone=job.zone, now=job.now, name=piece.path, **_own(job))
             lane.reading = reading
             for _ in tally.feed(reading):
                 _spill(tally, job.shaper, part, scratch, number)
@@ -149,6 +152,10 @@ def work(piece: Piece, job: Job, scratch: Path, number: int, progress: Told) -> 
     _spill(tally, job.shaper, part, scratch, number)
     part.unmatched = list(tally.unmatched.rows())
     return part
+
+
+def _own(job: Job) -> dict[str, Any]:
+    return {"parsers": with_custom(job.own)} if job.own else {}
 
 
 def _spill(tally: Tally, shaper: Shaper, part: Part, scratch: Path, number: int) -> None:
@@ -170,7 +177,7 @@ def _cut(path: str, job: Job) -> list[Piece]:
     def first_record(head: bytes) -> int:
         from_head = Piece(path=path, end=len(head))
         with opened(from_head) as stream:
-            items = islice(job.read(stream, source=job.source, zone=job.zone, now=job.now), 1)
+            items = islice(job.read(stream, source=job.source, zone=job.zone, now=job.now, **_own(job)), 1)
             return next((item.line for item in items), 0)
 
     try:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from casb.catalog.ranges import Ranges
-from casb.discovery import PARSERS
 from casb.discovery.log_types import log_type
 from casb.discovery.streams import Kind, Stream, ViewFilter
 from casb.errors import StoreError
@@ -33,6 +32,7 @@ from casb.store.discovery_uploads import Uploads
 from casb.store.discovery_usage import UsageStore
 from casb.store.endpoint_service import Endpoints, is_endpoint
 from casb.store.folder import fingerprint, load_draft
+from casb.store.log_parsers import OwnParsers
 from casb.store.records_sqlite import Database, database_path
 
 logger = logging.getLogger(__name__)
@@ -81,6 +81,7 @@ class Discovery:
             ParquetUsage(folder, self.book, clock) if database is None else _postgres(database, self.book, clock)
         )
         self._folder = _Folder(settings)
+        self.parsers = OwnParsers(settings.folder)
         self.known = known or self._folder.known
         self.reports = Reports(self.book, self.usage, lambda: self.known().facts, clock)
         self.tasks = Tasks(self.book)
@@ -94,6 +95,7 @@ class Discovery:
             known=self.known,
             ranges=self._folder.ranges,
             clock=clock,
+            own=self.parsers.texts,
             processes=processes,
         )
         self.endpoints = Endpoints(
@@ -115,7 +117,9 @@ class Discovery:
 
     def check_source(self, source: str | None) -> None:
         """Raise `StoreError` D002 for a log format that is not known."""
-        check_source(source)
+        if source is not None and source.casefold() not in ("other", "auto", "1"):
+            if self.parsers.parsers().find(source) is None:
+                raise StoreError("D002", f"there is no log format {source!r}")
 
     # Streams
 
@@ -192,7 +196,7 @@ class Discovery:
         """A snapshot report of up to 20 files, which become the task's own. Raises `StoreError` D030, D032."""
         if not 0 < len(paths) <= MOST_FILES:
             raise StoreError("D032", f"a snapshot report has 1 to {MOST_FILES} files")
-        check_source(source)
+        self.check_source(source)
         if not name.strip() or self.book.stream_named(name) is not None:
             raise StoreError("D030", f"there is a stream named {name!r}" if name.strip() else "a report needs a name")
         defaults = self.settings.discovery
@@ -431,12 +435,6 @@ def _postgres(database: Secret, book: Book, clock: Callable[[], datetime]) -> Us
     """Asked for by name: its driver comes with the extra `postgres`."""
     made: UsageStore = importlib.import_module("casb.store.discovery_postgres").PostgresUsage(database, book, clock)
     return made
-
-
-def check_source(source: str | None) -> None:
-    """Raise `StoreError` D002 for a log format that is not known."""
-    if source is not None and source.casefold() not in ("other", "auto", "1") and PARSERS.find(source) is None:
-        raise StoreError("D002", f"there is no log format {source!r}")
 
 
 def _facts(source: LogSource) -> dict[str, Any]:

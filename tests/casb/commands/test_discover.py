@@ -181,3 +181,57 @@ def test_a_number_that_no_column_holds_is_capped(capsys: pytest.CaptureFixture[s
     found = answer(capsys, str(log), "--config", config)
     assert found["events"] + found["skipped_total"] == 5
     assert all(app["bytes_down"] <= 2**53 for app in found["apps"])
+
+
+STRANGE = """\
+21/11/2026 10:00:01;10.1.2.3;ada;https://www.dropbox.com/upload;120000;320;allowed
+21/11/2026 10:00:05;10.1.2.4;bob;https://www.dropbox.com/x;50;9000;allowed
+21/11/2026 10:01:01;10.1.2.3;ada;https://www.dropbox.com/y;0;0;blocked
+"""
+
+
+def test_a_parser_is_learned_kept_and_used(capsys: pytest.CaptureFixture[str], config: str, tmp_path: Path) -> None:
+    log = tmp_path / "strange.log"
+    log.write_text(STRANGE)
+    assert answer(capsys, str(log), "--config", config)["events"] == 0
+    learned = Path(config, "logparsers", "acme.yaml")
+    status, out, err = discover(capsys, str(log), "--learn", "acme", "--output", str(learned), "--config", config)
+    assert (status, out) == (0, "") and "look it over" in err
+    for more in ([], ["--source", "acme"]):
+        found = answer(capsys, str(log), "--config", config, *more)
+        assert (found["source"], found["events"], found["skipped"]) == ("acme", 3, [])
+    assert found["apps"][0]["bytes_up"] == 120050 and found["apps"][0]["blocked"] == 1
+    elsewhere = tmp_path / "elsewhere.yaml"
+    learned.rename(elsewhere)
+    assert answer(capsys, str(log), "--config", config, "--parser", str(elsewhere))["events"] == 3
+
+
+def test_own_parsers_work_in_processes(
+    capsys: pytest.CaptureFixture[str], config: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(discovery_run, "WORTH_A_PROCESS", 0)
+    logs = [tmp_path / f"{number}.log" for number in range(3)]
+    for log in logs:
+        log.write_text(STRANGE)
+    Path(config, "logparsers").mkdir()
+    arguments = (str(logs[0]), "--learn", "acme", "--output", str(Path(config, "logparsers", "acme.yaml")))
+    assert discover(capsys, *arguments)[0] == 0
+    assert answer(capsys, *map(str, logs), "--config", config, "--processes", "2")["events"] == 9
+
+
+@pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [("one\ntwo\n", "one number of columns"), ("", "no line to learn from")],
+)
+def test_nothing_can_be_learned_from_it(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, lines: str, sentence: str
+) -> None:
+    log = tmp_path / "odd.log"
+    log.write_text(lines)
+    status, _, err = discover(capsys, str(log), "--learn", "acme")
+    assert status == 1 and sentence in err
+
+
+def test_a_parser_that_is_not_there(capsys: pytest.CaptureFixture[str], log: Path) -> None:
+    status, _, err = discover(capsys, str(log), "--parser", "/nowhere/acme.yaml")
+    assert status == 2 and "/nowhere/acme.yaml: No such file" in err

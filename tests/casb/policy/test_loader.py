@@ -187,3 +187,16 @@ def test_damaged_files_give_errors_and_never_raise_anything_else(path: Path, at:
         load({"a.yaml": text[:at] + damage + text[at + 1 :]})
     except Problems as problems:
         assert all(isinstance(error, PolicyError) for error in problems.errors)
+
+
+def test_an_edit_of_one_file_reads_that_one_alone() -> None:
+    files = {
+        f"{name}.yaml": f"version: 1\npolicies: [{{id: {name}, action: audit, apps: files}}]".encode() for name in "ab"
+    }
+    before = load(files, known_apps=["files"])
+    files["b.yaml"] = files["b.yaml"].replace(b"audit", b"block")
+    after = load(files, known_apps=["files"])
+    assert after.policies[0] is before.policies[0]
+    assert after.policies[1].document.action == "block"
+    with pytest.raises(Problems):  # What it was checked against has changed.
+        load(files, known_apps=["others"])

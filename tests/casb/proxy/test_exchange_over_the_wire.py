@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import gzip
 import hashlib
+import json
+import os
 import socket
 import ssl
+import subprocess
+import sys
 import time
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -18,7 +23,7 @@ from casb.protection.encrypt import HandOver
 from casb.protection.entitlement import Answer
 from casb.protection.opening import Opener
 from casb.store.keyring import Keyring
-from proxy_world import APP_HOST, FETCH, NAVIGATE, SUFFIX, Origin, World, reply, wait_for
+from proxy_world import APP_HOST, FETCH, NAVIGATE, SUFFIX, Origin, World, reply, wait_for, world
 
 SECRET = b"salary,name\n" + b"90000,ada\n" * 20_000
 
@@ -394,3 +399,36 @@ def test_host_preserving_mode_serves_the_apps_own_name(proxy: World) -> None:
     assert proxy.origin.seen[-1].headers["host"] == f"{APP_HOST}:{proxy.port}"
     attachment(proxy, "/payroll", SECRET, "payroll.xlsx")
     assert b"90000" not in proxy.ask("/payroll", host=APP_HOST, cookie=cookie, headers=NAVIGATE).body
+
+
+def test_the_corporate_tenant_is_let_through_and_a_personal_one_refused(tmp_path: Path) -> None:
+    def token(tenant: str) -> dict[str, str]:
+        claims = base64.urlsafe_b64encode(json.dumps({"tid": tenant}).encode()).rstrip(b"=").decode()
+        return {**FETCH, "authorization": f"Bearer e30.{claims}.c2ln"}
+
+    with world(tmp_path, start=False, record_flows="../flows.mitm") as made:
+        told = (made.config / "apps" / "files.yaml").read_text()
+        instances = "instances: {corporate: {token: {tid: T1}}, personal: {token: {tid: '*'}}}"
+        made.write("apps/files.yaml", f"{told}{instances}\n")
+        policy = "{id: ours-only, when: {app: {instance: personal}}, action: block, activities: upload}"
+        made.write("p.yaml", f"version: 1\npolicies: [{policy}]\n")
+        made.start()
+        session = made.session(tags=(DeviceTag.COMPLIANT,))
+        for tenant, status in (("T1", 200), ("T2", 403)):
+            made.origin.page("/up", b"ok")
+            headers = {**token(tenant), "content-type": "application/octet-stream", "x-file-name": "a.bin"}
+            got = made.ask("/up", method="PUT", body=b"x" * 10, cookie=session, headers=headers)
+            assert got.status == status, tenant
+        wait_for(lambda: len([each for each in made.records() if each["activity"] == "upload"]) == 2, "both records")
+        done = {each["instance"]: each["action"] for each in made.records() if each["activity"] == "upload"}
+        assert done == {"corporate": "allow", "personal": "block"}
+        made.stop()
+        replay = ["replay", str(tmp_path / "flows.mitm"), "--config", str(made.config), "--format", "json"]
+        replayed = subprocess.run(
+            [sys.executable, "-m", "casb.cli", *replay],
+            env={**os.environ, "PYTHONPATH": "addons", **made.environment},
+            capture_output=True,
+            check=False,
+        )
+        answers = [json.loads(line) for line in replayed.stdout.splitlines()]
+        assert [each["action"] for each in answers if each["activity"] == "upload"] == ["allow", "block"]
