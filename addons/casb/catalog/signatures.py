@@ -230,7 +230,7 @@ def objects_of(match: Match, request: RequestFacts) -> tuple[ActivityObject, ...
         ids = _values(rule.id, match.captures, request)
         names = _values(rule.name, match.captures, request) if rule.name else []
         for at, identifier in enumerate(ids[:MOST_OBJECTS]):
-            name = names[at] if len(names) == len(ids) else ""
+            name = names[at] if len(names) == len(ids) else identifier
             found.append(ActivityObject(type=rule.type, id=identifier[:_LONGEST], name=name[:_LONGEST]))
     return tuple(found[:MOST_OBJECTS])
 

@@ -252,6 +252,7 @@ def read_signature(shape: SignatureShape, path: Path, notes: Notes) -> Signature
             for pointer, wanted in (shape.body or {}).items()
         ),
         objects=tuple(ObjectRule(type=each.type, id=each.id, name=each.name) for each in shape.objects),
+        admin=shape.admin,
         status=frozenset(shape.status),
     )
 

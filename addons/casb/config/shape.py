@@ -472,6 +472,8 @@ class SignatureShape:
     and the patterns of which one fits."""
     objects: tuple[ObjectShape, ...] = ()
     """What the activity is about."""
+    admin: bool = False
+    """It is an administrator's operation."""
     status: tuple[int, ...] = ()
     """Views and downloads: statuses of the response; none: any success."""
     name_field: str = ""

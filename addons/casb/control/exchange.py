@@ -234,6 +234,7 @@ class Exchange:
             session_id=party.session_id,
             auth_contexts=party.auth_contexts,
             file=file,
+            admin=match is not None and match.signature.admin,
             objects=objects_of(match, self.facts) if match is not None and self.facts is not None else (),
             instance=self.facts.instance if self.facts else None,
             request=self.facts,

@@ -33,7 +33,7 @@ class ObjectRule:
     """Where a request names what an activity is about.
 
     `id` and `name` are texts with `{places}` of the path in them, JSON pointers into the body (`/items/*/id`), or
-    `?parameter` of the query.
+    `?parameter` of the query. Without a `name` the id is it.
     """
 
     type: str
@@ -58,6 +58,7 @@ class Signature:
     body: tuple[tuple[str, tuple[str, ...]], ...] = ()  # JSON pointers and the globs of which one fits; none: any value
     objects: tuple[ObjectRule, ...] = ()
     name_field: str = ""  # uploads: top-level field of the JSON request body that holds the file name
+    admin: bool = False  # an administrator's operation
     status: frozenset[int] = frozenset()  # views and downloads: of which responses; empty: any success
 
     @property

@@ -23,7 +23,7 @@ from casb.model.decision import Answer, Effect, Hold
 from casb.model.file import FileFacts
 from casb.proxy.runtime import Runtime
 from casb.proxy.translate import State
-from casb.proxy.uploads import Uploads, looks_like_file
+from casb.proxy.uploads import Uploads, firm, looks_like_file
 
 logger = logging.getLogger(__name__)
 
@@ -92,6 +92,7 @@ class SocketUploads:
         if isinstance(effect, Hold):
             known = exchange.activity.file if exchange.activity and exchange.activity.file else FileFacts(name="")
             effect = exchange.inspected(await self.uploads().read(known, body))
+        effect = firm(exchange, effect)
         for record in exchange.records:
             self.runtime.log(replace(record, extra={**record.extra, "via": "websocket"}))
         return effect

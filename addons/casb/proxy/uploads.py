@@ -197,6 +197,7 @@ class Uploads:
             if isinstance(each.effect, Hold) and activity is not None and activity.file is not None:
                 async with slots:
                     each.effect = each.exchange.inspected(await self.read(activity.file, each.file.content))
+            each.effect = firm(each.exchange, each.effect)
 
         await asyncio.gather(*(settle(each) for each in judged))
         for each in judged:
@@ -204,9 +205,9 @@ class Uploads:
         refused = [each for each in judged if isinstance(each.effect, Answer)]
         if not refused:
             return PASS
-        first = next((each for each in refused if _is_step_up(each.effect)), refused[0])
+        first = next((each for each in refused if _asks(each.effect)), refused[0])
         main.activity = first.exchange.activity
-        if _is_step_up(first.effect) or len(refused) == len(judged) or not self._can_remove(state, contents, refused):
+        if _asks(first.effect) or len(refused) == len(judged) or not self._can_remove(state, contents, refused):
             self._last(main, first)
             return first.effect
         self._remove(flow, state, contents, refused)
@@ -321,8 +322,16 @@ def aws_plain(body: bytes) -> bytes:
     raise ContentError("U002", "the chunks of the body have no end")
 
 
-def _is_step_up(effect: Effect) -> bool:
-    return isinstance(effect, Answer) and effect.kind == "step_up"
+def _asks(effect: Effect) -> bool:
+    """Whether the user has to do something before the request may be sent again, all of it."""
+    return isinstance(effect, Answer) and effect.kind != "block"
+
+
+def firm(exchange: Exchange, effect: Effect) -> Effect:
+    """What cannot be done to a file on its way up (protecting it, say) falls back on refusing it."""
+    if isinstance(effect, Pass | Hold | Answer):
+        return effect
+    return exchange.fall_back("protect.impossible", "what is done to a download", "this is an upload")
 
 
 def looks_like_file(content: bytes) -> bool:

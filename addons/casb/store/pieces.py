@@ -66,7 +66,7 @@ class Pieces:
             draft.write_bytes(sealed)
             draft.replace(home / name)
         except OSError as error:
-            raise StoreError("S001", f"a piece of an upload cannot be kept: {type(error).__name__}") from None
+            raise StoreError("S016", f"a piece of an upload cannot be kept: {type(error).__name__}") from None
         self._used += len(data)
         return True
 
@@ -81,7 +81,7 @@ class Pieces:
                 data = ChaCha20Poly1305(key).decrypt(raw[:_NONCE], raw[_NONCE:], told)
                 found.append((int(path.name.partition("-")[0]), data))
         except (OSError, InvalidTag, ValueError) as error:
-            raise StoreError("S001", f"a piece of an upload cannot be read: {type(error).__name__}") from None
+            raise StoreError("S016", f"a piece of an upload cannot be read: {type(error).__name__}") from None
         return found
 
     def size(self, transfer: str) -> int:
@@ -97,7 +97,7 @@ class Pieces:
             draft.write_bytes(text)
             draft.replace(home / f"{what}.mark")
         except OSError as error:
-            raise StoreError("S001", f"a decision on an upload cannot be kept: {type(error).__name__}") from None
+            raise StoreError("S016", f"a decision on an upload cannot be kept: {type(error).__name__}") from None
 
     def marked(self, transfer: str, what: str) -> bytes | None:
         """What was remembered."""

@@ -132,4 +132,4 @@ def test_what_was_refused_is_in_the_log(proxy: World) -> None:
     say(proxy, POST)
     record = proxy.records()[-1]
     assert (record["activity"], record["policy"], record["extra"]["via"]) == ("send_item", "no-messages", "websocket")
-    assert record["objects"] == [{"type": "channel", "id": "C7", "name": ""}]
+    assert record["objects"] == [{"type": "channel", "id": "C7", "name": "C7"}]

@@ -198,7 +198,7 @@ def test_what_is_shared_is_known_from_the_body(proxy: World) -> None:
     assert (answer.status, seen) == (403, [])
     record = proxy.record(answer.headers["x-casb-activity"])
     assert (record["activity"], record["extra"]["operation"]) == ("send_item", "mail.send")
-    assert record["objects"] == [{"type": "user", "id": "ryan@fabrikam.example", "name": ""}]
+    assert record["objects"] == [{"type": "user", "id": "ryan@fabrikam.example", "name": "ryan@fabrikam.example"}]
 
 
 def test_a_batch_hides_nothing(proxy: World) -> None:
