@@ -174,6 +174,18 @@ class Alerts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Malware:
+    """Who looks for malware. Paths are absolute, times in seconds."""
+
+    clamd: str | None = None  # unix:/path or host:port
+    icap: tuple[str, ...] = ()  # icap://host[:port]/service
+    yara: tuple[str, ...] = ()  # files or folders of rules
+    hashes: tuple[str, ...] = ()  # files or folders of SHA-256 digests
+    timeout: int = 60  # for one file and engine
+    at_once: int = 8  # files that are with the engines at a time, for each worker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogSource:
     """One appliance or system whose logs the collector receives; its stream has the same name."""
 
@@ -257,6 +269,14 @@ class Discovery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """Looking for sensitive information. `last_four`: masked findings show the last four characters."""
+
+    last_four: bool = False
+    exact_match_key: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """One deployment."""
 
@@ -270,9 +290,11 @@ class Settings:
     providers: tuple[Provider, ...] = ()
     session: SessionLimits = field(default_factory=SessionLimits)
     limits: Limits = field(default_factory=Limits)
+    inspection: Inspection = field(default_factory=Inspection)
     sidecar: Sidecar = field(default_factory=Sidecar)
     discovery: Discovery = field(default_factory=Discovery)
     alerts: Alerts = field(default_factory=Alerts)
+    malware: Malware | None = None
     enforcement: Enforcement = field(default_factory=Enforcement)
     trusted_proxies: tuple[str, ...] = ()
     on_failure: Literal["block", "allow"] = "block"  # the default behaviour (S22)

@@ -145,6 +145,7 @@ def file_json(file: FileFacts) -> dict[str, Any]:
         "sha256": file.sha256,
         "label": file.label,
         "label_id": file.label_id,
+        "signs": sorted(file.signs),
         "verdict": verdict
         and {
             "status": verdict.status.value,
@@ -168,6 +169,7 @@ def file_from(value: Mapping[str, Any]) -> FileFacts:
         sha256=value["sha256"],
         label=value["label"],
         label_id=value.get("label_id"),
+        signs=frozenset(value.get("signs", ())),
         verdict=verdict
         and Verdict(
             status=VerdictStatus(verdict["status"]),

@@ -6,6 +6,7 @@ bytes give a media type; a container too damaged to look into keeps its outer ty
 
 from __future__ import annotations
 
+import codecs
 import io
 import json
 import re
@@ -15,7 +16,7 @@ from typing import BinaryIO
 import olefile  # type: ignore[import-untyped]  # ships no types
 
 from casb.errors import ContentError
-from casb.inspection import xmlparts
+from casb.inspection import charsets, xmlparts
 from casb.inspection.media_types import (
     AGE,
     DOCX,
@@ -38,7 +39,7 @@ PART = 1024 * 1024
 """Longest XML part that is read, bytes."""
 
 _PDF_WITHIN = 1024  # ISO 32000-1 annex H, implementation note 13
-_ISO_9660 = 0x8001
+ISO_9660 = 0x8001
 
 # Leading bytes, offset 0. Order matters only where one is the beginning of another.
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
@@ -67,6 +68,31 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"dex\n", "application/vnd.android.dex"),
     (b"\x4c\x00\x00\x00\x01\x14\x02\x00", "application/x-ms-shortcut"),
     (b"#!", "text/x-shellscript"),
+    (b"070701", "application/x-cpio"),
+    (b"070702", "application/x-cpio"),
+    (b"070707", "application/x-cpio"),
+    (b"\xc7\x71", "application/x-cpio"),
+    (b"xar!", "application/x-xar"),
+    (b"!<arch>\ndebian-binary", "application/vnd.debian.binary-package"),
+    (b"!<arch>\n", "application/x-archive"),
+    (b"\xed\xab\xee\xdb", "application/x-rpm"),
+    (b"\x04\x22\x4d\x18", "application/x-lz4"),
+    (b"\x1f\x9d", "application/x-compress"),
+    (b"LZIP", "application/x-lzip"),
+    (b"\x89LZO\x00\r\n\x1a\n", "application/x-lzop"),
+    (b"]\x00\x00", "application/x-lzma"),
+    (b"!BDN", "application/x-pst"),
+    (b"\x00\x01\x00\x00Standard Jet DB", "application/x-access"),
+    (b"\x00\x01\x00\x00Standard ACE DB", "application/x-access"),
+    (b"\x78\x9f\x3e\x22", "application/vnd.ms-tnef"),
+    (b"\xffWPC", "application/x-wordperfect"),
+    (b"AT&TFORM", "image/vnd.djvu"),
+    (b"\xe4\x52\x5c\x7b\x8c\xd8\xa7\x4d\xae\xb1\x53\x78\xd0\x29\x96\xd3", "application/x-onenote"),
+    (b"ITSF\x03\x00\x00\x00", "application/x-windows-help"),
+    (b"LUKS\xba\xbe", "application/x-luks"),
+    (b"PAR1", "application/x-parquet"),
+    (b"conectix", "application/x-vhd"),
+    (b"vhdxfile", "application/x-vhd"),
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
     (b"GIF87a", "image/gif"),
@@ -105,19 +131,73 @@ _OLE_STREAMS: tuple[tuple[str, str], ...] = (
 _MSI = "000C1084-0000-0000-C000-000000000046"
 _MEMBERS: tuple[tuple[str, str], ...] = (  # when the content types part does not say
     ("word/document.xml", DOCX),
+    ("xl/workbook.bin", "application/vnd.ms-excel.sheet.binary.macroenabled.12"),
     ("xl/workbook.xml", XLSX),
     ("ppt/presentation.xml", PPTX),
+    ("fixeddocseq.fdseq", "application/vnd.ms-xpsdocument"),
+    ("index/document.iwa", "application/vnd.apple.iwork"),
+    ("index.zip", "application/vnd.apple.iwork"),
+    ("appxmanifest.xml", "application/msix"),
     ("androidmanifest.xml", "application/vnd.android.package-archive"),
     ("meta-inf/manifest.mf", "application/java-archive"),
 )
-_BOMS: tuple[tuple[bytes, str], ...] = (
-    (b"\xef\xbb\xbf", "utf-8-sig"),
-    (b"\xff\xfe\x00\x00", "utf-32"),
-    (b"\x00\x00\xfe\xff", "utf-32"),
-    (b"\xff\xfe", "utf-16"),
-    (b"\xfe\xff", "utf-16"),
+TEXTS = frozenset(
+    {
+        "application/json",
+        "application/xml",
+        "application/javascript",
+        "application/x-powershell",
+        "application/x-bat",
+        "application/x-wsf",
+        "application/mbox",
+    }
 )
-_CONTROLS = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
+"""Media types of texts that do not begin with `text/`."""
+# Signatures of so few bytes that text may begin with them.
+_WEAK = frozenset(
+    {b"ID3", b"BM", b"PAR1", b"LZIP", b"xar!", b"070701", b"070702", b"070707", b"]\x00\x00", b"conectix"}
+)
+_ZIP_BEHIND = ("application/vnd.microsoft.portable-executable", "application/x-msdos-program",
+               "application/x-executable",
+               "text/x-shellscript", "image/", "audio/", "video/", PDF, "application/rtf", "text/html")  # fmt: skip
+_PACKAGES = ("application/vnd.openxmlformats-officedocument.", "application/vnd.oasis.opendocument.",
+             "application/epub",
+             "application/java-archive", "application/vnd.android.package-archive", "application/vnd.ms-word.",
+             "application/vnd.ms-excel.", "application/vnd.ms-powerpoint.", "application/vnd.ms-visio.",
+             "application/vnd.apple.iwork", "application/vnd.ms-xpsdocument", "application/msix")  # fmt: skip
+# Words that scripts of a kind have and prose has not: two different ones are taken for proof.
+_SCRIPTS: tuple[tuple[str, re.Pattern[str]], ...] = (
+    (
+        "application/x-bat",
+        re.compile(r"^\s*(@?echo off|@?setlocal|@?rem\b|goto :?\w+|:\w+|@?set \w+=|if (?:not )?exist|call )|"
+                   r"%~\w?\d|%\w+%",
+                   re.IGNORECASE | re.MULTILINE),
+    ),
+    (
+        "application/x-powershell",
+        re.compile(r"(\$env:\w|\bWrite-(?:Host|Output)|\bInvoke-\w+|\bNew-Object|\bSet-\w+|\bGet-\w+|^\s*param\s*\(|"
+                   r"\[System\.|\bStart-Process|-ExecutionPolicy|\bImport-Module|\$PSScriptRoot|\|\s*ForEach-Object)",
+                   re.IGNORECASE | re.MULTILINE),
+    ),
+    (
+        "text/vbscript",
+        re.compile(r"^\s*(dim \w+|set \w+ ?= ?\w+|end (?:sub|function|if)|option explicit|sub \w+|"
+                   r"on error resume next)|(\bCreateObject\s*\(|\bWScript\.|\bMsgBox\b)", re.IGNORECASE | re.MULTILINE),
+    ),
+    (
+        "application/javascript",
+        re.compile(r"(^\s*(?:var|let|const) [\w$]+ ?=|\bfunction\s*[\w$]*\s*\(|=>\s*[{(]|\bdocument\.\w|\bwindow\.\w|"
+                   r"\brequire\(|^\s*import .* from |^\s*export (?:default|const|function)|\bnew ActiveXObject|"
+                   r"\bWScript\.|===|[\"']use strict[\"'])", re.MULTILINE),
+    ),
+)  # fmt: skip
+_SCRIPT_NAMES = {
+    "bat": "application/x-bat", "cmd": "application/x-bat", "ps1": "application/x-powershell",
+    "psm1": "application/x-powershell", "vbs": "text/vbscript", "vbe": "text/vbscript", "js": "application/javascript",
+    "mjs": "application/javascript", "jse": "application/javascript", "wsf": "application/x-wsf",
+    "hta": "application/hta",
+    "sh": "text/x-shellscript", "eml": "message/rfc822", "mbox": "application/mbox",
+}  # fmt: skip
 _HTML = re.compile(r"<(?:!doctype\s+html|html|head|body|script|iframe|table|title|meta|div)\b", re.IGNORECASE)
 _XML = re.compile(r"<\?xml\b|<(?P<root>[A-Za-z_][\w.:-]*)(?:\s[^<>]*)?/?>")
 _MAIL = re.compile(
@@ -126,8 +206,12 @@ _MAIL = re.compile(
 )
 
 
-def detect(file: BinaryIO, size: int) -> str:
-    """The media type of a seekable file of `size` bytes; `application/octet-stream` when nothing is recognised."""
+def detect(file: BinaryIO, size: int, name: str = "") -> str:
+    """The media type of a seekable file of `size` bytes; `application/octet-stream` when nothing is recognised.
+
+    `name` counts for texts only, which may be scripts and say so nowhere: there it can make the file more dangerous,
+    never less.
+    """
     if size == 0:
         return EMPTY
     file.seek(0)
@@ -137,10 +221,24 @@ def detect(file: BinaryIO, size: int) -> str:
         return _in_zip(file, size)
     if found == OLE:
         return _in_ole(file)
-    if found == OCTETS and size > _ISO_9660 + 5:
-        file.seek(_ISO_9660)
-        return "application/x-iso9660-image" if file.read(5) == b"CD001" else OCTETS
-    return found
+    if found == OCTETS and size > ISO_9660 + 5:
+        file.seek(ISO_9660)
+        if file.read(5) == b"CD001":
+            return "application/x-iso9660-image"
+    if found == OCTETS and size > 512:
+        file.seek(size - 512)
+        return "application/x-apple-diskimage" if file.read(4) == b"koly" else OCTETS
+    return _SCRIPT_NAMES.get(name.rpartition(".")[2].strip().lower(), found) if found == TEXT else found
+
+
+def is_package(file: BinaryIO, size: int, kind: str) -> bool:
+    """Whether a file of the type that `detect` gave is a ZIP file, as documents are."""
+    return kind == ZIP or kind.startswith(_PACKAGES) or (kind not in (OLE, PDF, EMPTY) and _starts_as_zip(file))
+
+
+def zip_behind(file: BinaryIO, size: int, kind: str) -> bool:
+    """Whether a file of another type is a ZIP file, too: self-extracting, or two kinds at once."""
+    return kind.startswith(_ZIP_BEHIND) and _has_directory(file, size)
 
 
 def detect_bytes(body: bytes) -> str:
@@ -151,7 +249,7 @@ def detect_bytes(body: bytes) -> str:
 def detect_head(head: bytes, *, whole: bool = False) -> str:
     """The outer type by the leading bytes alone: a document in a ZIP or OLE container is only that container."""
     for signature, media_type in _SIGNATURES:
-        if head.startswith(signature):
+        if head.startswith(signature) and not (signature in _WEAK and charsets.of_text(head, whole=whole)):
             return media_type
     if found := _structured(head):
         return found
@@ -163,8 +261,15 @@ def is_zip(file: BinaryIO, size: int, outer: str) -> bool:
 
     ZIP readers look for the directory at the end, so bytes put in front do not hide a document from them.
     """
-    if outer not in (OCTETS, TEXT):
-        return outer == ZIP
+    return outer == ZIP or (outer in (OCTETS, TEXT) and _has_directory(file, size))
+
+
+def _starts_as_zip(file: BinaryIO) -> bool:
+    file.seek(0)
+    return file.read(4) in (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
+
+
+def _has_directory(file: BinaryIO, size: int) -> bool:
     length = min(size, END)
     file.seek(size - length)
     if b"PK\x05\x06" not in file.read(length):
@@ -189,6 +294,8 @@ def _structured(head: bytes) -> str | None:
         return _RIFF.get(head[8:12])
     if head[4:8] == b"ftyp":
         return _BRANDS.get(head[8:12], "video/mp4")
+    if head[2:5] == b"-lh" and head[6:7] == b"-":
+        return "application/x-lzh-compressed"
     if head[:2] == b"BM" and len(head) >= 26 and head[6:10] == b"\x00\x00\x00\x00":
         return "image/bmp"
     if head[257:262] == b"ustar":
@@ -245,37 +352,41 @@ def _text(head: bytes, *, whole: bool) -> str:
     text = _decoded(head, whole=whole)
     if text is None:
         return OCTETS
-    start = text.lstrip()
+    start = text.lstrip("\ufeff \t\r\n\x0b\x0c")
     if start.startswith(("{", "[")) and _is_json(start, whole=whole):
         return "application/json"
     if (marked := _XML.match(start)) or start.startswith("<!"):
+        if re.search(r"<hta:application\b", start[:8192], re.IGNORECASE):
+            return "application/hta"
         root = (marked["root"] if marked and marked["root"] else "") or _first_element(start)
         if root.lower().rpartition(":")[2] == "svg":
             return "image/svg+xml"
+        if root.lower() in ("job", "package") and re.search(r"<script\b", start[:8192], re.IGNORECASE):
+            return "application/x-wsf"
         return "text/html" if _HTML.search(start[:2048]) and root.lower() != "feed" else "application/xml"
     if _HTML.match(start):
         return "text/html"
     lines = start.splitlines()[:6]
+    if start.startswith("From ") and len(lines) > 2 and sum(bool(_MAIL.match(line)) for line in lines[1:]) >= 2:
+        return "application/mbox"
     if len(lines) > 1 and sum(bool(_MAIL.match(line)) for line in lines) >= 3:
         return "message/rfc822"
-    return TEXT
+    return _script(start) or TEXT
+
+
+def _script(text: str) -> str | None:
+    """Scripts by two different words of theirs in the beginning, unless as many lines are clearly prose."""
+    head = text[:8192]
+    for media_type, pattern in _SCRIPTS:
+        if len({found[0].strip().lower() for found in pattern.finditer(head)}) >= 2:
+            return media_type
+    return None
 
 
 def _decoded(head: bytes, *, whole: bool) -> str | None:
     """The text, or None for what is none. A character cut by the end of `head` does not count."""
-    for mark, encoding in _BOMS:
-        if head.startswith(mark):
-            return head.decode(encoding, "replace")
-    if _CONTROLS.search(head):
-        return None
-    try:
-        return head.decode("utf-8")
-    except UnicodeDecodeError as error:
-        if not whole and error.start >= len(head) - 4:
-            return head[: error.start].decode("utf-8")
-    # Some 8-bit character set: mostly letters then, where compressed bytes are spread evenly.
-    high = sum(byte >= 0x80 for byte in head)
-    return head.decode("latin-1") if high * 3 <= len(head) else None
+    codec = charsets.of_text(head, whole=whole)
+    return None if codec is None else codecs.getincrementaldecoder(codec)("replace").decode(head)
 
 
 def _is_json(text: str, *, whole: bool) -> bool:

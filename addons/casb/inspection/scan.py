@@ -1,60 +1,65 @@
-"""A file to its facts: type, digest, label, and whether its structure could be read.
+"""A file to its facts: type, digest, label, properties, what is odd, what sensitive information is in it.
 
 `scan` is total: any input gives `FileFacts`, what cannot be read gives the verdict *unscannable* with a reason from
-`Why`. It parses outside bytes with native libraries, so the proxy runs it in a worker process with limits; its
-arguments and its result can be sent to one.
+`Why`. It parses outside bytes with native libraries, so the proxy runs it in a worker process with limits.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-import os
-from enum import StrEnum
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import olefile  # type: ignore[import-untyped]  # ships no types
 import pikepdf
 
 from casb.errors import ContentError
-from casb.inspection import encrypted, filetype, labels
+from casb.inspection import filetype, labels, signs
+from casb.inspection.extraction import Piece, Report, extract
 from casb.inspection.labels import Label
-from casb.inspection.media_types import AGE, ENCRYPTED_OFFICE, PDF, ZIP
+from casb.inspection.limits import LIMITS, Limits, Why
+from casb.inspection.malware import Rules
+from casb.inspection.media_types import PDF, ZIP
+from casb.inspection.spec import TextMatcher
 from casb.inspection.zips import Directory
-from casb.model.file import FileFacts, Verdict, VerdictStatus
+from casb.model.file import FileFacts, Finding, Verdict, VerdictStatus
+
+__all__ = ["INSPECTOR", "LIMITS", "Limits", "Source", "Why", "extension", "scan", "unscannable"]
 
 INSPECTOR = "structure"
+"""Who judged when only the structure was read."""
+READER = "text"
+"""Who judged when the text was read."""
 
-type Source = io.BytesIO | io.BufferedReader
-
-
-class Why(StrEnum):
-    """Reasons of an unscannable file."""
-
-    ENCRYPTED = "encrypted"
-    CORRUPT = "corrupt"
-    BOMB = "bomb"
-    UNREADABLE = "unreadable"  # the bytes could not be had
-    FAILED = "failed"  # our own reading failed
-    # Said by whoever runs `scan` in a worker.
-    TIMEOUT = "timeout"
-    CRASHED = "crashed"
-    BUSY = "busy"
+type Source = BinaryIO
+"""Any seekable binary file object."""
 
 
-_WHY = {"F101": Why.CORRUPT, "F102": Why.BOMB, "F103": Why.ENCRYPTED, "F104": Why.CORRUPT}
-_ENCRYPTED_TYPES = frozenset({AGE, ENCRYPTED_OFFICE, "application/pgp-encrypted"})
+def scan(
+    body: bytes | Path | Source,
+    name: str,
+    declared_type: str | None = None,
+    matcher: TextMatcher | None = None,
+    limits: Limits = LIMITS,
+    *,
+    text: bool = True,
+    rules: Rules | None = None,
+) -> FileFacts:
+    """The facts of a file, given as its bytes, a path or a seekable binary file. Never raises.
 
-
-def scan(body: bytes | Path | Source, name: str, declared_type: str | None = None) -> FileFacts:
-    """The facts of a file, given as its bytes, as a path or opened. Never raises."""
+    With a `matcher`, the text and the name are searched: the verdict has its findings. A file of which a part could not
+    be read is *unscannable* whatever was found in the rest; its findings stand in the verdict all the same. Without
+    `text`, the structure alone is read: archives to the bottom, documents not.
+    """
     try:
         if isinstance(body, bytes):
-            return _scan(io.BytesIO(body), len(body), name, declared_type)
-        if not isinstance(body, Path):
-            return _scan(body, body.seek(0, os.SEEK_END), name, declared_type)
-        with body.open("rb") as file:
-            return _scan(file, os.fstat(file.fileno()).st_size, name, declared_type)
+            return _scan(io.BytesIO(body), name, declared_type, matcher, limits, text=text, rules=rules)
+        if isinstance(body, Path):
+            with body.open("rb") as file:
+                return _scan(file, name, declared_type, matcher, limits, text=text, rules=rules)
+        return _scan(body, name, declared_type, matcher, limits, text=text, rules=rules)
     except OSError:
         return unscannable(name, declared_type, Why.UNREADABLE)
     except MemoryError:
@@ -73,28 +78,40 @@ def unscannable(name: str, declared_type: str | None, why: Why, size: int | None
         declared_type=declared_type,
         inspected=True,
         verdict=verdict,
+        signs=frozenset(sign.value for sign in signs.of_name(name)),
     )
 
 
 def extension(name: str) -> str:
-    """Lower case, after the last dot, without it; empty when there is none."""
+    """What is behind the last dot of a name, in lower case."""
+    name = name.strip()
     return name.rpartition(".")[2].strip().lower() if "." in name else ""
 
 
-def _scan(file: Source, size: int, name: str, declared_type: str | None) -> FileFacts:
+def _scan(
+    file: Source,
+    name: str,
+    declared_type: str | None,
+    matcher: TextMatcher | None,
+    limits: Limits,
+    *,
+    text: bool,
+    rules: Rules | None,
+) -> FileFacts:
     file.seek(0)
-    digest = hashlib.file_digest(file, "sha256").hexdigest()
-    detected = filetype.detect(file, size)
-    found: tuple[Label, ...] = ()
-    why: Why | None = None
-    try:
-        found, why = _structure(file, size, detected)
-    except ContentError as error:
-        why = _WHY.get(error.code, Why.CORRUPT)
-    except MemoryError:
-        why = Why.BOMB
-    except Exception:  # olefile and pikepdf raise many kinds on damaged files
-        why = Why.CORRUPT
+    digest = hashlib.sha256()
+    size = 0
+    while block := file.read(1024 * 1024):
+        digest.update(block)
+        size += len(block)
+    detected = filetype.detect(file, size, name)
+    report = Report()
+    report.signs.update(signs.of_name(name), signs.of_types(extension(name), declared_type, detected))
+    pieces = extract(
+        file, size, name, report, declared_type=declared_type, limits=limits, detected=detected, texts=text
+    )
+    findings = _findings(pieces, name, matcher)
+    found = _labels(file, size, detected, report) if report.why is not Why.BOMB else ()
     label = (found[0].name or found[0].id) if found else None
     return FileFacts(
         name=name,
@@ -103,46 +120,70 @@ def _scan(file: Source, size: int, name: str, declared_type: str | None) -> File
         declared_type=declared_type,
         inspected=True,
         detected_type=detected,
-        sha256=digest,
+        sha256=digest.hexdigest(),
         label=label,
         label_id=found[0].id if found else None,
         verdict=Verdict(
-            status=VerdictStatus.UNSCANNABLE if why else VerdictStatus.CLEAN,
+            status=_status(report, findings),
+            findings=findings,
             label=label,
-            inspector=INSPECTOR,
-            why=why.value if why else "",
+            inspector=READER if text else INSPECTOR,
+            why=report.why.value if report.why else "",
         ),
+        engines=(rules.judge(file, size),) if rules else (),
+        signs=frozenset(sign.value for sign in report.signs),
+        properties=tuple(report.properties),
     )
 
 
-def _structure(file: Source, size: int, detected: str) -> tuple[tuple[Label, ...], Why | None]:
-    """Labels, and why the content cannot be read, if so. Raises whatever damaged content leads to."""
-    file.seek(0)
-    head = file.read(filetype.HEAD)
-    if filetype.is_zip(file, size, filetype.detect_head(head)):
-        directory = Directory(file, size)
-        directory.require_harmless()
-        if directory.encrypted:
-            return (), Why.ENCRYPTED
-        return (labels.of_zip(directory) if detected != ZIP else ()), None
-    if head[:8] == olefile.MAGIC:
-        file.seek(0)
-        with olefile.OleFileIO(file) as container:
-            closed = detected == ENCRYPTED_OFFICE or encrypted.legacy_office(container)
-            return labels.of_ole(container), Why.ENCRYPTED if closed else None
-    if detected == PDF:
-        return _pdf(file)
-    if detected in _ENCRYPTED_TYPES or encrypted.archive(file, size, detected):
-        return (), Why.ENCRYPTED
-    return (), None
+def _status(report: Report, findings: tuple[Finding, ...]) -> VerdictStatus:
+    if report.problems:
+        return VerdictStatus.UNSCANNABLE
+    return VerdictStatus.SENSITIVE if findings else VerdictStatus.CLEAN
 
 
-def _pdf(file: Source) -> tuple[tuple[Label, ...], Why | None]:
-    file.seek(0)
+def _findings(pieces: Iterator[Piece], name: str, matcher: TextMatcher | None) -> tuple[Finding, ...]:
+    """The whole text through the matcher, a line break between parts; the name last, so that offsets count in the
+    text."""
+    if matcher is None:
+        for _ in pieces:
+            pass
+        return ()
+    search = matcher.begin()
+    part = ""
+    for piece in pieces:
+        if piece.part != part:
+            search.feed(b"\n")
+            part = piece.part
+        search.feed(piece.text)
+    search.feed(b"\n" + name.encode("utf-8", "replace") + b"\n")
+    return search.finish()
+
+
+def _labels(file: Source, size: int, detected: str, report: Report) -> tuple[Label, ...]:
+    """Sensitivity labels. What cannot be read on the way is reported."""
     try:
-        with pikepdf.open(file, suppress_warnings=True) as pdf:
-            return labels.of_pdf(pdf), None
+        file.seek(0)
+        head = file.read(filetype.HEAD)
+        if filetype.is_zip(file, size, filetype.detect_head(head)):
+            return labels.of_zip(Directory(file, size)) if detected != ZIP else ()
+        if head[:8] == olefile.MAGIC:
+            file.seek(0)
+            with olefile.OleFileIO(file) as container:
+                return labels.of_ole(container)
+        if detected == PDF:
+            file.seek(0)
+            with pikepdf.open(file, suppress_warnings=True) as pdf:
+                return labels.of_pdf(pdf)
+    except ContentError as error:
+        report.problem(_WHY.get(error.code, Why.CORRUPT), "")
     except pikepdf.PasswordError:
-        return (), Why.ENCRYPTED
-    except pikepdf.PdfError:
-        return (), Why.CORRUPT
+        report.problem(Why.ENCRYPTED, "")
+    except MemoryError:
+        report.problem(Why.BOMB, "")
+    except Exception:  # olefile and pikepdf raise many kinds on damaged files
+        report.problem(Why.CORRUPT, "")
+    return ()
+
+
+_WHY = {"F101": Why.CORRUPT, "F102": Why.BOMB, "F103": Why.ENCRYPTED, "F104": Why.CORRUPT}

@@ -6,14 +6,21 @@ what its directory costs. Any bytes give a `Directory` or `ContentError` (F101 c
 
 from __future__ import annotations
 
+import bz2
+import lzma
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
+
+import zstandard
 
 from casb.errors import ContentError
 
+BLOCK = 64 * 1024
+UNPACKED = 1024 * 1024
+"""At most so many bytes are unpacked at a time."""
 MEMBERS = 100_000
 """More members than this is a bomb."""
 RATIO = 100
@@ -43,6 +50,7 @@ class Member:
     compressed: int
     size: int
     offset: int
+    crc: int = 0
 
     @property
     def encrypted(self) -> bool:
@@ -56,7 +64,7 @@ class Directory:
     def __init__(self, file: BinaryIO, size: int) -> None:
         self._file = file
         self._size = size
-        self._shift, entries = _find(file, size)
+        self.shift, self.end, entries = _find(file, size)
         self.all = tuple(_entries(entries))
         self.members: Mapping[str, Member] = {each.name.lower(): each for each in self.all}
 
@@ -81,18 +89,9 @@ class Directory:
         member = self.members.get(name.lower())
         if member is None:
             return None
-        if member.encrypted:
-            raise ContentError("F103", "a member is encrypted")
         if member.size > limit:
             raise ContentError("F102", "a member is too long")
-        if member.offset + self._shift > self._size:
-            raise ContentError("F101", "a member is not where the directory says")
-        self._file.seek(member.offset + self._shift)
-        head = self._file.read(_LOCAL.size)
-        if len(head) < _LOCAL.size or head[:4] != b"PK\x03\x04":
-            raise ContentError("F101", "a member is not where the directory says")
-        *_, name_length, extra_length = _LOCAL.unpack(head)
-        self._file.seek(name_length + extra_length, 1)
+        self._file.seek(self._start(member))
         packed = self._file.read(min(member.compressed, self._size))
         if len(packed) != member.compressed:
             raise ContentError("F101", "a member is cut short")
@@ -111,17 +110,173 @@ class Directory:
             raise ContentError("F101", "a member is cut short")
         return plain
 
+    def open(self, member: Member) -> Iterator[bytes]:
+        """What a member unpacks to, block by block; its checksum is compared at the end. Other members may be read
+        in between. Raises `ContentError` F101, F103, and F106 when it is packed in a way that is not known here."""
+        at, left = self._start(member), min(member.compressed, self._size)
+        unpack = _unpacker(member.method, member.size)
+        crc = 0
+        while left:
+            self._file.seek(at)
+            packed = self._file.read(min(BLOCK, left))
+            if not packed:
+                raise ContentError("F101", "a member is cut short")
+            at, left = at + len(packed), left - len(packed)
+            try:
+                for plain in unpack.blocks(packed):
+                    crc = zlib.crc32(plain, crc)
+                    yield plain
+            except _UNPACK_ERRORS:
+                raise ContentError("F101", "a member cannot be unpacked") from None
+        if not unpack.eof:
+            raise ContentError("F101", "a member is cut short")
+        if crc != member.crc:
+            raise ContentError("F101", "a member does not have the checksum that the directory says")
 
-def _find(file: BinaryIO, size: int) -> tuple[int, bytes]:
-    """By how much all offsets are off (bytes put in front), and the directory's bytes."""
+    def _start(self, member: Member) -> int:
+        """Where the packed bytes of a member begin."""
+        if member.encrypted:
+            raise ContentError("F103", "a member is encrypted")
+        if member.offset + self.shift > self._size:
+            raise ContentError("F101", "a member is not where the directory says")
+        self._file.seek(member.offset + self.shift)
+        head = self._file.read(_LOCAL.size)
+        if len(head) < _LOCAL.size or head[:4] != b"PK\x03\x04":
+            raise ContentError("F101", "a member is not where the directory says")
+        *_, name_length, extra_length = _LOCAL.unpack(head)
+        return member.offset + self.shift + _LOCAL.size + int(name_length) + int(extra_length)
+
+
+class _Unpacker(Protocol):
+    @property
+    def eof(self) -> bool: ...
+
+    def blocks(self, packed: bytes) -> Iterator[bytes]: ...
+
+
+class _Stored:
+    eof = True
+
+    def blocks(self, packed: bytes) -> Iterator[bytes]:
+        yield packed
+
+
+class _Deflated:
+    """Inflates at most so much at a time: a block may unpack to a thousand times its size."""
+
+    def __init__(self) -> None:
+        self._inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+
+    @property
+    def eof(self) -> bool:
+        return self._inflate.eof
+
+    def blocks(self, packed: bytes) -> Iterator[bytes]:
+        while packed and not self._inflate.eof:
+            if plain := self._inflate.decompress(packed, UNPACKED):
+                yield plain
+            packed = self._inflate.unconsumed_tail
+
+
+class _Bounded:
+    """bzip2 and xz, by decompressors of the standard library."""
+
+    def __init__(self, decompressor: bz2.BZ2Decompressor | lzma.LZMADecompressor) -> None:
+        self._decompressor = decompressor
+
+    @property
+    def eof(self) -> bool:
+        return self._decompressor.eof
+
+    def blocks(self, packed: bytes) -> Iterator[bytes]:
+        while not self._decompressor.eof:
+            if plain := self._decompressor.decompress(packed, UNPACKED):
+                yield plain
+            packed = b""
+            if self._decompressor.needs_input:
+                return
+
+
+class _Lzma:
+    """APPNOTE 5.8.8: two bytes of version, two of length, then the properties of a raw stream."""
+
+    def __init__(self, size: int) -> None:
+        self._head = b""
+        self._left = size
+        self._inner: lzma.LZMADecompressor | None = None
+
+    @property
+    def eof(self) -> bool:
+        return self._left <= 0 or (self._inner is not None and self._inner.eof)
+
+    def blocks(self, packed: bytes) -> Iterator[bytes]:
+        if self._inner is None:
+            self._head += packed
+            if len(self._head) < 9:
+                return
+            packed = self._head[9:]
+            at, dictionary = self._head[4], min(int.from_bytes(self._head[5:9], "little"), 1 << 26)
+            if at >= 225:
+                raise lzma.LZMAError
+            spec = {"id": lzma.FILTER_LZMA1, "lc": at % 9, "lp": at // 9 % 5, "pb": at // 45, "dict_size": dictionary}
+            self._inner = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[spec])
+        while not self.eof:
+            if plain := self._inner.decompress(packed, UNPACKED)[: self._left]:
+                self._left -= len(plain)
+                yield plain
+            packed = b""
+            if self._inner.needs_input:
+                return
+
+
+class _Zstandard:
+    def __init__(self) -> None:
+        self._inner = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj()
+
+    @property
+    def eof(self) -> bool:
+        return self._inner.eof
+
+    def blocks(self, packed: bytes) -> Iterator[bytes]:
+        for at in range(0, len(packed), 1024):  # the library does not bound what comes out: bound what goes in
+            if self._inner.eof:
+                return
+            if plain := self._inner.decompress(packed[at : at + 1024]):
+                yield plain
+
+
+_UNPACK_ERRORS = (zlib.error, OSError, lzma.LZMAError, EOFError, ValueError, zstandard.ZstdError)
+
+
+def _unpacker(method: int, size: int) -> _Unpacker:
+    match method:
+        case 0:
+            return _Stored()
+        case 8:
+            return _Deflated()
+        case 12:
+            return _Bounded(bz2.BZ2Decompressor())
+        case 14:
+            return _Lzma(size)
+        case 20 | 93:
+            return _Zstandard()
+        case 95:
+            return _Bounded(lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=1 << 28))
+        case _:
+            raise ContentError("F106", "a member is packed in a way that cannot be read here")
+
+
+def _find(file: BinaryIO, size: int) -> tuple[int, int, bytes]:
+    """By how much all offsets are off (bytes put in front), where the archive ends, and the directory's bytes."""
     length = min(size, END)
     file.seek(size - length)
     tail = file.read(length)
     at = tail.rfind(b"PK\x05\x06")
     if at < 0 or len(tail) - at < _END.size:
         raise ContentError("F101", "the archive has no directory")
-    _, disk, _, _, count, directory, offset, _ = _END.unpack_from(tail, at)
+    _, disk, _, _, count, directory, offset, comment = _END.unpack_from(tail, at)
     end = size - length + at
+    after = end + _END.size + comment
     if 0xFFFFFFFF in (directory, offset) or count == 0xFFFF:
         end, count, directory, offset = _find_64(file, end, count, directory, offset)
     start = end - directory
@@ -131,7 +286,7 @@ def _find(file: BinaryIO, size: int) -> tuple[int, bytes]:
     if count > MEMBERS or directory > MEMBERS * 1024:
         raise ContentError("F102", "the archive has too many members")
     file.seek(start)
-    return shift, file.read(directory)
+    return shift, after, file.read(directory)
 
 
 def _find_64(file: BinaryIO, end: int, count: int, directory: int, offset: int) -> tuple[int, int, int, int]:
@@ -158,7 +313,7 @@ def _entries(data: bytes) -> Iterator[Member]:
     while at + _ENTRY.size <= len(data):
         fields = _ENTRY.unpack_from(data, at)
         signature, flags, method = fields[0], fields[3], fields[4]
-        compressed, size, name_length, extra_length, comment_length = fields[8:13]
+        crc, compressed, size, name_length, extra_length, comment_length = fields[7:13]
         offset = fields[16]
         number += 1
         if signature != b"PK\x01\x02":
@@ -171,7 +326,7 @@ def _entries(data: bytes) -> Iterator[Member]:
         at += name_length + extra_length + comment_length
         size, compressed, offset = _wide(extra, size, compressed, offset)
         name = raw.decode("utf-8" if flags & _UTF8 else "cp437", "replace").replace("\\", "/")
-        yield Member(name, flags, method, compressed, size, offset)
+        yield Member(name, flags, method, compressed, size, offset, crc)
 
 
 def _wide(extra: bytes, size: int, compressed: int, offset: int) -> tuple[int, int, int]:

@@ -85,6 +85,11 @@ class Spooling:
             self.body.finish()
 
     @property
+    def more(self) -> bool:
+        """Never: what is here is held."""
+        return False
+
+    @property
     def empty(self) -> bool:
         """Whether nothing came."""
         return self.body.size == 0 and not self._unheld

@@ -19,15 +19,18 @@ from casb.model.file import FileFacts
 from casb.model.identity import Session
 from casb.model.record import Record
 from casb.proxy import protect, taking, translate
-from casb.proxy.bodies import Spooling
+from casb.proxy.bodies import Bodies, Spooling
 from casb.proxy.faults import log_fault
 from casb.proxy.ids import ulid
-from casb.proxy.notices import Notices
+from casb.proxy.notices import Notices, cookie
+from casb.proxy.passing import charset_of, judge, may_pass
 from casb.proxy.runtime import Runtime, Visitor, now
 from casb.proxy.sealed import sealed
+from casb.proxy.streaming import Inspecting
 from casb.proxy.transfers import ANSWER
 from casb.proxy.translate import State
 from casb.proxy.uploads import Uploads
+from casb.proxy.waiting import Waiting
 from casb.rewrite import codings
 from casb.store.held import SMALL, HeldBody
 
@@ -37,10 +40,11 @@ logger = logging.getLogger(__name__)
 class Control:
     """Access, then uploads and activities at the request, then downloads at the response's head."""
 
-    def __init__(self, runtime: Runtime, notices: Notices) -> None:
+    def __init__(self, runtime: Runtime, notices: Notices, waiting: Waiting) -> None:
         self.runtime = runtime
         self.notices = notices
         self.uploads = Uploads(runtime, notices)
+        self.waiting = waiting
 
     # ------------------------------------------------------------ request
 
@@ -235,6 +239,17 @@ class Control:
         coding = state.response.content_encoding if state.response else ""
         return self._inspect(flow, state, _body(state, flow.response), coding, "response")
 
+    @sealed
+    def casb_pass(self, flow: http.HTTPFlow) -> None:
+        """A download begins to pass before its verdict: the page learns where to ask how it ended."""
+        state = translate.state_of(flow)
+        if state is None or flow.response is None or not isinstance(state.taking, Inspecting) or not state.held:
+            return
+        activity = state.exchange.activity if state.exchange else None
+        if activity is not None and state.party is not None and state.party.session_id:
+            self.notices.expect(state.party.session_id, activity.id)
+            flow.response.headers.add("set-cookie", cookie(activity.id))
+
     # ------------------------------------------------------------ both
 
     def _hold(self, flow: http.HTTPFlow, state: State, limit: int, length: int | None, phase: str) -> None:
@@ -248,6 +263,9 @@ class Control:
         if bodies is None or not taking.wanted() or state.naming or (outgoing and state.map_body):
             bodies = None
         largest = bodies.file if bodies is not None else limit
+        passing = not outgoing and bodies is not None and self._may_pass(state)
+        if passing and length is not None and length > largest:
+            largest = length  # It may not be held whole; whether it must be, its beginning tells.
         if length is not None and length > largest and not bodiless:
             self._decided(flow, state, f"larger than {largest} bytes", phase)
             return
@@ -261,7 +279,42 @@ class Control:
             state.on_overflow = lambda: self._overflow(flow, state, f"larger than {limit} bytes", phase)
             return
         state.limit, state.on_overflow = None, None
-        state.taking = Spooling(bodies, lambda why: self._overflow(flow, state, why, phase))
+        if not outgoing:
+            state.waiting, state.ticket = self.waiting, self.waiting.open(state, length)
+        if passing:
+            state.taking = self._inspecting(flow, state, bodies, length)
+        else:
+            state.taking = Spooling(bodies, lambda why: self._overflow(flow, state, why, phase))
+
+    def _may_pass(self, state: State) -> bool:
+        return self.runtime.streams is not None and state.exchange is not None and may_pass(state.exchange, state)
+
+    def _inspecting(self, flow: http.HTTPFlow, state: State, bodies: Bodies, length: int | None) -> Spooling:
+        """For a download that may be judged while it passes."""
+        exchange, response = state.exchange, flow.response
+        if exchange is None or response is None or self.runtime.streams is None:
+            raise LookupError("nothing to judge")
+
+        def phase() -> str:
+            return "response" if response.stream else "responseheaders"
+
+        def apply(effect: Effect) -> None:
+            state.held = False
+            self._apply_to_response(flow, state, effect, phase())
+            if isinstance(effect, Pass) and exchange.activity is not None and exchange.party.session_id:
+                self.notices.ended(exchange.party.session_id, exchange.activity.id)
+
+        return Inspecting(
+            bodies,
+            self.runtime.streams,
+            judge(exchange, state, apply, lambda why: self._overflow(flow, state, why, phase())),
+            matcher=exchange.snapshot.recipe,
+            hold=state.snapshot.settings.limits.hold,
+            known=length,
+            charset=charset_of(response.headers.get("content-type", "")),
+            coding=state.response.content_encoding if state.response else "",
+            name=exchange.activity.file.name if exchange.activity and exchange.activity.file else "",
+        )
 
     def _overflow(self, flow: http.HTTPFlow, state: State, why: str, phase: str) -> bool:
         """A held body cannot be held any longer. True: policy lets it pass unread."""
@@ -300,7 +353,7 @@ class Control:
         except (ContentError, StoreError) as error:
             effect = exchange.unscannable(error.message)
         else:
-            effect = exchange.inspected(await self.uploads.read(known, plain))
+            effect = exchange.inspected(await self.uploads.read(exchange, known, plain))
         if phase == "request":
             self._apply_to_request(flow, state, effect)
             if translate.is_refused(flow):
@@ -320,8 +373,9 @@ class Control:
             file_name=activity.file.name if activity and activity.file else "",
             is_download=activity is not None and activity.type is ActivityType.DOWNLOAD,
         )
-        page = refusal_page(refusal)
-        if state.party and state.party.session_id:
+        waited = state.ticket is not None and state.ticket.shown
+        page = refusal_page(refusal, shown=waited)
+        if state.party and state.party.session_id and not waited:
             page = self.notices.leave(page, state.party.session_id, notice(refusal))
         self.runtime.counters["refused"] += 1
         translate.refuse(flow, phase, page)

@@ -37,6 +37,7 @@ from casb.proxy.ids import ulid
 from casb.proxy.runtime import Runtime, now
 from casb.proxy.sealed import sealed
 from casb.proxy.translate import State
+from casb.proxy.uploads import read_file
 
 logger = logging.getLogger(__name__)
 
@@ -167,8 +168,7 @@ class Controls:
         if isinstance(effect, Hold) and not content:
             effect = exchange.unscannable("the page could not tell what is in it")
         elif isinstance(effect, Hold):
-            seen = await self.runtime.scanner.scan(body, name, media_type or None)
-            effect = exchange.inspected(replace(seen, name=name, extension=known.extension))
+            effect = exchange.inspected(await read_file(self.runtime, exchange, known, body))
         if isinstance(effect, Protect):
             effect = exchange.fall_back("protect.impossible", "action: protect", "the page makes the file itself")
         for record in exchange.records:

@@ -29,6 +29,7 @@ from casb.proxy.sessions import Sessions
 from casb.proxy.socket_uploads import SocketUploads
 from casb.proxy.tls import TlsConfig
 from casb.proxy.tunnels import Tunnels, count_tunnels
+from casb.proxy.waiting import Waiting
 from casb.settings import RECORD_FLOWS
 
 logger = logging.getLogger(__name__)
@@ -45,13 +46,14 @@ def addons(runtime: Runtime) -> list[Any]:
     """Our addons in the order in which they see an exchange."""
     notices = Notices(runtime.sessions)
     sessions = Sessions(runtime)
-    control = Control(runtime, notices)
+    waiting = Waiting(runtime.sessions)
+    control = Control(runtime, notices, waiting)
     learning = Learning(runtime)
     controls = Controls(runtime)
     chain: list[Any] = [
         Gateway(runtime),
         sessions,
-        Endpoints(runtime, sessions, notices, learning, controls),
+        Endpoints(runtime, sessions, notices, waiting, learning, controls),
         siblings.Before(runtime),
         Inward(runtime),
         control,

@@ -20,7 +20,9 @@ from casb.ports import SessionStore
 from casb.protection.encrypt import AgeProtector
 from casb.proxy.bodies import Bodies
 from casb.proxy.certificates import Authority
+from casb.proxy.engines import Engines
 from casb.proxy.scanning import Scanner
+from casb.proxy.streaming import StreamWorkers
 from casb.store.bypasses import Bypasses
 from casb.store.keyring import Keyring
 
@@ -64,6 +66,8 @@ class Runtime:
     log: Log
     bypasses: Bypasses
     bodies: Bodies | None = None  # None: what is judged is held in memory
+    streams: StreamWorkers | None = None  # None: nothing is judged while it passes
+    engines: Engines | None = None  # who looks for malware
     tags: TagIndex | None = None  # as published; None: nothing ever was
     tunnelled: Tunnelled = untold
     close: Callable[[], None] = lambda: None

@@ -91,7 +91,7 @@ class SocketUploads:
     async def _settled(self, exchange: Exchange, effect: Effect, body: bytes) -> Effect:
         if isinstance(effect, Hold):
             known = exchange.activity.file if exchange.activity and exchange.activity.file else FileFacts(name="")
-            effect = exchange.inspected(await self.uploads().read(known, body))
+            effect = exchange.inspected(await self.uploads().read(exchange, known, body))
         effect = firm(exchange, effect)
         for record in exchange.records:
             self.runtime.log(replace(record, extra={**record.extra, "via": "websocket"}))

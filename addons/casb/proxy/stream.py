@@ -103,6 +103,10 @@ class SealedStream(taking.TakingStream):
         else:
             self.server_state = self.state_consume_response_body
 
+    def state_done(self, _: Any) -> Commands[None]:
+        """As the original, but what an origin had sent before we hung up on it is no surprise."""
+        yield from ()
+
     def state_consume_request_body(self, event: Any) -> Commands[None]:
         """As the original, but a refused upload is not kept, and one that is to be judged is taken in elsewhere."""
         if self._taking is not None and not translate.is_refused(self.flow):
@@ -130,6 +134,7 @@ class SealedStream(taking.TakingStream):
         )
         ours = (
             isinstance(event, ResponseProtocolError)
+            and self._ticket is None
             and event.code is not ErrorCode.KILL
             and waiting
             and self.client_state == self.state_done

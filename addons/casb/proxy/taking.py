@@ -8,6 +8,7 @@ as the receiver takes it.
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import time
@@ -15,6 +16,7 @@ from collections.abc import Awaitable, Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from mitmproxy import flow as flow_module
 from mitmproxy import http
 from mitmproxy.proxy import commands
 from mitmproxy.proxy.layers import http as core
@@ -29,13 +31,20 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseData,
     ResponseEndOfMessage,
     ResponseHeaders,
+    ResponseProtocolError,
     ResponseTrailers,
 )
-from mitmproxy.proxy.layers.http._hooks import HttpRequestHook, HttpResponseHeadersHook, HttpResponseHook
+from mitmproxy.proxy.layers.http._hooks import (
+    HttpErrorHook,
+    HttpRequestHook,
+    HttpResponseHeadersHook,
+    HttpResponseHook,
+)
 
 from casb.proxy import gates, translate
 from casb.proxy.faults import log_fault
 from casb.proxy.translate import State, Taking
+from casb.proxy.waiting import Handed, Ticket, Waiting
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +107,8 @@ class TakingStream(core.HttpStream):
 
     _step: list[bytes]
     _stepped: int = 0
+    _ticket: Ticket | None = None
+    """The client has been answered with the page of a ticket; what becomes of the body is told to that alone."""
 
     # ---------------------------------------------------------------- request
 
@@ -178,9 +189,14 @@ class TakingStream(core.HttpStream):
         if flow.response is None or taking is None:
             raise LookupError("no response")
         flow.response.timestamp_end = time.time()
+        if self._ticket is not None and self._waiting is not None:
+            self._waiting.judging(self._ticket)
         yield HttpResponseHook(flow)
         self.server_state = self.state_done
         if (yield from self.check_killed(False)):
+            return
+        if self._ticket is not None:
+            yield from self._hand_to_ticket(taking)
             return
         if translate.is_refused(flow):
             release(translate.state_of(flow))
@@ -198,6 +214,85 @@ class TakingStream(core.HttpStream):
             yield core.SendHttp(ResponseTrailers(self.stream_id, flow.response.trailers), self.context.client)
         if self.client_state == self.state_done:
             yield from self.flow_done()
+
+    # ---------------------------------------------------------------- a page meanwhile
+
+    @property
+    def _waiting(self) -> Waiting | None:
+        state = translate.state_of(self.flow)
+        return state.waiting if state else None
+
+    def _let_wait(self, more: int) -> Commands[None]:
+        """Answer the client with a page, when it would wait too long; the transfer goes on."""
+        state = translate.state_of(self.flow)
+        if state is None or state.ticket is None or state.waiting is None or self.client_state != self.state_done:
+            return
+        ticket = state.ticket
+        ticket.received += more
+        if self._ticket is not None:
+            state.waiting.tell(ticket)
+        elif ticket.due:
+            self._ticket = ticket
+            page = translate.response_from(state.waiting.show(ticket))
+            yield core.SendHttp(ResponseHeaders(self.stream_id, page, False), self.context.client)
+            yield core.SendHttp(ResponseData(self.stream_id, page.raw_content or b""), self.context.client)
+            yield core.SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)
+
+    def _hand_to_ticket(self, taking: Taking) -> Commands[None]:
+        """The verdict on a file that somebody waits for with a page."""
+        state, ticket, response = translate.state_of(self.flow), self._ticket, self.flow.response
+        if state is None or ticket is None or state.waiting is None or response is None:
+            raise LookupError("nobody waits")
+        if not translate.is_refused(self.flow):
+            yield CasbPassHook(self.flow)
+        if translate.is_refused(self.flow):
+            yield from self._end_ticket()
+            return
+        state.taking = None  # it is the ticket's from now on
+        state.waiting.ready(ticket, response, taking)
+        yield from self._leave()
+
+    def _end_ticket(self) -> Commands[None]:
+        """Whoever waits is told that there will be no file."""
+        state, ticket = translate.state_of(self.flow), self._ticket
+        release(state)
+        if state is not None and ticket is not None and state.waiting is not None:
+            if translate.is_refused(self.flow):
+                state.waiting.refused(ticket, state.page)
+            else:
+                state.waiting.failed(ticket)
+        yield from self._leave()
+
+    def _leave(self) -> Commands[None]:
+        self.flow.live = False
+        self.client_state = self.server_state = self.state_errored
+        yield core.DropStream(self.stream_id)
+
+    def check_killed(self, emit_error_hook: bool) -> Commands[bool]:
+        """As the original; but a client that was answered already is told nothing."""
+        if self._ticket is None:
+            return (yield from super().check_killed(emit_error_hook))
+        if self.flow.error is None:
+            return False
+        yield HttpErrorHook(self.flow)
+        yield from self._end_ticket()
+        return True
+
+    def handle_protocol_error(self, event: Any) -> Commands[None]:
+        """As the original; but a client that was answered already may go, and what an origin fails at is told later."""
+        if self._ticket is None:
+            yield from super().handle_protocol_error(event)
+        elif isinstance(event, ResponseProtocolError) and self.server_state != self.state_errored:
+            self.flow.error = flow_module.Error(event.message)
+            yield HttpErrorHook(self.flow)
+            yield from self._end_ticket()
+
+    def send_response(self, already_streamed: bool = False) -> Commands[None]:
+        """As the original; a file that was waited for comes from where it is held."""
+        if isinstance(self._taking, Handed) and not already_streamed:
+            yield from self._send_held()
+        else:
+            yield from super().send_response(already_streamed)
 
     def _send_page(self) -> Commands[None]:
         response = self.flow.response
@@ -256,19 +351,32 @@ class TakingStream(core.HttpStream):
         self._step, self._stepped = [], 0
         source = self.context.client if request else self.flow.server_conn
         with gates.reading_held(self.context.client, source):
-            yield from self._work(lambda: taking.take(data, last=last))
-            if (yield from self.check_killed(True)):
-                return True
-            if translate.is_refused(self.flow):
-                if request:
+            while True:
+                yield from self._work(functools.partial(taking.take, data, last=last))
+                if (yield from self.check_killed(True)):
+                    return True
+                if translate.is_refused(self.flow):
+                    if not request:
+                        yield from self._refused_midway()
+                    return not request
+                if taking.passing and self._ticket is not None:
+                    # Too large to be held, and nobody is there to take it any more.
+                    yield from self._end_ticket()
+                    return True
+                if taking.passing and (yield from self._pass_on(request, taking)):
+                    return True
+                if not request and not taking.passing:
+                    yield from self._let_wait(len(data))
+                if not taking.more:
                     return False
-                yield from self._refused_midway()
-                return True
-            if taking.passing:
-                return (yield from self._pass_on(request, taking))
-        return False
+                data = b""
 
     def _refused_midway(self) -> Commands[None]:
+        if self._ticket is not None:
+            yield core.SendHttp(RequestProtocolError(self.stream_id, "refused", ErrorCode.CANCEL), self.context.server)
+            yield HttpResponseHook(self.flow)
+            yield from self._end_ticket()
+            return
         if self.flow.response is not None and self.flow.response.stream:
             yield from self._kill()
             return

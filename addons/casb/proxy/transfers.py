@@ -70,7 +70,7 @@ class Expected:
     fields: Mapping[str, str] = field(default_factory=dict)
 
 
-type Read = Callable[[FileFacts, bytes], Awaitable[FileFacts]]
+type Read = Callable[[Exchange, FileFacts, bytes], Awaitable[FileFacts]]
 """How a file's content is read: `Uploads.read`."""
 
 
@@ -181,7 +181,7 @@ class Transfers:
             return self._final(main, transfer, main.unscannable("its pieces contradict each other"))
         if complete and (joined.gap or (total is not None and joined.size < total)):
             return self._final(main, transfer, main.unscannable("a piece of it is missing"))
-        facts = await self.read(known, joined.body)
+        facts = await self.read(main, known, joined.body)
         if complete:
             return self._final(main, transfer, main.inspected(facts))
         if _conclusive(facts) and main.would(facts) >= Action.STEP_UP:

@@ -13,7 +13,7 @@ import re
 import weakref
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote
 
 from mitmproxy import http
@@ -33,6 +33,9 @@ from casb.proxy.ids import ulid
 from casb.rewrite.context import RewriteContext
 from casb.rewrite.shared import Seal
 
+if TYPE_CHECKING:
+    from casb.proxy.waiting import Ticket, Waiting
+
 REFUSED = "casb.refused"
 type Fields = Mapping[bytes, bytes]
 
@@ -48,6 +51,10 @@ class Taking(Protocol):
     @property
     def empty(self) -> bool:
         """There was no body at all."""
+
+    @property
+    def more(self) -> bool:
+        """Whether `take` has work without anything new having come."""
 
     async def take(self, data: bytes, *, last: bool) -> None:
         """The next step of the body, at its end perhaps an empty one. May refuse the exchange."""
@@ -111,6 +118,8 @@ class State:
     failure_id: str = ""
     held: bool = False  # a policy asked for the content
     taking: Taking | None = None  # where the present body goes while its head waits
+    waiting: Waiting | None = field(default=None, repr=False)  # who shows a page while a download is judged
+    ticket: Ticket | None = field(default=None, repr=False)  # for that page
     work: Callable[[], Awaitable[None]] | None = field(default=None, repr=False)  # what the proxy core waits for
     cut: bool = False  # the request's body outgrew `limit`: what is left of it is a part
     limit: int | None = None  # most bytes ever buffered of the present body

@@ -21,11 +21,13 @@ from casb.control.exchange import PASS, Exchange, Stage
 from casb.control.pages import Refusal, message_of
 from casb.errors import ContentError
 from casb.inspection.filetype import HEAD, detect_head
+from casb.inspection.spec import Recipe
 from casb.model.activity import ActivityType
 from casb.model.decision import Action, Answer, Effect, Hold, Pass
 from casb.model.file import FileFacts
 from casb.policy.truths import NO
 from casb.proxy import translate
+from casb.proxy.engines import pieces_of
 from casb.proxy.notices import Notices
 from casb.proxy.runtime import Runtime
 from casb.proxy.transfers import Transfers
@@ -115,11 +117,9 @@ class Uploads:
                 return exchange.fall_back("upload.unnamed", "the names of the files in a form can be read", why)
         return effect
 
-    async def read(self, known: FileFacts, body: bytes | HeldBody) -> FileFacts:
+    async def read(self, exchange: Exchange, known: FileFacts, body: bytes | HeldBody) -> FileFacts:
         """What is known of a file, with what its content says."""
-        readable = body if isinstance(body, bytes) else body.sealed() or body.content()
-        seen = await self.runtime.scanner.scan(readable, known.name, known.declared_type)
-        return replace(seen, name=known.name, extension=known.extension, declared_type=known.declared_type)
+        return await read_file(self.runtime, exchange, known, body)
 
     # ------------------------------------------------------------
 
@@ -154,7 +154,7 @@ class Uploads:
         effect = main.request(facts)
         if isinstance(effect, Hold):
             known = main.activity.file if main.activity and main.activity.file else FileFacts(name="")
-            effect = main.inspected(await self.read(known, body))
+            effect = main.inspected(await self.read(main, known, body))
         return effect
 
     def _inner(self, state: State, main: Exchange, inner: Inner) -> Effect:
@@ -196,7 +196,9 @@ class Uploads:
             activity = each.exchange.activity
             if isinstance(each.effect, Hold) and activity is not None and activity.file is not None:
                 async with slots:
-                    each.effect = each.exchange.inspected(await self.read(activity.file, each.file.content))
+                    each.effect = each.exchange.inspected(
+                        await self.read(each.exchange, activity.file, each.file.content)
+                    )
             each.effect = firm(each.exchange, each.effect)
 
         await asyncio.gather(*(settle(each) for each in judged))
@@ -320,6 +322,34 @@ def aws_plain(body: bytes) -> bytes:
         out += chunk
         at = end + 4 + length
     raise ContentError("U002", "the chunks of the body have no end")
+
+
+async def read_file(runtime: Runtime, exchange: Exchange, known: FileFacts, body: bytes | HeldBody) -> FileFacts:
+    """A file's facts with what its content says: worker processes look for what the policies in force name, and engines
+    are asked where one of them says so."""
+    held = body.sealed() if isinstance(body, HeldBody) else None
+    if held is not None:
+        readable: bytes | Recipe = Recipe(factory="casb.store.held:open_told", data=held.told())
+    else:
+        readable = body.content() if isinstance(body, HeldBody) else body
+    engines = runtime.engines if exchange.asks_engines() else None
+    seen = await runtime.scanner.scan(
+        readable,
+        known.name,
+        known.declared_type,
+        matcher=exchange.snapshot.recipe,
+        rules=engines.rules if engines else None,
+        size=held.size if held else None,
+    )
+    if engines is not None:
+        seen = await engines.judge(seen, lambda: pieces_of(body))
+    return replace(
+        seen,
+        name=known.name,
+        extension=known.extension,
+        declared_type=known.declared_type,
+        signs=known.signs | seen.signs,
+    )
 
 
 def _asks(effect: Effect) -> bool:

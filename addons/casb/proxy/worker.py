@@ -28,10 +28,12 @@ from casb.proxy import master as mitm
 from casb.proxy.bodies import Bodies
 from casb.proxy.certificates import Authority
 from casb.proxy.enforcement import Tags, load_tags
+from casb.proxy.engines import follow as follow_engines
 from casb.proxy.record import spool_log
 from casb.proxy.reload import Folder, Published, Reload, Source, snapshot_of
 from casb.proxy.runtime import Runtime, now, untold
 from casb.proxy.scanning import Scanner
+from casb.proxy.streaming import StreamWorkers
 from casb.proxy.tunnels import spool_tunnels
 from casb.settings import Settings
 from casb.store.bypasses import Bypasses
@@ -73,6 +75,18 @@ def follow_providers(runtime: Runtime) -> None:
     runtime.on_swap.append(swapped)
 
 
+def follow_limits(runtime: Runtime) -> None:
+    """Hold what the configuration in force allows."""
+
+    def swapped(snapshot: Snapshot) -> None:
+        limits = snapshot.settings.limits
+        if runtime.bodies is not None:
+            runtime.bodies.file = limits.spool_file
+            runtime.bodies.held.budget, runtime.bodies.held.floor = limits.spool_total, limits.spool_free
+
+    runtime.on_swap.append(swapped)
+
+
 def build_runtime(snapshot: Snapshot, data: Path) -> tuple[Runtime, Spool]:
     """All services of one worker over the deployment's data folder."""
     settings = snapshot.settings
@@ -106,10 +120,13 @@ def build_runtime(snapshot: Snapshot, data: Path) -> tuple[Runtime, Spool]:
         log=spool_log(spool),
         bypasses=Bypasses(data),
         bodies=bodies,
+        streams=StreamWorkers(),
         tags=load_tags(data),  # unreadable: the worker does not start, for it would block nothing
         tunnelled=spool_tunnels(spool) if settings.discovery.proxy_stream else untold,
     )
     follow_providers(runtime)
+    follow_limits(runtime)
+    follow_engines(runtime)
     return runtime, spool
 
 
@@ -172,6 +189,8 @@ async def run(source: Source, ready: Callable[[Master], None] = lambda master: N
     finally:
         await server.addons.get("proxyserver").servers.update([])
         await runtime.scanner.close()
+        if runtime.streams is not None:
+            await runtime.streams.close()
         spool.close()
         runtime.close()
 

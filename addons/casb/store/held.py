@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import io
+import json
 import os
 import secrets
 import shutil
@@ -43,6 +44,10 @@ class Sealed:
     path: Path
     key: bytes = field(repr=False)
     size: int  # of the plain bytes
+
+    def told(self) -> bytes:
+        """For `open_told` in another process."""
+        return json.dumps({"path": str(self.path.absolute()), "key": self.key.hex(), "size": self.size}).encode()
 
 
 class Held:
@@ -122,8 +127,9 @@ class HeldBody:
     def __init__(self, held: Held) -> None:
         self._held = held
         self._tail = bytearray()  # of the block that is not full; everything, as long as there is no file
-        self._file: io.FileIO | None = None
+        self._descriptor = -1
         self._path = Path()
+        self._away: weakref.finalize[[int, Path], HeldBody] | None = None
         self._key = b""
         self._cipher: AESGCM | None = None
         self._blocks = 0
@@ -134,13 +140,13 @@ class HeldBody:
     @property
     def on_disk(self) -> bool:
         """Whether it has outgrown memory."""
-        return self._file is not None
+        return self._cipher is not None
 
     def write(self, data: bytes) -> None:
         """Append. Raises `StoreError` S014 for want of room, S015 when the disk refuses; `pieces` still gives all."""
         self._tail += data
         self.size += len(data)
-        if self._file is None:
+        if not self.on_disk:
             if self.size <= SMALL:
                 return
             self._open()
@@ -152,7 +158,7 @@ class HeldBody:
 
     def finish(self) -> None:
         """Everything has been written. Raises as `write`."""
-        if self._file is not None and not self._finished:
+        if self.on_disk and not self._finished:
             self._put(self._block(self._blocks, bytes(self._tail), last=True))
             self._tail.clear()
             self._blocks += 1
@@ -160,13 +166,13 @@ class HeldBody:
 
     def sealed(self) -> Sealed | None:
         """What another process needs to read the file; None when the body is in memory (`content`)."""
-        if self._file is None:
+        if not self.on_disk:
             return None
         return Sealed(path=self._path, key=self._key, size=self.size)
 
     def content(self) -> bytes:
         """The whole of a body that is in memory."""
-        if self._file is not None:
+        if self.on_disk:
             raise ValueError("this body is on disk")
         return bytes(self._tail)
 
@@ -177,34 +183,33 @@ class HeldBody:
 
     def pieces(self, size: int = BLOCK) -> Iterator[bytes]:
         """The body from its beginning to as far as it has been written, in pieces of `size` at most."""
-        if self._file is None or self._cipher is None:
+        if self._cipher is None:
             view = bytes(self._tail)
             for at in range(0, len(view), size):
                 yield view[at : at + size]
             return
         for number in range(self._blocks):
             last = self._finished and number == self._blocks - 1
-            yield _opened(self._cipher, self._file.fileno(), number, last=last)
+            yield _opened(self._cipher, self._descriptor, number, last=last)
         if self._tail:
             yield bytes(self._tail)
 
     def drop(self) -> None:
         """Give up the file and what is in memory."""
         self._tail.clear()
-        if self._file is not None:
-            self._file.close()
-            self._path.unlink(missing_ok=True)
+        if self._away is not None:
+            self._away()
+            self._descriptor = -1
 
     def _open(self) -> None:
         self._held.require(self.size)
         self._path = self._held.folder / f"{secrets.token_hex(16)}{_ENDING}"
         try:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            self._away = weakref.finalize(self, _gone, self._descriptor, self._path)
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise StoreError("S015", f"a body could not be held on disk ({error.strerror})") from error
-        self._file = io.FileIO(descriptor, "r+")
-        weakref.finalize(self, self._path.unlink, missing_ok=True)
         self._key = AESGCM.generate_key(256)
         self._cipher = AESGCM(self._key)
 
@@ -219,7 +224,6 @@ class HeldBody:
         return self._cipher.encrypt(_nonce(number), plain, _mark(last))
 
     def _put(self, sealed: bytes) -> None:
-        assert self._file is not None  # noqa: S101  # narrows the type
         self._granted -= len(sealed)
         if self._granted < 0:
             self._held.require(len(sealed))
@@ -227,16 +231,22 @@ class HeldBody:
         at, view = self._blocks * (BLOCK + TAG), memoryview(sealed)
         try:
             while view:
-                written = os.pwrite(self._file.fileno(), view, at)
+                written = os.pwrite(self._descriptor, view, at)
                 at, view = at + written, view[written:]
         except OSError as error:
             raise StoreError("S015", f"a body could not be held on disk ({error.strerror})") from error
+
+
+def _gone(descriptor: int, path: Path) -> None:
+    os.close(descriptor)
+    path.unlink(missing_ok=True)
 
 
 class SealedFile(io.RawIOBase):
     """The plain bytes of a held file, read-only and seekable. A block that does not open reads as an `OSError`."""
 
     def __init__(self, sealed: Sealed) -> None:
+        self._descriptor = -1
         self._cipher = AESGCM(sealed.key)
         self._descriptor = os.open(sealed.path, os.O_RDONLY | os.O_CLOEXEC)
         self._size = sealed.size
@@ -279,7 +289,7 @@ class SealedFile(io.RawIOBase):
         raise OSError("the file on disk is not what is read")
 
     def close(self) -> None:
-        if not self.closed:
+        if not self.closed and self._descriptor >= 0:
             os.close(self._descriptor)
         super().close()
 
@@ -287,6 +297,12 @@ class SealedFile(io.RawIOBase):
 def open_sealed(sealed: Sealed) -> io.BufferedReader:
     """A held file as a seekable, read-only file of its plain bytes. Raises `OSError` when it is gone."""
     return io.BufferedReader(SealedFile(sealed), BLOCK)
+
+
+def open_told(data: bytes) -> io.BufferedReader:
+    """What `Sealed.told` tells of, opened. Raises `OSError` when it is gone."""
+    told = json.loads(data)
+    return open_sealed(Sealed(path=Path(told["path"]), key=bytes.fromhex(told["key"]), size=told["size"]))
 
 
 def _nonce(number: int) -> bytes:

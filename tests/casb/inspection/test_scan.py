@@ -41,8 +41,8 @@ def outcome(facts: FileFacts) -> tuple[str, str | None]:
         ("plain.pdf", "", None),
         ("labelled.pdf", "", "Confidential"),
         ("owner.pdf", "", "Confidential"),
-        ("old.doc", "", None),
-        ("old.xls", "", None),
+        ("old.doc", "corrupt", None),
+        ("old.xls", "corrupt", None),
         ("old.ppt", "", None),
         ("mail.msg", "", None),
         ("encrypted.xlsx", "encrypted", None),
@@ -111,7 +111,9 @@ def overlapping() -> bytes:
         pytest.param(b"-----BEGIN PGP MESSAGE-----\n", "encrypted", id="OpenPGP"),
         pytest.param(b"Rar!\x1a\x07\x01\x00" + b"\0\0\0\0\x21\x04" + bytes(40), "encrypted", id="RAR 5"),
         pytest.param(b"Rar!\x1a\x07\x00" + b"\0\0\x73\x80\0" + bytes(40), "encrypted", id="RAR 4"),
-        pytest.param(b"Rar!\x1a\x07\x00" + b"\0\0\x73\x00\0" + bytes(40), "", id="RAR 4, open"),
+        pytest.param(
+            b"Rar!\x1a\x07\x00" + b"\0\0\x73\x00\0" + bytes(40), "corrupt", id="RAR 4, open, and nothing in it"
+        ),
         pytest.param(bomb(), "bomb", id="a ZIP that unpacks to a thousand times its size"),
         pytest.param(overlapping(), "bomb", id="members that share their bytes"),
         pytest.param(b"PK\x03\x04" + bytes(100), "corrupt", id="half a ZIP"),

@@ -61,7 +61,8 @@ def test_long_forms() -> None:
         "device: {tags: [unmanaged], type: pc, os: Windows}, "
         "client: {ip: 192.0.2.9, ip_tags: [tor], ip_category: risky, country: DE, isp: i, user_agent: u, "
         "agent_tags: [robot], app: native}, "
-        "file: {name: a, extension: b, size: 2KB, declared_type: text/plain, detected_type: spreadsheet, label: l}, "
+        "file: {name: a, extension: b, size: 2KB, declared_type: text/plain, detected_type: spreadsheet, label: l, "
+        "signs: [macro], properties: {author: Ada}}, "
         "auth_contexts: [c1]"
     )
     assert found.app is not None and (found.app.tag, found.app.risk_score) == (AppTag.MONITORED, 3)
@@ -70,6 +71,7 @@ def test_long_forms() -> None:
     assert found.client.ip_category == "risky" and found.client.app == "native"
     assert found.file is not None and found.file.inspected
     assert (found.file.size, found.file.extension, found.file.detected_type) == (2048, "b", "application/vnd.ms-excel")
+    assert found.file.signs == {"macro"} and found.file.properties == (("author", "Ada"),)
     assert found.auth_contexts == {"c1"}
 
 

@@ -25,6 +25,7 @@ MANAGED = activity(tags=("compliant",))
 BOTH = activity(tags=("compliant", "client-certificate"))
 UNSEEN = activity(file=FileFacts(name="a.docx", extension="docx"))
 BROKEN = activity(file=read_file("a.zip", verdict=Verdict(status=VerdictStatus.UNSCANNABLE)))
+WRITTEN = (("author", "Ada"), ("company", "Contoso"))
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 
 
@@ -195,6 +196,16 @@ TABLE: list[tuple[str, Activity, Truth]] = [
     ("file: {label: {is_set: false}}", activity(file=read_file()), YES),
     ("file: {label: {is_set: false}}", BROKEN, UNKNOWN),
     ("file: {label: {is_set: false}}", activity(), YES),
+    ("file: {sign: [rtlo, macro]}", activity(file=read_file(signs=frozenset({"macro"}))), YES),
+    ("file: {sign: macro}", activity(file=read_file()), NO),
+    ("file: {sign: {not: macro}}", activity(file=read_file(signs=frozenset({"rtlo"}))), YES),
+    ("file: {sign: {not: macro}}", BROKEN, UNKNOWN),
+    ("file: {sign: macro}", UNSEEN, UNKNOWN),
+    ("file: {property: {contains: 'Company: CONTOSO'}}", activity(file=read_file(properties=WRITTEN)), YES),
+    ("file: {property: {regex: 'author: .*ada'}}", activity(file=read_file(properties=WRITTEN)), YES),
+    ("file: {property: {contains: fabrikam}}", activity(file=read_file(properties=WRITTEN)), NO),
+    ("file: {property: {is_set: false}}", activity(file=read_file()), YES),
+    ("file: {property: {is_set: true}}", BROKEN, UNKNOWN),
     # trees
     ("all: [{user: ada@*}, {device: unmanaged}]", activity(), YES),
     ("all: [{user: ada@*}, {device: compliant}]", activity(), NO),

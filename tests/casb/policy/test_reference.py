@@ -14,6 +14,7 @@ import yaml
 from casb.commands.schema import as_text, with_discovery
 from casb.config import draft
 from casb.errors import Problems
+from casb.inspection.info_types.custom import load as load_info_types
 from casb.policy.cases import check_suite, read_suite, run
 from casb.policy.compile import compile_policies
 from casb.policy.loader import load
@@ -139,8 +140,13 @@ def test_deployment_keys_in_the_manual_are_understood(keys: str) -> None:
     assert [str(each) for each in found if each.code not in ("C104", "C105", "C106")] == []
 
 
+def test_info_types_in_the_manual_load() -> None:
+    for text in blocks("info_types"):
+        assert load_info_types({"info_types/own.yaml": text.encode()})
+
+
 def test_every_block_of_the_manual_is_one_of_these() -> None:
-    assert {name for name, _ in BLOCKS} == {"", "when", "test", "app", "deployment"}
+    assert {name for name, _ in BLOCKS} == {"", "when", "test", "app", "deployment", "info_types"}
 
 
 def test_the_manual_without_a_reference_stays_as_it_is() -> None:

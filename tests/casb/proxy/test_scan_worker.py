@@ -6,19 +6,22 @@ import json
 import os
 import subprocess
 import sys
+from typing import Any
 
 from casb.proxy.scan_worker import FRAME
 
-COMMAND = [sys.executable, "-P", "-B", "-m", "casb.proxy.scan_worker", str(1024**3), "5"]
+COMMAND = [sys.executable, "-P", "-B", "-m", "casb.proxy.scan_worker", str(1024**3)]
 ENVIRONMENT = {"PYTHONPATH": os.pathsep.join(sys.path)}
 
 
 def request(body: bytes, **changes: object) -> bytes:
-    head = json.dumps({"name": "a.txt", "declared_type": None, "path": None, "size": len(body)} | changes).encode()
+    plain = {"name": "a.txt", "declared_type": None, "path": None, "source": None, "size": len(body), "seconds": 5}
+    search = {"text": True, "matcher": None, "factory": None, "recipe_size": 0}
+    head = json.dumps(plain | search | changes).encode()
     return FRAME.pack(len(head)) + head + body
 
 
-def run(sent: bytes) -> tuple[int, list[dict[str, object]]]:
+def run(sent: bytes) -> tuple[int, list[dict[str, Any]]]:
     done = subprocess.run(COMMAND, input=sent, capture_output=True, env=ENVIRONMENT, timeout=60, check=False)
     answers = []
     rest = done.stdout
@@ -32,24 +35,27 @@ def run(sent: bytes) -> tuple[int, list[dict[str, object]]]:
 def test_one_answer_per_file_and_a_quiet_end() -> None:
     status, answers = run(request(b"hello") + request(b"%PDF-1.7"))
     assert status == 0
-    assert [each["detected_type"] for each in answers] == ["text/plain", "application/pdf"]
+    assert [each["facts"]["detected_type"] for each in answers] == ["text/plain", "application/pdf"]
 
 
 def test_a_path_that_is_not_there_is_an_answer() -> None:
     status, answers = run(request(b"", path="/nonexistent"))
     assert (status, len(answers)) == (0, 1)
-    assert answers[0]["verdict"] == {
+    assert answers[0]["facts"]["verdict"] == {
         "status": "unscannable",
         "findings": [],
         "label": None,
         "inspector": "structure",
         "why": "unreadable",
+        "threat": "",
     }
 
 
-def test_a_reader_that_dies_ends_the_worker_without_an_answer() -> None:
+def test_a_reader_that_dies_is_told_and_the_next_file_is_read() -> None:
     # A name that is no text makes the reader fail outside of `scan`.
-    assert run(request(b"x", name=None) + request(b"hello")) == (1, [])
+    status, answers = run(request(b"x", name=None) + request(b"hello"))
+    assert (status, answers[0]) == (0, {"why": "crashed"})
+    assert answers[1]["facts"]["verdict"]["status"] == "clean"
 
 
 def test_it_never_loads_the_proxy() -> None:
