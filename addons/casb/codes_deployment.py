@@ -218,6 +218,13 @@ ROWS: tuple[tuple[str, str, str, str, str], ...] = (
         "",
     ),
     (
+        "C129",
+        "no product of that name is known",
+        "An app names the `product` that it is, so that its activities are recognised; that one is not shipped.",
+        "Follow the hint; without `product` it is found by the app's domains, and `signatures` say what is missing.",
+        "product: nextcluod",
+    ),
+    (
         "U001",
         "an upload's description cannot be read",
         "An app's signature says where the request names the file, and the request is not like that.",

@@ -10,24 +10,20 @@ from datetime import datetime
 from mitmproxy import http
 
 from casb.catalog import chat
-from casb.catalog.bodies import name_source
-from casb.control.exchange import Exchange, Party, Stage, access
+from casb.control.exchange import Exchange, Party, access
 from casb.control.pages import Refusal, notice
 from casb.control.protecting import Plan
 from casb.control.routes import Kind
 from casb.errors import ContentError, StoreError
-from casb.inspection.spec import Recipe
 from casb.model.activity import Activity, ActivityType, RequestMode
 from casb.model.app import App
 from casb.model.decision import Action, Answer, Decision, Effect, Hold, Pass, Protect, Redact, Redaction
 from casb.model.file import FileFacts
 from casb.model.identity import Session
 from casb.model.record import Record
-from casb.policy.truths import NO
-from casb.proxy import forms, prompts, protect, redaction, taking, translate
+from casb.proxy import prompts, protect, redaction, taking, translate
 from casb.proxy.bodies import Bodies, Spooling
 from casb.proxy.coaching import Coaching, page_for
-from casb.proxy.engines import pieces_of
 from casb.proxy.faults import log_fault
 from casb.proxy.ids import ulid
 from casb.proxy.notices import Notices, cookie
@@ -36,7 +32,9 @@ from casb.proxy.runtime import Runtime, Visitor, now
 from casb.proxy.sealed import sealed
 from casb.proxy.stepup import StepUp, ask_of
 from casb.proxy.streaming import Inspecting
+from casb.proxy.transfers import ANSWER
 from casb.proxy.translate import State
+from casb.proxy.uploads import Uploads
 from casb.proxy.waiting import Waiting
 from casb.rewrite import codings
 from casb.store.held import SMALL, HeldBody
@@ -51,6 +49,7 @@ class Control:
         self.runtime = runtime
         self.notices = notices
         self.step_up = StepUp(runtime)
+        self.uploads = Uploads(runtime, notices)
         self.waiting = waiting
         self.coaching = coaching
 
@@ -101,10 +100,12 @@ class Control:
         state.exchange = exchange
         if b"range" in state.fields and exchange.needs_whole(ActivityType.DOWNLOAD):
             translate.whole(flow)
-        if not self._must_name(state, exchange):
+        if not self.uploads.wants(flow, state, exchange):
             self._apply_to_request(flow, state, exchange.request(state.facts))
         elif (state.facts.content_length or 0) > state.snapshot.settings.limits.hold:
-            self._apply_to_request(flow, state, self._unnamed(state, exchange, "the form is too large to be read"))
+            self._apply_to_request(
+                flow, state, self.uploads.unread(state, exchange, "the form is too large to be read")
+            )
         else:
             # The form's head does not tell what it holds: it is held until its parts have.
             state.naming = True
@@ -203,60 +204,13 @@ class Control:
         on_the_way = flow.request.raw_content is None and not state.held and not state.naming
         return on_the_way and state.facts.mode is RequestMode.NAVIGATION and flow.request.method == "POST"
 
-    def _must_name(self, state: State, exchange: Exchange) -> bool:
-        """Whether the names of the files in a form must be read first: only where a policy concerns uploads."""
-        return name_source(exchange.app, state.facts) is not None and exchange.concerns(ActivityType.UPLOAD)
-
-    def _unnamed(self, state: State, exchange: Exchange, why: str) -> Effect:
-        """A form that does not tell us its file names might tell them to the app.
-
-        Then the default behaviour holds wherever a policy for this person and device could have said more than audit.
-        """
-        effect = exchange.request(replace(state.facts, upload_name=None))
-        if exchange.stage is Stage.HOLDING_UPLOAD:
-            effect = exchange.unscannable(why)
-        activity = exchange.activity
-        if not isinstance(effect, Pass) or activity is None:
-            return effect
-        concerning = state.snapshot.policies.concerning(activity)
-        if not any(each.strictest > Action.NOTIFY and each.session_check(activity) is not NO for each in concerning):
-            return effect
-        return exchange.fall_back("upload.unnamed", "the names of the files in a form can be read", why)
-
-    async def _judge_form(self, flow: http.HTTPFlow, state: State) -> None:
-        """Each file of a form by itself; one that is refused refuses the form."""
-        main = state.exchange
-        if main is None:
-            raise LookupError("no exchange")
-        state.naming = state.held = False
-        body = flow.request.raw_content or b""
-        try:
-            files = forms.files(main.app, state.facts, state.fields.get(b"content-type", b""), body)
-        except ContentError as error:
-            self._apply_to_request(flow, state, self._unnamed(state, main, error.message))
-            if translate.is_refused(flow):
-                translate.hold_refusal(flow, "request")
-            return
-        main.request(replace(state.facts, upload_name=""))
-        for file in files:
-            facts = replace(state.facts, upload_name=file.name, content_length=len(file.content))
-            if file.content_type:
-                facts = replace(facts, content_type=file.content_type)
-            single = main.sibling()
-            effect = single.request(facts)
-            if isinstance(effect, Hold) and single.activity and single.activity.file:
-                effect = single.inspected(await self._read(single, single.activity.file, file.content))
-            if isinstance(effect, Redact):
-                effect = single.instead(effect.order, "a file in a form cannot be masked")
-            main.records += single.records
-            if isinstance(effect, Answer):
-                main.activity = single.activity
-                self._write(flow, state)
-                self._refuse(flow, state, effect, "request")
-                if state.keeping is not None:
-                    await state.keeping
-                return
-        self._write(flow, state)
+    async def _judge(self, flow: http.HTTPFlow, state: State) -> None:
+        """The body that had to be read first has come."""
+        self._apply_to_request(flow, state, await self.uploads.judge(flow, state))
+        if translate.is_refused(flow):
+            translate.hold_refusal(flow, "request")
+        if state.keeping is not None:
+            await state.keeping
 
     async def _decoded(self, state: State, body: bytes | HeldBody, coding: str) -> bytes | HeldBody:
         if isinstance(body, bytes):
@@ -264,38 +218,6 @@ class Control:
         if self.runtime.bodies is None:
             raise LookupError("nothing holds bodies")
         return await self.runtime.bodies.decoded(body, coding)
-
-    async def _read(self, exchange: Exchange, known: FileFacts, body: bytes | HeldBody) -> FileFacts:
-        held = body.sealed() if isinstance(body, HeldBody) else None
-        if held is not None:
-            readable: bytes | Recipe = Recipe(factory="casb.store.held:open_told", data=held.told())
-        else:
-            readable = body.content() if isinstance(body, HeldBody) else body
-        engines = self.runtime.engines if exchange.asks_engines() else None
-        seen = await self.runtime.scanner.scan(
-            readable,
-            known.name,
-            known.declared_type,
-            matcher=exchange.snapshot.recipe,
-            rules=engines.rules if engines else None,
-            size=held.size if held else None,
-        )
-        if engines is not None:
-            seen = await engines.judge(seen, lambda: pieces_of(body))
-        named = {each.id: each.name for each in self.runtime.snapshot.settings.labels}
-        return replace(
-            known,
-            size=seen.size,
-            inspected=seen.inspected,
-            detected_type=seen.detected_type,
-            sha256=seen.sha256,
-            label=named.get(seen.label_id or "", seen.label),
-            label_id=seen.label_id,
-            verdict=seen.verdict,
-            engines=seen.engines,
-            signs=known.signs | seen.signs,
-            properties=seen.properties,
-        )
 
     @sealed
     def request(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
@@ -313,7 +235,7 @@ class Control:
                 translate.hold_refusal(flow, "request")
             return None
         if state.naming:
-            return self._judge_form(flow, state)
+            return self._judge(flow, state)
         coding = state.fields.get(b"content-encoding", b"").decode("latin-1")
         return self._inspect(flow, state, _body(state, flow.request), coding, "request")
 
@@ -336,7 +258,16 @@ class Control:
         self._apply_to_response(flow, state, state.exchange.response(facts), "responseheaders")
         if state.exchange.activity is before and not translate.is_refused(flow):
             redaction.passing(self.runtime, flow, state)
+        if state.expected is not None and not translate.is_refused(flow):
+            self._expect(flow, state)
         return state.keeping
+
+    def _expect(self, flow: http.HTTPFlow, state: State) -> None:
+        """The answer to the beginning of a transfer is kept until it has said where the pieces go."""
+        if flow.response is None or state.held or not self.uploads.transfers.head(flow, state):
+            return
+        state.held, state.limit, state.on_overflow = True, ANSWER, lambda: True
+        flow.response.stream = False
 
     def _apply_to_response(self, flow: http.HTTPFlow, state: State, effect: Effect, phase: str) -> None:
         exchange = state.exchange
@@ -457,6 +388,9 @@ class Control:
     def response(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         """A held download has arrived: read it, then decide for good."""
         state = translate.state_of(flow)
+        if state is not None and state.expected is not None and flow.response is not None:
+            state.held = False
+            return self.uploads.transfers.answered(flow, state)
         if state is None or flow.response is None:
             return None
         if not state.held:
@@ -562,7 +496,8 @@ class Control:
                 self._apply_to_request(flow, state, self._unmaskable(state, order, why))
             elif state.naming and state.exchange is not None:
                 state.naming = False
-                self._apply_to_request(flow, state, self._unnamed(state, state.exchange, why))
+                effect = self.uploads.unread(state, state.exchange, why)
+                self._apply_to_request(flow, state, effect)
             else:
                 self._decided(flow, state, why, phase)
         except Exception:
@@ -595,7 +530,7 @@ class Control:
         except (ContentError, StoreError) as error:
             effect = exchange.unscannable(error.message)
         else:
-            effect = exchange.inspected(await self._read(exchange, known, plain))
+            effect = exchange.inspected(await self.uploads.read(exchange, known, plain))
         if phase == "request":
             self._apply_to_request(flow, state, effect)
             if translate.is_refused(flow):

@@ -119,6 +119,7 @@ class Endpoints:
             ("GET", "/.casb/guard.js"): self.guard,
             ("POST", "/.casb/report"): self.report,
             ("POST", "/.casb/activity"): self.in_page,
+            ("POST", "/.casb/save"): self.in_page,
             ("POST", "/.casb/alive"): self.in_page,
             ("POST", "/.casb/clipboard"): self.in_page,
             ("POST", "/.casb/paste"): self.in_page,
@@ -157,15 +158,23 @@ class Endpoints:
         }
 
     @sealed
-    def requestheaders(self, flow: http.HTTPFlow) -> None:
-        """An upload to be opened is larger than any other body of ours."""
+    def requestheaders(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
+        """Files to be opened or saved are larger than any other body of ours."""
         state = translate.state_of(flow)
-        if state is None or not state.ours or state.route.kind is not Kind.LOGIN:
-            return
-        if flow.request.method == "POST" and state.facts.path == "/.casb/open":
+        if state is None or not state.ours or flow.request.method != "POST":
+            return None
+        if state.route.kind is Kind.LOGIN and state.facts.path == "/.casb/open":
             state.limit = state.snapshot.settings.limits.hold * 2
-        if flow.request.method == "POST" and self.saml.is_posted(state.facts.path):
+        elif self.saml.is_posted(state.facts.path):
             state.limit = LARGEST
+        elif state.route.kind is Kind.APP and state.facts.path == "/.casb/save":
+            return self._for_file(state)
+        return None
+
+    async def _for_file(self, state: State) -> None:
+        """Room for a file, for a live session only."""
+        if await self._session(state) is not None:
+            state.limit = state.snapshot.settings.limits.hold
 
     @sealed
     def request(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
@@ -291,6 +300,11 @@ class Endpoints:
                     state.given = await self.coaching.given(session, app)
                 state.session = session
                 return self.controls.attempt(state, session, body, self.coaching)
+            case "/.casb/save":
+                app = state.route.app
+                if app is not None and state.snapshot.policies.coaches(app.id):
+                    state.given = await self.coaching.given(session, app)
+                return await self.controls.save(state, session, body, self.coaching)
             case "/.casb/alive":
                 return await self.controls.alive(state, session, body)
             case "/.casb/clipboard":
