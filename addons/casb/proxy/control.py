@@ -12,7 +12,7 @@ from mitmproxy import http
 from casb.catalog import chat
 from casb.catalog.bodies import name_source
 from casb.control.exchange import Exchange, Party, Stage, access
-from casb.control.pages import Refusal, notice
+from casb.control.pages import Refusal, notice, refusal_page
 from casb.control.protecting import Plan
 from casb.control.routes import Kind
 from casb.errors import ContentError, StoreError
@@ -615,8 +615,9 @@ class Control:
             refusal = replace(refusal, activity_id=record.activity.id)
         body = flow.request.raw_content if phase == "request" and not state.cut else None
         refusal = self.coaching.stop(state, refusal, activity, body=body)
-        page = page_for(refusal)
-        shown = refusal.coach and state.facts.mode is RequestMode.NAVIGATION and not state.facts.save_as
+        waited = state.ticket is not None and state.ticket.shown and not refusal.coach
+        page = refusal_page(refusal, shown=True) if waited else page_for(refusal)
+        shown = waited or (refusal.coach and state.facts.mode is RequestMode.NAVIGATION and not state.facts.save_as)
         if state.party and state.party.session_id and not shown:
             page = self.notices.leave(page, state.party.session_id, notice(refusal))
         self.runtime.counters["refused"] += 1
