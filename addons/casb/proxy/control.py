@@ -434,9 +434,18 @@ class Control:
         state.held, state.plan = False, None
         coding = state.response.content_encoding if state.response else ""
         try:
+            limit = state.snapshot.settings.limits.hold
+            taken = state.taking if isinstance(state.taking, Spooling) else None
             body = flow.response.raw_content if flow.response is not None else None
-            plain = codings.decoded(body or b"", coding, limit=state.snapshot.settings.limits.hold)
+            if taken is not None:
+                if taken.body.size > limit:
+                    raise ContentError("F102", f"larger than {limit} bytes")
+                body = b"".join(taken.body.pieces())
+            plain = codings.decoded(body or b"", coding, limit=limit)
             await protect.hand_over_whole(self.runtime, flow, state, plan, plain, self.notices)
+            if taken is not None and flow.response is not None:
+                taken.replace(flow.response.raw_content or b"")
+                flow.response.data.content = None
         except ContentError as error:
             self._unprotected(flow, state, error.message, "response")
             return
