@@ -11,7 +11,7 @@ from mitmproxy import http
 
 from casb.catalog import chat
 from casb.control.exchange import Exchange, Party, access
-from casb.control.pages import Refusal, notice
+from casb.control.pages import Refusal, notice, refusal_page
 from casb.control.protecting import Plan
 from casb.control.routes import Kind
 from casb.errors import ContentError, StoreError
@@ -375,9 +375,18 @@ class Control:
         state.held, state.plan = False, None
         coding = state.response.content_encoding if state.response else ""
         try:
+            limit = state.snapshot.settings.limits.hold
+            taken = state.taking if isinstance(state.taking, Spooling) else None
             body = flow.response.raw_content if flow.response is not None else None
-            plain = codings.decoded(body or b"", coding, limit=state.snapshot.settings.limits.hold)
+            if taken is not None:
+                if taken.body.size > limit:
+                    raise ContentError("F102", f"larger than {limit} bytes")
+                body = b"".join(taken.body.pieces())
+            plain = codings.decoded(body or b"", coding, limit=limit)
             await protect.hand_over_whole(self.runtime, flow, state, plan, plain, self.notices)
+            if taken is not None and flow.response is not None:
+                taken.replace(flow.response.raw_content or b"")
+                flow.response.data.content = None
         except ContentError as error:
             self._unprotected(flow, state, error.message, "response")
             return
@@ -566,8 +575,9 @@ class Control:
             refusal = replace(refusal, activity_id=record.activity.id)
         body = flow.request.raw_content if phase == "request" and not state.cut else None
         refusal = self.coaching.stop(state, refusal, activity, body=body)
-        page = page_for(refusal)
-        shown = refusal.coach and state.facts.mode is RequestMode.NAVIGATION and not state.facts.save_as
+        waited = state.ticket is not None and state.ticket.shown and not refusal.coach
+        page = refusal_page(refusal, shown=True) if waited else page_for(refusal)
+        shown = waited or (refusal.coach and state.facts.mode is RequestMode.NAVIGATION and not state.facts.save_as)
         if state.party and state.party.session_id and not shown:
             page = self.notices.leave(page, state.party.session_id, notice(refusal))
         self.runtime.counters["refused"] += 1

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import gzip
 import hashlib
+import io
 import re
 import socket
 import ssl
 import threading
 import time
+import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -30,6 +32,11 @@ policies:
     when: {file: {detected_type: application/vnd.microsoft.portable-executable}}
     action: block
     unscannable: block
+  - id: protect-reports
+    kind: session
+    activities: [download]
+    when: {file: {name: "report*"}}
+    action: protect
   - id: no-programs-up
     kind: session
     activities: [upload]
@@ -418,3 +425,16 @@ def test_holding_may_be_left_to_the_core(monkeypatch: pytest.MonkeyPatch) -> Non
     assert taking.wanted()
     monkeypatch.setenv(taking.IN_MEMORY, "1")
     assert not taking.wanted()
+
+
+@pytest.mark.parametrize("name", ["report.bin", "report.docx"])
+def test_a_held_download_that_is_protected_never_leaves_as_it_was(proxy: World, name: str) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("[Content_Types].xml", "<Types/>")
+        archive.writestr("word/noise.bin", NOISE)
+    body = packed.getvalue()
+    proxy.origin.page(f"/{name}", body, **{**ATTACHED, "content_disposition": f"attachment; filename={name}"})
+    answer = proxy.ask(f"/{name}", cookie=proxy.session(), headers=FETCH)
+    assert NOISE[:1000] not in answer.body
+    nothing_held(proxy)
