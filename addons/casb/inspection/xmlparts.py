@@ -1,6 +1,6 @@
 """The few XML parts of office files that we read, with expat: no DTD, no entity, no network.
 
-Any bytes give a value or raise `ContentError` (F101 not well-formed, F104 declares a document type).
+Any bytes give a value or raise `ContentError` (F101 not well-formed, F104 declares a document type of its own).
 """
 
 from __future__ import annotations

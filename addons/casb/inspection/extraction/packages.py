@@ -108,7 +108,9 @@ def _xml_part(
     if not context.texts and not (low.endswith(".rels") or low in _PARTS or low == "content.xml"):
         return
     counted = context.counted(blocks)
-    if _SHEET.fullmatch(low):
+    if low == "meta-inf/manifest.xml":  # a list of names, which old programs wrote carelessly
+        yield from text.plain(part, counted)
+    elif _SHEET.fullmatch(low):
         yield from markup.sheet(part, counted, shared, used)
     elif low.endswith(".rels"):
         yield from markup.xml(part, counted, on_element={"Relationship": functools.partial(_relation, context)})
