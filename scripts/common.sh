@@ -92,6 +92,7 @@ need_peers() {
 redis-server redis-server
 clamd clamav-daemon
 clamdscan clamdscan
+c-icap c-icap libc-icap-mod-virus-scan
 haproxy haproxy
 php php-cli
 /usr/share/simplesamlphp simplesamlphp php-xml php-mbstring php-sqlite3 php-curl

@@ -30,6 +30,7 @@ VERBS = {
     "catalog": "the apps and which of them owns a host",
     "certs": "the certificate authority: make, show, export",
     "open": "open a file that was handed over encrypted",
+    "inspect": "what is in a file: type, label, sensitive information; lists of types",
     "schema": "the JSON Schema of policy and configuration files",
 }
 

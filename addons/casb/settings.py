@@ -90,9 +90,15 @@ class SessionLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Ceilings. `hold` bounds what is ever buffered of one body; larger files take `unscannable`."""
+    """Ceilings. Up to `hold` bytes a file is judged whole before any of it goes on; a larger download of text is judged
+    while it streams. What is held is encrypted on disk (`spool_folder`); beyond `spool_file` or `spool_total` it takes
+    `unscannable`."""
 
     hold: int = 50 * 1024 * 1024
+    spool_file: int = 5 * 1024**3
+    spool_total: int = 20 * 1024**3  # of all workers together
+    spool_free: int = 1024**3  # what stays free on the disk
+    spool_folder: str | None = None  # None: `held` in the data folder
     rewrite: int = 16 * 1024 * 1024  # text larger than this streams through the rewriter, never buffered
     request_body: int = 5 * 1024 * 1024 * 1024
     head: int = 256 * 1024  # one request's or one response's header section, as received
@@ -165,6 +171,18 @@ class Alerts:
 
     mail: Mail | None = None
     webhooks: tuple[Webhook, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Malware:
+    """Who looks for malware. Paths are absolute, times in seconds."""
+
+    clamd: str | None = None  # unix:/path or host:port
+    icap: tuple[str, ...] = ()  # icap://host[:port]/service
+    yara: tuple[str, ...] = ()  # files or folders of rules
+    hashes: tuple[str, ...] = ()  # files or folders of SHA-256 digests
+    timeout: int = 60  # for one file and engine
+    at_once: int = 8  # files that are with the engines at a time, for each worker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,6 +269,14 @@ class Discovery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """Looking for sensitive information. `last_four`: masked findings show the last four characters."""
+
+    last_four: bool = False
+    exact_match_key: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """One deployment."""
 
@@ -264,9 +290,11 @@ class Settings:
     providers: tuple[Provider, ...] = ()
     session: SessionLimits = field(default_factory=SessionLimits)
     limits: Limits = field(default_factory=Limits)
+    inspection: Inspection = field(default_factory=Inspection)
     sidecar: Sidecar = field(default_factory=Sidecar)
     discovery: Discovery = field(default_factory=Discovery)
     alerts: Alerts = field(default_factory=Alerts)
+    malware: Malware | None = None
     enforcement: Enforcement = field(default_factory=Enforcement)
     trusted_proxies: tuple[str, ...] = ()
     on_failure: Literal["block", "allow"] = "block"  # the default behaviour (S22)

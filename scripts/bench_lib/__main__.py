@@ -9,16 +9,17 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from demo_lib.pki import DemoAuthority
 from demo_lib.processes import StartError, free_port
 
-from bench_lib import bodies, report, upstream, waits
+from bench_lib import bodies, memory, report, upstream, waits
 from bench_lib import contestants as proxies
 from bench_lib.cases import cases, measure
 from bench_lib.load import LoadFailed
 
-_EXTRAS = ("waits", "bodies")
+_EXTRAS = ("waits", "bodies", "memory")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -31,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--seconds", type=float, help="how long each measurement takes (default 3)")
     made.add_argument("--policies", type=int, default=1000, help="how many policies casb has (default 1000)")
     made.add_argument("--megabytes", type=int, help="size of the large files (default 100)")
+    made.add_argument("--large", type=int, help="size of the files of `memory`, in MB (default 1000)")
     made.add_argument("--plain-core", action="store_true", help="also casb without its levers on mitmproxy's core")
     return made
 
@@ -58,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             found = report.document(results, running, run, before)
             if "waits" in extras:
                 found["waits"] = waits.waits(running, times=20 if chosen.quick else 200)
+            if "memory" in extras:
+                found["memory"] = _memory(stack, folder, quick=chosen.quick, megabytes=chosen.large)
         if "bodies" in extras:
             _progress("rewriting alone")
             size = 200_000 if chosen.quick else 2_000_000
@@ -73,6 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(report.as_json(found))
         return 0
     parts = [report.table(found), *waits.table(found.get("waits", [])), *bodies.table(found.get("bodies", []))]
+    parts += memory.table(found.get("memory", []))
     print("\n".join(parts))
     return 0
 
@@ -96,6 +101,19 @@ def _start(stack: ExitStack, folder: Path, policies: int, megabytes: int, plain_
     host = upstream.ORIGIN
     keep(proxies.Contestant(name="nginx", child=child, port=proxy_port, host=host, authority=host, ca=ca))
     return running
+
+
+def _memory(stack: ExitStack, folder: Path, *, quick: bool, megabytes: int | None) -> list[dict[str, Any]]:
+    """A casb of its own, with an origin of its own: its files are large."""
+    authority = DemoAuthority(folder / "memory-pki", "casb bench servers")
+    port, size, each, many = free_port(), megabytes or (6 if quick else 1000), 1 if quick else 50, 4 if quick else 50
+    hold = 2 if quick else 50
+    stack.callback(upstream.origin(folder / "memory-origin", port, authority, size).stop)
+    memory.contents(folder / "memory-origin" / "www", megabytes=size, each=each, hold=hold)
+    ca = authority.certificate_path
+    made = proxies.casb(folder / "looking", port, ca, policies=50, looking=memory.POLICIES, hold=hold)
+    stack.callback(made.child.stop)
+    return memory.measure(made, megabytes=size, each=each, many=many, tell=_progress)
 
 
 def _progress(text: str) -> None:

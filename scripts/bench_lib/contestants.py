@@ -92,14 +92,26 @@ def mitmdump(folder: Path, origin_port: int, origin_ca: Path, *options: str, nam
     )
 
 
-def casb(folder: Path, origin_port: int, origin_ca: Path, *, policies: int, plain_core: bool = False) -> Contestant:
-    """One worker with all of session control: sign-ins, policies, rewriting for an app of 100 hosts, records."""
+def casb(
+    folder: Path,
+    origin_port: int,
+    origin_ca: Path,
+    *,
+    policies: int,
+    plain_core: bool = False,
+    looking: str = "",
+    hold: int = 50,
+) -> Contestant:
+    """One worker with all of session control: sign-ins, policies, rewriting for an app of 100 hosts, records.
+
+    `looking` are further policies, which look into files; text of more than `hold` MB is judged while it passes.
+    """
     port = free_port()
     name = "casb, plain core" if plain_core else "casb"
     config = folder / "config"
     (config / "apps").mkdir(parents=True, exist_ok=True)
     (folder / "data" / "workers").mkdir(parents=True, exist_ok=True)
-    (config / "casb.yaml").write_text(_DEPLOYMENT.format(port=port, suffix=SUFFIX))
+    (config / "casb.yaml").write_text(_DEPLOYMENT.format(port=port, suffix=SUFFIX, hold=hold))
     connect = f'{{connect: "127.0.0.1:{origin_port}", ca: {origin_ca}}}'
     (config / "apps" / "files.yaml").write_text(
         f"id: files\nname: Company Files\ndomains: [{', '.join(hosts())}]\nupstream: {connect}\n"
@@ -109,6 +121,8 @@ def casb(folder: Path, origin_port: int, origin_ca: Path, *, policies: int, plai
         (config / "apps" / f"app{number}.yaml").write_text(text)
     for number, document in enumerate(policy_files(policies)):
         (config / f"policies-{number}.yaml").write_text(document)
+    if looking:
+        (config / "policies-looking.yaml").write_text(looking)
     host = f"{ORIGIN}.{SUFFIX}"
     cookie = _session(folder / "data", f"{host}:{port}")
     environment = {"CASB_BENCH_SECRET": "x" * 32, "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
@@ -137,6 +151,7 @@ suffix: {suffix}
 data: ../data
 authority: ../certs
 listeners: {{reverse: "127.0.0.1:{port}", forward: null}}
+limits: {{hold: {hold}MB}}
 providers:
   - id: bench
     authority: https://localhost:1/tenant/v2.0

@@ -17,10 +17,11 @@ class Family:
     """A server's processes, all of them counted."""
 
     root: int
+    alone: bool = False  # without what descends from it
 
     def members(self) -> list[int]:
         """The process and what descends from it, now."""
-        return [self.root, *descendants(self.root)]
+        return [self.root] if self.alone else [self.root, *descendants(self.root)]
 
     def cpu(self) -> float:
         """Seconds of CPU, user and system, of the living members and of the children they have waited for."""

@@ -32,7 +32,7 @@ def test_quick_measures_every_contestant_in_every_case() -> None:
         env={**os.environ, "PYTHONPATH": paths},
         capture_output=True,
         text=True,
-        timeout=170,
+        timeout=240,
     )
     assert ended.returncode == 0, ended.stderr
     assert ended.stderr == "", "progress is for terminals only"
@@ -43,6 +43,7 @@ def test_quick_measures_every_contestant_in_every_case() -> None:
     assert seen == {**{case: everyone for case in compared}, "protect": {"casb"}}
     assert {row["name"] for row in found["waits"]} == everyone
     assert len(found["bodies"]) == 8 and all(row["10000"] > 0 for row in found["bodies"])
+    assert len(found["memory"]) == 7 and all(row.get("peak_mb", 1) >= 0 for row in found["memory"][:6])
     assert {"mitmproxy", "nginx", "python"} <= set(found["versions"])
     assert found["machine"]["cores"]
 

@@ -25,6 +25,8 @@ from casb.discovery.custom import with_custom
 from casb.discovery.policies import DiscoveryPolicy
 from casb.discovery.policies import load as load_discovery
 from casb.errors import CasbError, PolicyError, Problems
+from casb.inspection.info_types.custom import FOLDER
+from casb.inspection.info_types.custom import load as load_own
 from casb.policy.cases import Suite, check_suite, read_suite
 from casb.policy.cases import run as run_suite
 from casb.policy.compile import Policies, compile_policies
@@ -33,7 +35,7 @@ from casb.policy.rollout import expired
 from casb.policy.suspicions import overlaps, suspicions
 from casb.store import log_parsers
 from casb.store.discovery_words import words
-from casb.store.folder import fingerprint, load_draft
+from casb.store.folder import fingerprint, load_draft, read_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,7 +82,7 @@ def _check(arguments: argparse.Namespace) -> int:
     for folder in found.folders:
         known_apps, ip_tags = _deployment(folder, errors)
         _log_parsers(folder, errors)
-    loaded = _policies(found, errors, warnings, known_apps, ip_tags)
+    loaded = _policies(found, errors, warnings, known_apps, ip_tags, _info_types(found, errors))
     watching = discovery_policies(files.read(found.policies, []), loaded, errors)
     suites = _suites(found, errors)
     if not errors:
@@ -98,14 +100,32 @@ def _policies(
     warnings: list[CasbError],
     known_apps: Collection[str] | None,
     ip_tags: Collection[str] | None,
+    info_types: Collection[str] | None,
 ) -> tuple[LoadedPolicy, ...]:
+    texts = files.read(found.policies, errors)
     try:
-        loaded = load(files.read(found.policies, errors), known_apps=known_apps, ip_tags=ip_tags)
+        loaded = load(texts, known_apps=known_apps, ip_tags=ip_tags, info_types=info_types)
     except Problems as problems:
         errors += problems.errors
         return ()
     warnings += loaded.warnings
     return loaded.policies
+
+
+def _info_types(found: files.Found, errors: list[CasbError]) -> Collection[str] | None:
+    """The sensitive information types of the folders that are checked, or that files stand in; None when they are
+    wrong. Lists of exact data match are not looked into: their key is a secret."""
+    own: list[str] = []
+    before = len(errors)
+    for folder in dict.fromkeys([*found.folders, *(path.parent for path in found.policies.values())]):
+        try:
+            texts = {name: text for name, text in read_folder(folder).items() if name.startswith(FOLDER)}
+            own += load_own(texts, label=files.shown(folder))
+        except CasbError as error:
+            errors.append(error)
+        except Problems as problems:
+            errors += problems.errors
+    return own if len(errors) == before else None
 
 
 def discovery_policies(

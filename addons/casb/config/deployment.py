@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from casb.config.discovery import read_discovery
+from casb.config.malware import read_malware
 from casb.config.notes import Notes
 from casb.config.shape import (
     AdminsShape,
@@ -17,6 +18,7 @@ from casb.config.shape import (
     DeviceShape,
     DiscoveryShape,
     EnforcementShape,
+    InspectionShape,
     ListenersShape,
     ProviderShape,
     SidecarShape,
@@ -28,6 +30,7 @@ from casb.settings import (
     Alerts,
     DeviceRules,
     Enforcement,
+    Inspection,
     Limits,
     Listeners,
     Mail,
@@ -66,8 +69,10 @@ def read_settings(shape: CasbFile, notes: Notes) -> Settings:
         providers=providers,
         session=_session(shape, notes),
         limits=_limits(shape, notes),
+        inspection=_inspection(shape.inspection or InspectionShape(), notes),
         sidecar=_sidecar(shape.sidecar or SidecarShape(), providers, notes),
         discovery=read_discovery(shape.discovery or DiscoveryShape(), notes, address=_address, url=check_url),
+        malware=read_malware(shape.malware, notes) if shape.malware else None,
         alerts=_alerts(shape.alerts or AlertsShape(), notes),
         enforcement=_enforcement(shape.enforcement or EnforcementShape(), notes),
         trusted_proxies=shape.trusted_proxies,
@@ -237,11 +242,22 @@ def _limits(shape: CasbFile, notes: Notes) -> Limits:
         return default
     return Limits(
         hold=notes.byte_count(given.hold, default.hold, ("limits", "hold")),
+        spool_file=notes.byte_count(given.spool_file, default.spool_file, ("limits", "spool_file")),
+        spool_total=notes.byte_count(given.spool_total, default.spool_total, ("limits", "spool_total")),
+        spool_free=notes.byte_count(given.spool_free, default.spool_free, ("limits", "spool_free")),
+        spool_folder=given.spool_folder and notes.path(given.spool_folder),
         rewrite=notes.byte_count(given.rewrite, default.rewrite, ("limits", "rewrite")),
         request_body=notes.byte_count(given.request_body, default.request_body, ("limits", "request_body")),
         head=notes.byte_count(given.head, default.head, ("limits", "head")),
         upstream_idle=notes.seconds(given.upstream_idle, default.upstream_idle, ("limits", "upstream_idle")),
     )
+
+
+def _inspection(shape: InspectionShape, notes: Notes) -> Inspection:
+    key = notes.secret(shape.exact_match_key, ("inspection", "exact_match_key"))
+    if key and len(key.reveal()) < 32:
+        notes.wrong("C120", "a key of less than 32 characters", ("inspection", "exact_match_key"))
+    return Inspection(last_four=shape.last_four, exact_match_key=key)
 
 
 def _enforcement(shape: EnforcementShape, notes: Notes) -> Enforcement:

@@ -25,6 +25,7 @@ from casb.yamlfile import Marks, Path, read_located
 CASB = "casb.yaml"
 RANGES = "ranges.yaml"
 APPS = "apps/"
+INFO_TYPES = "info_types/"
 TESTS = "tests/"
 
 _SEVERAL = re.compile(rb"^apps\s*:", re.MULTILINE)
@@ -39,6 +40,8 @@ class Configuration:
     apps: tuple[App, ...] = ()
     ranges: tuple[IpRange, ...] = ()
     policy_texts: Mapping[str, bytes] = field(default_factory=dict)
+    info_type_texts: Mapping[str, bytes] = field(default_factory=dict)  # likewise still text; paths below the folder
+    label: str = ""  # what is put before paths that people read
     version: str = ""  # changes with every byte of every file but tests
     withdrawn: tuple[str, ...] = ()  # digests of policies that are in shadow because of their budget
 
@@ -58,6 +61,8 @@ class Draft:
     version: str
     complete: bool
     errors: tuple[CasbError, ...]
+    info_type_texts: Mapping[str, bytes] = field(default_factory=dict)
+    label: str = ""
 
     def finished(self) -> Configuration:
         """The configuration; raises `Problems` when anything is wrong."""
@@ -68,6 +73,8 @@ class Draft:
             apps=self.apps,
             ranges=self.ranges,
             policy_texts=self.policy_texts,
+            info_type_texts=self.info_type_texts,
+            label=self.label,
             version=self.version,
         )
 
@@ -92,6 +99,8 @@ def draft(files: Mapping[str, bytes], folder: str, outside: Outside | None = Non
         apps=apps,
         ranges=ranges,
         policy_texts={reader.label(name): text for name, text in sorted(files.items()) if is_policy(name)},
+        info_type_texts={name: text for name, text in sorted(files.items()) if name.startswith(INFO_TYPES)},
+        label=label,
         version=version_of(files),
         complete=reader.unread <= {CASB},
         errors=tuple(reader.errors),

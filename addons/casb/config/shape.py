@@ -114,7 +114,16 @@ class LimitsShape:
     """Ceilings."""
 
     hold: str | None = None
-    """Largest file held back for inspection; larger ones take the policy's `unscannable`. Default `50MB`."""
+    """Files up to this size are judged whole before any of them goes on; larger downloads of text are judged while they
+    stream, all else is held on disk whatever its size. Default `50MB`."""
+    spool_file: str | None = None
+    """Largest file held encrypted on disk; larger ones take the policy's `unscannable`. Default `5GB`."""
+    spool_total: str | None = None
+    """All files held on disk together, of all workers. Default `20GB`."""
+    spool_free: str | None = None
+    """What stays free on the disk of held files. Default `1GB`."""
+    spool_folder: str | None = None
+    """Folder of held files. Their keys are in memory only. Default: `held` in the data folder."""
     rewrite: str | None = None
     """Text larger than this streams through the rewriter. Default `16MB`."""
     request_body: str | None = None
@@ -210,6 +219,24 @@ class EnforcementShape:
     """Address that the page of a blocked app links to: where to ask, what to use."""
     warned_help: str | None = None
     """The same for the warning of a monitored app."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MalwareShape:
+    """Engines that look for malware in files. Whichever of them calls a file malicious, it is."""
+
+    clamd: str | None = None
+    """ClamAV's daemon: `unix:/run/clamav/clamd.ctl` or `host:port`."""
+    icap: tuple[str, ...] = ()
+    """Engines behind ICAP (RFC 3507): `icap://host[:port]/service`."""
+    yara: tuple[str, ...] = ()
+    """Files or folders of YARA rules."""
+    hashes: tuple[str, ...] = ()
+    """Files or folders with SHA-256 digests of known malware, one a line, with a name."""
+    timeout: str | None = None
+    """For one file and engine. Default `60s`."""
+    at_once: int = 8
+    """Files that are with the engines at a time, for each worker."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -359,6 +386,16 @@ class DiscoveryShape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InspectionShape:
+    """Looking for sensitive information in files and texts."""
+
+    last_four: bool = False
+    """Masked findings show the last four characters of what was found."""
+    exact_match_key: str | None = None
+    """The key of exact data match, `env:NAME` or `file:PATH`: 32 random bytes or more, as text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CasbFile:
     """`casb.yaml`: the deployment."""
 
@@ -382,10 +419,14 @@ class CasbFile:
     """How long things live."""
     limits: LimitsShape | None = None
     """Ceilings."""
+    inspection: InspectionShape | None = None
+    """Looking for sensitive information."""
     sidecar: SidecarShape | None = None
     """The sidecar."""
     discovery: DiscoveryShape | None = None
     """Shadow IT."""
+    malware: MalwareShape | None = None
+    """Engines that look for malware in files, where a policy asks for it."""
     alerts: AlertsShape | None = None
     """Whom alerts are told, besides the portal."""
     enforcement: EnforcementShape | None = None

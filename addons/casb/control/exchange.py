@@ -18,7 +18,7 @@ from casb.model.decision import Action, Answer, Decision, Effect, Hold, Pass, Pr
 from casb.model.file import FileFacts, Verdict, VerdictStatus
 from casb.model.identity import Client, Device, Session, User
 from casb.model.record import Record
-from casb.policy.engine import decide
+from casb.policy.engine import decide, open_outcomes
 from casb.ports import Clock, NewId
 
 PASS = Pass()
@@ -146,6 +146,28 @@ class Exchange:
     def concerns(self, kind: ActivityType) -> bool:
         """Whether any policy looks at such an activity in this app."""
         return bool(self.snapshot.policies.concerning(self._activity(kind, None)))
+
+    def outcomes(self) -> frozenset[Action]:
+        """What the policies that wait for the content of the held file may do."""
+        if self.activity is None:
+            raise OutOfOrder("nothing is held")
+        return open_outcomes(self.activity, self.snapshot.policies)
+
+    def foresee(self, file: FileFacts) -> Action:
+        """What `inspected` would decide on, without deciding."""
+        if self.activity is None:
+            raise OutOfOrder("nothing is held")
+        return decide(replace(self.activity, file=file), self.snapshot.policies, final=True).action
+
+    def needs_whole(self, kind: ActivityType) -> bool:
+        """Whether any policy wants to read or to encrypt the files of such an activity: parts of them will not do."""
+        concerned = self.snapshot.policies.concerning(self._activity(kind, None))
+        return any(each.content or each.action is Action.PROTECT for each in concerned)
+
+    def asks_engines(self) -> bool:
+        """Whether a policy for what is being decided asks what malware engines say."""
+        activity = self.activity
+        return activity is not None and any(each.malware for each in self.snapshot.policies.concerning(activity))
 
     def sibling(self) -> Exchange:
         """A fresh exchange of the same party with the same app: for one of several files in a request."""

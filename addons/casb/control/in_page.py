@@ -7,9 +7,11 @@ is refused or watched whatever the text is, and what must be asked. The text is 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from casb.control.exchange import Party
 from casb.control.snapshot import Snapshot
+from casb.inspection.info_types import compile_spec, search
 from casb.model.activity import IN_PAGE, Activity, ActivityType, RequestFacts, Source, TextFacts
 from casb.model.app import App
 from casb.model.decision import Action
@@ -62,6 +64,8 @@ def attempt(
     """One attempt, decided for good. Whatever is stricter than `audit` means that it does not happen."""
     if text.content is not None and len(text.content) > LONGEST:
         text = TextFacts(length=text.length)
+    if text.content is not None and snapshot.sought.types:
+        text = replace(text, findings=search(compile_spec(snapshot.sought), text.content))
     activity = _activity(app, party, kind, text, clock, new_id, request)
     decision = decide(activity, snapshot.policies, final=True)
     extra = {"via": via} if via else {}

@@ -174,13 +174,14 @@ def title_of(refusal: Refusal) -> str:
     return "Action blocked"
 
 
-def refusal_page(refusal: Refusal) -> Page:
-    """The answer in the form that its reader can use: page, text file in place of the file, or JSON."""
+def refusal_page(refusal: Refusal, *, shown: bool = False) -> Page:
+    """The answer in the form that its reader can use: page, text file in place of the file, or JSON. `shown`: a page of
+    ours is open, which the answer replaces."""
     headers = [("x-casb-activity", refusal.activity_id)]
     facts = refusal.facts
     mode = facts.mode if facts else RequestMode.OTHER
     message = message_of(refusal)
-    if mode is RequestMode.NAVIGATION and refusal.is_download:
+    if mode is RequestMode.NAVIGATION and refusal.is_download and not shown:
         return _text_file(refusal, headers)
     if mode is RequestMode.NAVIGATION:
         body = f"<p>{escape(message)}</p>" + facts_list(

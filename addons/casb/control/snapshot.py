@@ -5,19 +5,27 @@ Built beside the traffic, from a `Configuration`, and swapped whole. Building fi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from casb.catalog.agents import Agents
 from casb.catalog.match import Catalog
 from casb.catalog.ranges import Geo, Ranges
 from casb.config import Configuration, Draft
 from casb.errors import CasbError, Problems
+from casb.inspection.info_types import custom
+from casb.inspection.info_types.recipe import recipe
+from casb.inspection.info_types.shape import InfoType, Spec
+from casb.inspection.info_types.shipped import chosen, shipped
+from casb.inspection.malware import KnownBad
+from casb.inspection.spec import Recipe
 from casb.model.app import App, AppTag
 from casb.model.identity import Client, Device
+from casb.policy import conditions
 from casb.policy.compile import Policies, compile_policies
 from casb.policy.loader import Loaded, LoadedPolicy, load
 from casb.rewrite.hosts import HostMap
-from casb.settings import Settings
+from casb.settings import Secret, Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +40,10 @@ class Snapshot:
     agents: Agents
     hosts: HostMap
     loaded: tuple[LoadedPolicy, ...] = ()  # the policies as written
+    known_bad: KnownBad | None = None  # feeds of hashes and YARA rules
     warnings: tuple[CasbError, ...] = ()  # suspicions about policies; nothing in them keeps one from working
+    sought: Spec = field(default_factory=Spec)  # the sensitive information types that policies ask for
+    recipe: Recipe | None = None  # what a worker needs to look for them; None: nothing is asked for
 
     def client(self, ip: str, user_agent: str, device: Device) -> tuple[Client, Device]:
         """What the present address and program say: the client, and the device with its claimed type and system."""
@@ -51,28 +62,42 @@ class Snapshot:
 
 
 def build_snapshot(
-    configuration: Configuration | Draft, *, geo: Geo | None = None, agents: Agents | None = None
+    configuration: Configuration | Draft,
+    *,
+    geo: Geo | None = None,
+    agents: Agents | None = None,
+    known_bad: KnownBad | None = None,
 ) -> Snapshot:
     """The snapshot of a configuration folder; raises `Problems` with everything that is wrong in it.
 
-    A `Draft` that has errors adds those of the policies to them. `geo` looks up countries; `agents` hands on what the
+    A `Draft` that has errors adds those of the policies to them. `known_bad` is what the organisation knows of malware,
+    `geo` looks up countries; `agents` hands on what the
     snapshot before has learned.
     """
     errors = list(configuration.errors) if isinstance(configuration, Draft) else []
     complete = not isinstance(configuration, Draft) or configuration.complete
     loaded = Loaded(policies=())
     try:
+        own: Mapping[str, InfoType] | None = load_info_types(configuration)
+    except Problems as problems:
+        errors += problems.errors
+        own = None
+    try:
         loaded = load(
             configuration.policy_texts,
             known_apps=[app.id for app in configuration.apps] if complete else None,
             ip_tags=sorted({tag for each in configuration.ranges for tag in each.tags}) if complete else None,
+            info_types=own,
         )
     except Problems as problems:
         errors += problems.errors
     settings = configuration.settings
     if errors or settings is None:
         raise Problems(errors)
+    sought = sought_by(loaded.policies, own or {}, last_four=settings.inspection.last_four)
     return Snapshot(
+        sought=sought,
+        recipe=recipe(sought) if sought.types else None,
         version=configuration.version,
         settings=settings,
         catalog=Catalog(configuration.apps),
@@ -89,8 +114,23 @@ def build_snapshot(
             flat=settings.host_names == "flat",
         ),
         loaded=loaded.policies,
+        known_bad=known_bad,
         warnings=loaded.warnings,
     )
+
+
+def load_info_types(configuration: Configuration | Draft) -> Mapping[str, InfoType]:
+    """The organisation's own sensitive information types. Raises `Problems`."""
+    settings = configuration.settings
+    secret = settings.inspection.exact_match_key if settings is not None else Secret("")
+    key = None if secret is None else secret.reveal().encode()
+    return custom.load(configuration.info_type_texts, key=key, label=configuration.label)
+
+
+def sought_by(policies: Iterable[LoadedPolicy], own: Mapping[str, InfoType], *, last_four: bool) -> Spec:
+    """The types that the conditions of some policies name."""
+    asked = conditions.asked(each.when for each in policies)
+    return Spec(types=chosen(asked, {**shipped(), **own}), last_four=last_four)
 
 
 def _names(app: App) -> tuple[str, ...]:

@@ -94,7 +94,9 @@ def _wide(head: bytes) -> str | None:
     sample = head[: SAMPLE // 4 * 4]
     if len(sample) < 4 or not _CONTROLS.search(sample):
         return None
-    for codec in ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be"):
+    # Latin text read from the wrong end is plausible Chinese: its zeros tell which end it is.
+    sixteen = ("utf-16-be", "utf-16-le") if sample[::2].count(0) > sample[1::2].count(0) else ("utf-16-le", "utf-16-be")
+    for codec in ("utf-32-le", "utf-32-be", *sixteen):
         step = 4 if "32" in codec else 2
         if len(head) < SAMPLE and len(head) % step:
             continue

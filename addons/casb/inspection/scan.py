@@ -20,6 +20,7 @@ from casb.inspection import filetype, labels, signs
 from casb.inspection.extraction import Piece, Report, extract
 from casb.inspection.labels import Label
 from casb.inspection.limits import LIMITS, Limits, Why
+from casb.inspection.malware import Rules
 from casb.inspection.media_types import PDF, ZIP
 from casb.inspection.spec import TextMatcher
 from casb.inspection.zips import Directory
@@ -44,6 +45,7 @@ def scan(
     limits: Limits = LIMITS,
     *,
     text: bool = True,
+    rules: Rules | None = None,
 ) -> FileFacts:
     """The facts of a file, given as its bytes, a path or a seekable binary file. Never raises.
 
@@ -53,11 +55,11 @@ def scan(
     """
     try:
         if isinstance(body, bytes):
-            return _scan(io.BytesIO(body), name, declared_type, matcher, limits, text=text)
+            return _scan(io.BytesIO(body), name, declared_type, matcher, limits, text=text, rules=rules)
         if isinstance(body, Path):
             with body.open("rb") as file:
-                return _scan(file, name, declared_type, matcher, limits, text=text)
-        return _scan(body, name, declared_type, matcher, limits, text=text)
+                return _scan(file, name, declared_type, matcher, limits, text=text, rules=rules)
+        return _scan(body, name, declared_type, matcher, limits, text=text, rules=rules)
     except OSError:
         return unscannable(name, declared_type, Why.UNREADABLE)
     except MemoryError:
@@ -87,7 +89,14 @@ def extension(name: str) -> str:
 
 
 def _scan(
-    file: Source, name: str, declared_type: str | None, matcher: TextMatcher | None, limits: Limits, *, text: bool
+    file: Source,
+    name: str,
+    declared_type: str | None,
+    matcher: TextMatcher | None,
+    limits: Limits,
+    *,
+    text: bool,
+    rules: Rules | None,
 ) -> FileFacts:
     file.seek(0)
     digest = hashlib.sha256()
@@ -121,6 +130,7 @@ def _scan(
             inspector=READER if text else INSPECTOR,
             why=report.why.value if report.why else "",
         ),
+        engines=(rules.judge(file, size),) if rules else (),
         signs=frozenset(sign.value for sign in report.signs),
         properties=tuple(report.properties),
     )

@@ -8,6 +8,16 @@ from typing import Protocol
 from casb.model.file import Finding
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """Where a value stands: byte offsets of the UTF-8 text that was fed. What is masked is masked by these."""
+
+    start: int
+    end: int
+    info_type: str
+    confidence: int
+
+
 class TextScan(Protocol):
     """One text on its way through a matcher: push style, any chunking gives the same findings."""
 
@@ -20,12 +30,19 @@ class TextScan(Protocol):
     def finish(self) -> tuple[Finding, ...]:
         """All findings. Nothing may be fed afterwards."""
 
+    def take_spans(self) -> tuple[Span, ...]:
+        """The places found since this was last asked, for those who change the text and began with `spans`."""
+
+    @property
+    def settled(self) -> int:
+        """No value that is yet to be found begins before this offset."""
+
 
 class TextMatcher(Protocol):
     """Sensitive information types, compiled: made once per set of policies, used for many texts."""
 
-    def begin(self) -> TextScan:
-        """Start one text."""
+    def begin(self, *, spans: bool = False) -> TextScan:
+        """Start one text. With `spans` the places of all values are kept until `take_spans` is called."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from casb.model.app import App
-from casb.model.file import FileFacts
+from casb.model.file import FileFacts, Finding
 from casb.model.identity import Client, Device, User
 
 
@@ -107,6 +107,7 @@ class TextFacts:
 
     content: str | None = field(default=None, repr=False)
     length: int | None = None  # in characters (UTF-16 code units, as the page counts)
+    findings: tuple[Finding, ...] | None = None  # None: it has not been searched
 
 
 IN_PAGE = (ActivityType.COPY, ActivityType.CUT, ActivityType.PASTE, ActivityType.PRINT)

@@ -18,7 +18,7 @@ from casb.model.activity import (
     TextFacts,
 )
 from casb.model.app import App, AppTag
-from casb.model.file import FileFacts, Finding, Verdict, VerdictStatus
+from casb.model.file import EngineVerdict, FileFacts, Finding, Verdict, VerdictStatus
 from casb.model.identity import AgentTag, Client, ClientApp, Device, DeviceTag, DeviceType, User
 
 
@@ -111,15 +111,25 @@ def _text(data: Mapping[str, Any]) -> TextFacts | None:
     """What the log does not keep is not known."""
     told = data.get("text")
     if told:
-        return TextFacts(content="" if told.get("length") == 0 else None, length=told.get("length"))
+        findings = _findings(told) if told.get("findings") is not None else None
+        return TextFacts(content="" if told.get("length") == 0 else None, length=told.get("length"), findings=findings)
     return TextFacts() if data["activity"] in IN_PAGE else None
+
+
+def _findings(told: Mapping[str, Any]) -> tuple[Finding, ...]:
+    sure = told.get("confidence") or {}
+    found = []
+    for name, count in (told.get("findings") or {}).items():
+        levels = tuple(sorted((int(level), number) for level, number in sure.get(name, {}).items()))
+        best = max((level for level, _ in levels), default=100)
+        found.append(Finding(info_type=name, count=count, confidence=best, levels=levels))
+    return tuple(found)
 
 
 def _file(data: Mapping[str, Any] | None) -> FileFacts | None:
     if not data:
         return None
     verdict = data.get("verdict")
-    findings = tuple(Finding(info_type=name, count=count) for name, count in (data.get("findings") or {}).items())
     return FileFacts(
         name=data["name"],
         extension=data.get("extension") or "",
@@ -131,10 +141,13 @@ def _file(data: Mapping[str, Any] | None) -> FileFacts | None:
         label=data.get("label"),
         label_id=data.get("label_id"),
         signs=frozenset(data.get("signs") or ()),
+        engines=tuple(
+            EngineVerdict(**{**each, "status": VerdictStatus(each["status"])}) for each in data.get("malware") or ()
+        ),
         verdict=verdict
         and Verdict(
             status=VerdictStatus(verdict["status"]),
-            findings=findings,
+            findings=_findings(data),
             inspector=verdict.get("inspector") or "",
             why=verdict.get("why") or "",
         ),

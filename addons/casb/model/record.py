@@ -9,6 +9,7 @@ from typing import Any
 
 from casb.model.activity import Activity
 from casb.model.decision import Decision, Reason
+from casb.model.file import Finding
 from casb.model.identity import User
 
 
@@ -78,11 +79,19 @@ def to_json(record: Record) -> dict[str, Any]:
             "signs": sorted(file.signs),
             "verdict": file.verdict
             and {"status": file.verdict.status.value, "inspector": file.verdict.inspector, "why": file.verdict.why},
-            "findings": {each.info_type: each.count for each in file.verdict.findings} if file.verdict else {},
+            **_findings(file.verdict.findings if file.verdict else ()),
+            "malware": [
+                {"engine": each.engine, "status": each.status.value, "threat": each.threat, "why": each.why}
+                for each in file.engines
+            ],
         },
         "admin": activity.admin,
         "impersonated": activity.impersonated,
-        "text": activity.text and {"length": activity.text.length},
+        "text": activity.text
+        and {
+            "length": activity.text.length,
+            **({} if activity.text.findings is None else _findings(activity.text.findings)),
+        },
         "request": request
         and {
             "method": request.method,
@@ -161,3 +170,11 @@ def reason_json(reason: Reason) -> dict[str, Any]:
 def rfc3339(time: datetime) -> str:
     """RFC 3339 UTC with milliseconds and a Z."""
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{time.microsecond // 1000:03d}Z"
+
+
+def _findings(findings: tuple[Finding, ...]) -> dict[str, Any]:
+    """Types and how many different values, and, where they are not equally sure, how many are at least how sure."""
+    counts = {each.info_type: each.count for each in findings}
+    levels = {each.info_type: dict(each.levels) for each in findings if each.levels}
+    told = {name: {str(level): count for level, count in each.items()} for name, each in levels.items()}
+    return {"findings": counts, "confidence": told} if told else {"findings": counts}

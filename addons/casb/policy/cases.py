@@ -15,7 +15,7 @@ from casb.model.activity import IN_PAGE, Activity, ActivityObject, ActivityType,
 from casb.model.activity import Outcome as Done
 from casb.model.app import App, AppTag
 from casb.model.decision import Decision, Reason, Truth
-from casb.model.file import FileFacts, Finding, Verdict, VerdictStatus
+from casb.model.file import EngineVerdict, FileFacts, Finding, Verdict, VerdictStatus
 from casb.model.identity import UNMANAGED, AgentTag, Client, ClientApp, Device, DeviceTag, DeviceType, User
 from casb.model.signs import Sign
 from casb.policy.afterwards import Counted, concerning, observe
@@ -95,6 +95,8 @@ class GivenFile:
     properties: Mapping[str, str] = field(default_factory=dict)
     read: bool = False
     unreadable: bool = False
+    malware: bool | None = None  # None: no engine has looked
+    threat: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +105,7 @@ class GivenText:
 
     content: str | None = None
     length: int | None = None
+    findings: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -443,7 +446,8 @@ def _text(given: Given) -> TextFacts | None:
         return TextFacts() if given.activity in IN_PAGE else None
     text = GivenText(content=given.text) if isinstance(given.text, str) else given.text
     length = len(text.content) if text.length is None and text.content is not None else text.length
-    return TextFacts(content=text.content, length=length)
+    findings = None if text.findings is None else _findings(text.findings)
+    return TextFacts(content=text.content, length=length, findings=findings)
 
 
 def _file(given: str | GivenFile | None) -> FileFacts | None:
@@ -456,9 +460,13 @@ def _file(given: str | GivenFile | None) -> FileFacts | None:
     if file.unreadable:
         verdict = Verdict(status=VerdictStatus.UNSCANNABLE, why="the case says that it cannot be read")
     elif file.findings:
-        findings = tuple(Finding(info_type=name, count=count) for name, count in sorted(file.findings.items()))
-        verdict = Verdict(status=VerdictStatus.SENSITIVE, findings=findings)
+        verdict = Verdict(status=VerdictStatus.SENSITIVE, findings=_findings(file.findings))
+    engines: tuple[EngineVerdict, ...] = ()
+    if file.malware is not None or file.threat:
+        status = VerdictStatus.MALICIOUS if file.malware or file.threat else VerdictStatus.CLEAN
+        engines = (EngineVerdict(engine="case", status=status, threat=file.threat),)
     return FileFacts(
+        engines=engines,
         name=file.name,
         extension=extension,
         size=None if file.size is None else size(file.size),
@@ -472,12 +480,18 @@ def _file(given: str | GivenFile | None) -> FileFacts | None:
             or file.findings
             or file.signs
             or file.properties
+            or engines
         ),
         label=file.label,
         signs=frozenset(sign.value for sign in file.signs),
         properties=tuple(file.properties.items()),
         verdict=verdict,
     )
+
+
+def _findings(given: Mapping[str, int]) -> tuple[Finding, ...]:
+    """Types, or categories, and how many different values; sure ones."""
+    return tuple(Finding(info_type=name, count=count) for name, count in sorted(given.items()))
 
 
 def _media(given: str | None) -> str | None:

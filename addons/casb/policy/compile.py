@@ -23,6 +23,7 @@ from casb.policy.document import (
 )
 from casb.policy.loader import LoadedPolicy, Origins
 from casb.policy.truths import Check
+from casb.policy.vocabulary import MALWARE
 
 _ACTIONS: Mapping[str, Action] = {
     "audit": Action.AUDIT,
@@ -66,6 +67,7 @@ class Policy:
     budget: Budget | None = None
     withdrawn: bool = False
     repeated: Repeated | None = None
+    malware: bool = False  # it asks for what malware engines say
 
     @property
     def strictest(self) -> Action:
@@ -190,4 +192,5 @@ def _compile(loaded: LoadedPolicy, *, withdrawn: bool = False) -> Policy:
         budget=document.budget,
         withdrawn=withdrawn,
         repeated=document.repeated,
+        malware=any(leaf.code in MALWARE for leaf in loaded.when.leaves()),
     )

@@ -8,14 +8,14 @@ UNKNOWN to both.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from casb.errors import Where
 from casb.model.activity import Activity
 from casb.model.decision import Truth
-from casb.policy import matchers
+from casb.policy import findings, matchers
 from casb.policy.matchers import Malformed
 from casb.policy.truths import NO, UNKNOWN, YES, Check, all_of, always, any_of, none_of, unknown
 from casb.policy.vocabulary import (
@@ -88,6 +88,7 @@ class Context:
     warnings: Report
     known_apps: Collection[str] | None = None
     ip_tags: Collection[str] | None = None
+    info_types: Collection[str] | None = None
     without: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # groups and fields: why not, and a hint
 
 
@@ -181,6 +182,8 @@ def _field(each: Field, value: Any, path: Path, context: Context, frame: str) ->
             _error(context, path, "016", f"'{each.name}' must be true or false, not {describe(value)}")
             return []
         return [_leaf(each, path, context, _frame(frame, value), _flag(each.get, value), "any_of", value)]
+    if each.kind is Kind.FINDINGS:
+        return _findings(each, value, path, context, frame)
     if not isinstance(value, dict):
         value, bare = {"any_of": value}, True
     else:
@@ -204,6 +207,35 @@ def _field(each: Field, value: Any, path: Path, context: Context, frame: str) ->
             written = _frame(frame, operand if bare else {name: operand})
             parts.append(_leaf(each, below, context, written, check, name, operand))
     return parts
+
+
+def _findings(each: Field, value: Any, path: Path, context: Context, frame: str) -> list[Node]:
+    def wrong(below: Path, malformed: Malformed) -> None:
+        _error(context, (*path, *below), malformed.number, malformed.message, malformed.hint, key=bool(below))
+
+    for name in value if isinstance(value, dict) else ():
+        if name in OPERATORS:
+            hint = "operators stand under a type: findings: {credit-card: {at_least: 2}}"
+            _error(context, (*path, name), "013", f"'{each.name}' has no operator '{name}'", hint, key=True)
+            return []
+    return [
+        _leaf(
+            each,
+            (*path, *below),
+            context,
+            _frame(frame, wanted.written),
+            wanted.check(each.get),
+            "findings",
+            wanted,
+        )
+        for below, wanted in findings.read(value, context.info_types, wrong)
+    ]
+
+
+def asked(nodes: Iterable[Node]) -> frozenset[str]:
+    """The sensitive information types and categories that some conditions name."""
+    leaves = (leaf for node in nodes for leaf in node.leaves())
+    return frozenset().union(*(leaf.operand.types for leaf in leaves if leaf.field.kind is Kind.FINDINGS))
 
 
 def _frame(frame: str, value: Any) -> str:
@@ -371,7 +403,10 @@ def _warn_of_contradiction(each: Field, operators: Mapping[str, Any], path: Path
 
 def _flag(get: Callable[[Activity], Any], wanted: bool) -> Check:
     def check(activity: Activity) -> Truth:
-        return YES if get(activity) is wanted else NO
+        fact = get(activity)
+        if fact is UNREAD:
+            return UNKNOWN
+        return YES if fact is wanted else NO
 
     return check
 
@@ -475,6 +510,8 @@ def show(each: Field, fact: Any, activity: Activity) -> str:
     """A fact as people read it, never with control characters, at most about 120 characters."""
     if fact is UNREAD:
         return "not known: the file has not been read" if each.group == "file" else "not known"
+    if isinstance(fact, findings.Found):
+        return findings.told(fact)
     if each.code == "text.content" and fact is not None:
         return f"a text of {len(fact)} characters"  # It goes into the log, which has no business with it.
     if fact == UNMANAGED_ONLY:
@@ -528,6 +565,7 @@ __all__ = [
     "Context",
     "Leaf",
     "Node",
+    "asked",
     "depends_on_content",
     "flow",
     "parse",

@@ -65,6 +65,15 @@ def decide(activity: Activity, policies: Policies, *, final: bool = False) -> De
     return _decision(activity, best, winner, matched, needs, watched)
 
 
+def open_outcomes(activity: Activity, policies: Policies) -> frozenset[Action]:
+    """All that the policies which may concern an unread file could do; `ALLOW` where none might."""
+    found = {Action.ALLOW}
+    for policy in policies.concerning(activity):
+        if policy.check(activity) is not NO:
+            found |= {each for each in (policy.action, policy.unknown) if each is not None}
+    return frozenset(found)
+
+
 def _shadowed(policy: Policy, action: Action, activity: Activity, truth: Truth) -> Shadowed:
     return Shadowed(policy=policy.id, action=action, reasons=tuple(reasons(policy, activity, truth)))
 

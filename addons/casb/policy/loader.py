@@ -78,20 +78,21 @@ def load(
     *,
     known_apps: Collection[str] | None = None,
     ip_tags: Collection[str] | None = None,
+    info_types: Collection[str] | None = None,
     limit: int = MAX_BYTES,
 ) -> Loaded:
     """The policies of several files, name to text.
 
-    `known_apps` and `ip_tags` are what the deployment has, or None when that is not known; `limit` is in bytes per
-    file. Raises `Problems` with every error of every file.
+    `known_apps`, `ip_tags` and `info_types` (those of its own) are what the deployment has, or None when that is not
+    known; `limit` is in bytes per file. Raises `Problems` with every error of every file.
     """
     errors: list[CasbError] = []
     warnings: list[CasbError] = []
     loaded: list[LoadedPolicy] = []
-    apps, tags = _frozen(known_apps), _frozen(ip_tags)
+    known = (_frozen(known_apps), _frozen(ip_tags), _frozen(info_types))
     for file, text in sorted(files.items()):
         try:
-            found, suspicions = _load_file(file, text, apps, tags, limit)
+            found, suspicions = _load_file(file, text, known, limit)
         except Problems as problems:
             errors += problems.errors
         else:
@@ -122,13 +123,16 @@ def _frozen(words: Collection[str] | None) -> tuple[str, ...] | None:
 
 @functools.lru_cache(maxsize=4096)  # An edit of one file of many reads that one alone again.
 def _load_file(
-    file: str, text: bytes, known_apps: tuple[str, ...] | None, ip_tags: tuple[str, ...] | None, limit: int
+    file: str, text: bytes, known: tuple[tuple[str, ...] | None, ...], limit: int
 ) -> tuple[tuple[LoadedPolicy, ...], tuple[CasbError, ...]]:
     document, marks, errors = examine(PolicyFile, text, file, limit=limit, narrow=without_discovery)
     if marks is None:
         raise Problems(errors.sorted())
     warnings = Report(file, "P")
-    context = conditions.Context(marks=marks, errors=errors, warnings=warnings, known_apps=known_apps, ip_tags=ip_tags)
+    apps, tags, types = known
+    context = conditions.Context(
+        marks=marks, errors=errors, warnings=warnings, known_apps=apps, ip_tags=tags, info_types=types
+    )
     if document is None:
         _check_conditions(context)
         raise Problems(errors.sorted())

@@ -10,7 +10,7 @@ from typing import Any
 import pydantic
 import yaml
 
-from casb.policy import document
+from casb.policy import document, findings
 from casb.policy.cases import CaseFile
 from casb.policy.message import PLACEHOLDERS
 from casb.policy.vocabulary import (
@@ -112,6 +112,8 @@ def _field(each: Field) -> dict[str, Any]:
     value = {"$ref": f"#/$defs/value.{each.code}"}
     if each.kind is Kind.FLAG:
         return {**value, "description": each.doc}
+    if each.kind is Kind.FINDINGS:
+        return {**value, "description": each.doc, "examples": [_inner(each, text) for text in each.examples]}
     operators = {name: _operator(name, value) for name in OPERATORS_OF[each.kind]}
     by_operator = {"type": "object", "properties": operators, "additionalProperties": False, "minProperties": 1}
     shapes: list[dict[str, Any]] = [by_operator]
@@ -139,11 +141,28 @@ def _value(each: Field) -> dict[str, Any]:
                     {"type": "string", "pattern": r"^[0-9.]+ ?[KMGkmg]?i?[Bb]?$"},
                 ]
             }
+        case Kind.FINDINGS:
+            return _findings()
         case Kind.MEDIA:
             return {"anyOf": [{"enum": list(each.words)}, {"type": "string", "pattern": "/"}]}
     if each.words:
         return {"enum": [str(word) for word in each.words]}
     return {"type": "string", "minLength": 1}
+
+
+def _findings() -> dict[str, Any]:
+    name: dict[str, Any] = {"anyOf": [{"enum": sorted(findings.KNOWN)}, {"type": "string", "minLength": 1}]}
+    count = {"type": "integer", "minimum": 0}
+    bounds: dict[str, Any] = {bound: count for bound in findings.BOUNDS}
+    level = {"enum": list(findings.CONFIDENCE)}
+    bounded = {"type": "object", "properties": {**bounds, "confidence": level}, "additionalProperties": False}
+    return {
+        "anyOf": [
+            name,
+            {"type": "array", "items": name, "minItems": 1},
+            {"type": "object", "additionalProperties": {"anyOf": [count, bounded]}, "minProperties": 1},
+        ]
+    }
 
 
 def _operator(name: str, value: dict[str, Any]) -> dict[str, Any]:

@@ -12,11 +12,12 @@ from typing import Any
 
 from casb.model.activity import Activity, ActivityObject, ActivityType, Outcome, RequestFacts, Source, TextFacts
 from casb.model.app import App, AppTag
-from casb.model.file import FileFacts
+from casb.model.file import EngineVerdict, FileFacts, Finding, Verdict, VerdictStatus
 from casb.model.identity import UNMANAGED, AgentTag, ClientApp, DeviceTag, DeviceType, User
 from casb.policy import matchers
 from casb.policy.conditions import Leaf
 from casb.policy.filetypes import GROUPS
+from casb.policy.findings import Found, told
 from casb.policy.truths import NO, YES
 from casb.policy.vocabulary import Kind
 
@@ -77,6 +78,25 @@ def _file_properties(activity: Activity, value: Any) -> Activity:
     lines = [line.partition(": ") for line in str(value).splitlines()] if value else []
     found = tuple((name, rest) if colon else ("", name) for name, colon, rest in lines)
     return replace(activity, file=replace(file, properties=found))
+
+
+def _file_findings(activity: Activity, value: Any) -> Activity:
+    verdict = Verdict(
+        status=VerdictStatus.SENSITIVE if value.findings else VerdictStatus.CLEAN, findings=value.findings
+    )
+    file = activity.file or FileFacts(name="")
+    return replace(activity, file=replace(file, inspected=True, verdict=verdict))
+
+
+def _text_findings(activity: Activity, value: Any) -> Activity:
+    return replace(activity, text=replace(activity.text or TextFacts(), findings=value.findings))
+
+
+def _engines(activity: Activity, threat: str | None) -> Activity:
+    status = VerdictStatus.CLEAN if threat is None else VerdictStatus.MALICIOUS
+    file = activity.file or FileFacts(name="")
+    told = EngineVerdict(engine="supposed", status=status, threat=threat or "")
+    return replace(activity, file=replace(file, inspected=True, engines=(told,)))
 
 
 def _text_content(activity: Activity, value: Any) -> Activity:
@@ -171,6 +191,10 @@ _SETTERS: Mapping[str, Setter] = {
     "file.label": _file(label="content"),
     "file.sign": _file_signs,
     "file.property": _file_properties,
+    "file.findings": _file_findings,
+    "text.findings": _text_findings,
+    "file.malware": lambda activity, value: _engines(activity, "Eicar-Test-Signature" if value else None),
+    "file.threat": lambda activity, value: _engines(activity, value),
     "text.content": _text_content,
     "text.length": _text_length,
 }
@@ -187,6 +211,11 @@ def supposed(leaf: Leaf, activity: Activity, *, holding: bool) -> Iterator[tuple
 
 
 def _values(leaf: Leaf, activity: Activity) -> Iterator[Any]:
+    if leaf.field.kind is Kind.FINDINGS:
+        for count in (leaf.operand.least, 0, (leaf.operand.most or leaf.operand.least) + 1):
+            names = sorted(leaf.operand.types)[:1] if count else ()
+            yield Found(tuple(Finding(info_type=name, count=count) for name in names))
+        return
     each, operands = leaf.field, leaf.operand if isinstance(leaf.operand, list) else [leaf.operand]
     if each.kind is Kind.FLAG:
         yield from (True, False)
@@ -269,4 +298,6 @@ def plain(value: Any) -> str:
         return ", ".join(sorted(value)) or "none"
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, Found):
+        return told(value)
     return str(value)

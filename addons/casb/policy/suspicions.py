@@ -170,6 +170,8 @@ def implies(narrow: Leaf, wide: Leaf) -> bool:
     """Whether `wide` holds whenever `narrow` does."""
     if narrow.code != wide.code:
         return False
+    if narrow.field.kind is Kind.FINDINGS:
+        return bool(narrow.operand.implies(wide.operand))
     if narrow.operator == wide.operator and _same(narrow, wide):
         return True
     if narrow.operator == "any_of" and wide.operator == "is_set":
@@ -212,7 +214,7 @@ def _within(narrow: Leaf, wide: Leaf) -> bool:
 
 def _exclude(first: Leaf, second: Leaf) -> bool:
     """Whether the two can never hold together."""
-    if first.code != second.code:
+    if first.code != second.code or first.field.kind is Kind.FINDINGS:
         return False
     if first.code == "device.tag":
         return first.operator == second.operator == "any_of" and {_unmanaged(first), _unmanaged(second)} == {

@@ -19,7 +19,7 @@ from casb.model.decision import Action
 from casb.model.file import FileFacts, VerdictStatus
 from casb.model.identity import UNMANAGED, AgentTag, ClientApp, DeviceTag, DeviceType
 from casb.model.signs import MEANING, Sign
-from casb.policy import filetypes
+from casb.policy import filetypes, findings
 
 
 class Unread:
@@ -43,6 +43,7 @@ class Kind(StrEnum):
     SIZE = "size"
     FLAG = "true or false"
     MEDIA = "file type"
+    FINDINGS = "types and counts"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +143,7 @@ OPERATORS_OF: Mapping[Kind, tuple[str, ...]] = {
     Kind.SIZE: _RANGES,
     Kind.FLAG: (),
     Kind.MEDIA: _SETS,
+    Kind.FINDINGS: (),
 }
 """The operators of each kind; none means that only a bare value can be written."""
 
@@ -384,6 +386,37 @@ def _file_property(activity: Activity) -> str | Unread | None:
     return None if _was_read(file) else UNREAD
 
 
+def _file_findings(activity: Activity) -> findings.Found | Unread | None:
+    return None if activity.file is None else findings.in_file(activity.file) or UNREAD
+
+
+def _text_findings(activity: Activity) -> findings.Found | Unread | None:
+    text = activity.text
+    if text is None:
+        return None
+    return UNREAD if text.findings is None else findings.Found(text.findings)
+
+
+def _file_malware(activity: Activity) -> bool | Unread | None:
+    file = activity.file
+    if file is None:
+        return None
+    if any(each.status is VerdictStatus.MALICIOUS for each in file.engines):
+        return True
+    clean = bool(file.engines) and all(each.status is VerdictStatus.CLEAN for each in file.engines)
+    return False if clean else UNREAD
+
+
+def _file_threat(activity: Activity) -> str | Unread | None:
+    file = activity.file
+    if file is None:
+        return None
+    found = next((each.threat for each in file.engines if each.status is VerdictStatus.MALICIOUS), None)
+    if found is not None:
+        return plain_name(found) or None
+    return None if _file_malware(activity) is False else UNREAD
+
+
 def _text_content(activity: Activity) -> str | Unread | None:
     text = activity.text
     if text is None:
@@ -546,6 +579,23 @@ FIELDS: tuple[Field, ...] = (
               "`keywords`, `last_modified_by` and whatever else the file has. The file is held and read.",
           examples=("file: {property: {contains: ['company: contoso', internal]}}",
                     "file: {property: '*project: apollo*'}")),
+    Field(group="file", name="findings", kind=Kind.FINDINGS, get=_file_findings, content=True,
+          doc="Sensitive information types that its text holds, or categories of them (`casb inspect --types` lists "
+              "them), and how many different values: a type alone means at least one; a list one of any of them; "
+              "several types with counts must all be met. `confidence` is `low`, `medium` (when left out) or `high`. "
+              "The file is held and read.",
+          examples=("file: {findings: credit-card}", "file: {findings: [secret, financial]}",
+                    "file: {findings: {credit-card: {at_least: 3, confidence: high}, iban: 1}}")),
+    Field(group="text", name="findings", kind=Kind.FINDINGS, get=_text_findings, content=True,
+          doc="Sensitive information types that it holds, written as for files.",
+          examples=("text: {findings: secret}", "text: {findings: {email-address: {more_than: 20}}}")),
+    Field(group="file", name="malware", kind=Kind.FLAG, get=_file_malware, content=True,
+          doc="Whether an engine calls the file malware: those under `malware` of casb.yaml. While one of them cannot "
+              "answer and none finds anything, the condition is unknown and `unscannable` applies.",
+          examples=("file: {malware: true}",)),
+    Field(group="file", name="threat", kind=Kind.PATTERN, get=_file_threat, content=True,
+          doc="What the engine calls the malware. `*` and `?` are wildcards.",
+          examples=("file: {threat: '*Ransom*'}",)),
     Field(group="text", name="content", kind=Kind.PATTERN, get=_text_content, content=True,
           doc="The text itself. The page sends it to the proxy only where a policy asks for it; it is never logged. "
               "Case, width and invisible characters make no difference.",
@@ -566,6 +616,9 @@ KNOWN_AT_SIGN_IN: frozenset[str] = frozenset(
     each.code for each in FIELDS if each.group in ("user", "device", "app") and each.code != "app.instance"
 )
 """Facts that stay what they are for a whole session in an app."""
+
+MALWARE: frozenset[str] = frozenset({"file.malware", "file.threat"})
+"""Facts that malware engines tell."""
 
 AFTERWARDS: frozenset[str] = frozenset({"activity.action", "activity.policy"})
 """Facts that only the log has: for activity policies."""

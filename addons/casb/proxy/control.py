@@ -14,20 +14,27 @@ from casb.control.exchange import Exchange, Party, Stage, access
 from casb.control.pages import Refusal, notice, refusal_page
 from casb.control.routes import Kind
 from casb.errors import ContentError, StoreError
+from casb.inspection.spec import Recipe
 from casb.model.activity import ActivityType
 from casb.model.decision import Action, Answer, Effect, Hold, Pass, Protect
 from casb.model.file import FileFacts
 from casb.model.identity import Session
 from casb.model.record import Record
 from casb.policy.truths import NO
-from casb.proxy import forms, protect, translate
+from casb.proxy import forms, protect, taking, translate
+from casb.proxy.bodies import Bodies, Spooling
+from casb.proxy.engines import pieces_of
 from casb.proxy.faults import log_fault
 from casb.proxy.ids import ulid
-from casb.proxy.notices import Notices
+from casb.proxy.notices import Notices, cookie
+from casb.proxy.passing import charset_of, judge, may_pass
 from casb.proxy.runtime import Runtime, Visitor, now
 from casb.proxy.sealed import sealed
+from casb.proxy.streaming import Inspecting
 from casb.proxy.translate import State
+from casb.proxy.waiting import Waiting
 from casb.rewrite import codings
+from casb.store.held import SMALL, HeldBody
 
 logger = logging.getLogger(__name__)
 
@@ -35,9 +42,10 @@ logger = logging.getLogger(__name__)
 class Control:
     """Access, then uploads and activities at the request, then downloads at the response's head."""
 
-    def __init__(self, runtime: Runtime, notices: Notices) -> None:
+    def __init__(self, runtime: Runtime, notices: Notices, waiting: Waiting) -> None:
         self.runtime = runtime
         self.notices = notices
+        self.waiting = waiting
 
     # ------------------------------------------------------------ request
 
@@ -73,6 +81,8 @@ class Control:
             mode=state.route.mode,
         )
         state.exchange = exchange
+        if b"range" in state.fields and exchange.needs_whole(ActivityType.DOWNLOAD):
+            translate.whole(flow)
         if not self._must_name(state, exchange):
             self._apply_to_request(flow, state, exchange.request(state.facts))
         elif (state.facts.content_length or 0) > state.snapshot.settings.limits.hold:
@@ -178,7 +188,7 @@ class Control:
             single = main.sibling()
             effect = single.request(facts)
             if isinstance(effect, Hold) and single.activity and single.activity.file:
-                effect = single.inspected(await self._read(single.activity.file, file.content))
+                effect = single.inspected(await self._read(single, single.activity.file, file.content))
             main.records += single.records
             if isinstance(effect, Answer):
                 main.activity = single.activity
@@ -187,8 +197,30 @@ class Control:
                 return
         self._write(flow, state)
 
-    async def _read(self, known: FileFacts, body: bytes) -> FileFacts:
-        seen = await self.runtime.scanner.scan(body, known.name, known.declared_type)
+    async def _decoded(self, state: State, body: bytes | HeldBody, coding: str) -> bytes | HeldBody:
+        if isinstance(body, bytes):
+            return codings.decoded(body, coding, limit=state.snapshot.settings.limits.hold)
+        if self.runtime.bodies is None:
+            raise LookupError("nothing holds bodies")
+        return await self.runtime.bodies.decoded(body, coding)
+
+    async def _read(self, exchange: Exchange, known: FileFacts, body: bytes | HeldBody) -> FileFacts:
+        held = body.sealed() if isinstance(body, HeldBody) else None
+        if held is not None:
+            readable: bytes | Recipe = Recipe(factory="casb.store.held:open_told", data=held.told())
+        else:
+            readable = body.content() if isinstance(body, HeldBody) else body
+        engines = self.runtime.engines if exchange.asks_engines() else None
+        seen = await self.runtime.scanner.scan(
+            readable,
+            known.name,
+            known.declared_type,
+            matcher=exchange.snapshot.recipe,
+            rules=engines.rules if engines else None,
+            size=held.size if held else None,
+        )
+        if engines is not None:
+            seen = await engines.judge(seen, lambda: pieces_of(body))
         return replace(
             known,
             size=seen.size,
@@ -198,6 +230,7 @@ class Control:
             label=seen.label,
             label_id=seen.label_id,
             verdict=seen.verdict,
+            engines=seen.engines,
             signs=known.signs | seen.signs,
             properties=seen.properties,
         )
@@ -211,7 +244,7 @@ class Control:
         if state.naming:
             return self._judge_form(flow, state)
         coding = state.fields.get(b"content-encoding", b"").decode("latin-1")
-        return self._inspect(flow, state, flow.request.raw_content or b"", coding, "request")
+        return self._inspect(flow, state, _body(state, flow.request), coding, "request")
 
     # ------------------------------------------------------------ response
 
@@ -267,30 +300,94 @@ class Control:
         if state is None or not state.held or flow.response is None:
             return None
         coding = state.response.content_encoding if state.response else ""
-        return self._inspect(flow, state, flow.response.raw_content or b"", coding, "response")
+        return self._inspect(flow, state, _body(state, flow.response), coding, "response")
+
+    @sealed
+    def casb_pass(self, flow: http.HTTPFlow) -> None:
+        """A download begins to pass before its verdict: the page learns where to ask how it ended."""
+        state = translate.state_of(flow)
+        if state is None or flow.response is None or not isinstance(state.taking, Inspecting) or not state.held:
+            return
+        activity = state.exchange.activity if state.exchange else None
+        if activity is not None and state.party is not None and state.party.session_id:
+            self.notices.expect(state.party.session_id, activity.id)
+            flow.response.headers.add("set-cookie", cookie(activity.id))
 
     # ------------------------------------------------------------ both
 
     def _hold(self, flow: http.HTTPFlow, state: State, limit: int, length: int | None, phase: str) -> None:
-        if length is not None and length > limit:
-            self._decided(flow, state, f"larger than {limit} bytes", phase)
+        """Take the body in: small ones and forms into memory, all others where `bodies` keeps them."""
+        outgoing = phase == "requestheaders"
+        if not outgoing and state.response is not None and state.response.status == 206:
+            self._decided(flow, state, "a part of a file", phase)
             return
-        state.held, state.limit = True, limit
-        state.on_overflow = lambda: self._overflow(flow, state, limit, phase)
-        if phase == "requestheaders":
+        bodies = self.runtime.bodies
+        bodiless = not outgoing and state.facts.method == "HEAD"
+        if bodies is None or not taking.wanted() or state.naming or (outgoing and state.map_body):
+            bodies = None
+        largest = bodies.file if bodies is not None else limit
+        passing = not outgoing and bodies is not None and self._may_pass(state)
+        if passing and length is not None and length > largest:
+            largest = length  # It may not be held whole; whether it must be, its beginning tells.
+        if length is not None and length > largest and not bodiless:
+            self._decided(flow, state, f"larger than {largest} bytes", phase)
+            return
+        state.held = True
+        if outgoing:
             flow.request.stream = False
         elif flow.response is not None:
             flow.response.stream = False
+        if bodies is None or bodiless or (length is not None and length <= SMALL):
+            state.limit = limit
+            state.on_overflow = lambda: self._overflow(flow, state, f"larger than {limit} bytes", phase)
+            return
+        state.limit, state.on_overflow = None, None
+        if not outgoing:
+            state.waiting, state.ticket = self.waiting, self.waiting.open(state, length)
+        if passing:
+            state.taking = self._inspecting(flow, state, bodies, length)
+        else:
+            state.taking = Spooling(bodies, lambda why: self._overflow(flow, state, why, phase))
 
-    def _overflow(self, flow: http.HTTPFlow, state: State, limit: int, phase: str) -> bool:
-        """A held body outgrew the limit in the middle. True: policy lets it pass unread."""
+    def _may_pass(self, state: State) -> bool:
+        return self.runtime.streams is not None and state.exchange is not None and may_pass(state.exchange, state)
+
+    def _inspecting(self, flow: http.HTTPFlow, state: State, bodies: Bodies, length: int | None) -> Spooling:
+        """For a download that may be judged while it passes."""
+        exchange, response = state.exchange, flow.response
+        if exchange is None or response is None or self.runtime.streams is None:
+            raise LookupError("nothing to judge")
+
+        def phase() -> str:
+            return "response" if response.stream else "responseheaders"
+
+        def apply(effect: Effect) -> None:
+            state.held = False
+            self._apply_to_response(flow, state, effect, phase())
+            if isinstance(effect, Pass) and exchange.activity is not None and exchange.party.session_id:
+                self.notices.ended(exchange.party.session_id, exchange.activity.id)
+
+        return Inspecting(
+            bodies,
+            self.runtime.streams,
+            judge(exchange, state, apply, lambda why: self._overflow(flow, state, why, phase())),
+            matcher=exchange.snapshot.recipe,
+            hold=state.snapshot.settings.limits.hold,
+            known=length,
+            charset=charset_of(response.headers.get("content-type", "")),
+            coding=state.response.content_encoding if state.response else "",
+            name=exchange.activity.file.name if exchange.activity and exchange.activity.file else "",
+        )
+
+    def _overflow(self, flow: http.HTTPFlow, state: State, why: str, phase: str) -> bool:
+        """A held body cannot be held any longer. True: policy lets it pass unread."""
         try:
             state.held = False
             if state.naming and state.exchange is not None:
                 state.naming = False
-                self._apply_to_request(flow, state, self._unnamed(state, state.exchange, f"larger than {limit} bytes"))
+                self._apply_to_request(flow, state, self._unnamed(state, state.exchange, why))
             else:
-                self._decided(flow, state, f"larger than {limit} bytes", phase)
+                self._decided(flow, state, why, phase)
         except Exception:
             log_fault(logger, "overflow failed, exchange refused", flow=flow.id)
             translate.refuse(flow, phase)
@@ -305,18 +402,20 @@ class Control:
         else:
             self._apply_to_response(flow, state, effect, phase)
 
-    async def _inspect(self, flow: http.HTTPFlow, state: State, body: bytes, coding: str, phase: str) -> None:
+    async def _inspect(
+        self, flow: http.HTTPFlow, state: State, body: bytes | HeldBody, coding: str, phase: str
+    ) -> None:
         exchange = state.exchange
         if exchange is None or exchange.activity is None:
             raise LookupError("no exchange")
         state.held = False
         known = exchange.activity.file or FileFacts(name="")
         try:
-            plain = codings.decoded(body, coding, limit=state.snapshot.settings.limits.hold)
-        except ContentError as error:
+            plain = await self._decoded(state, body, coding)
+        except (ContentError, StoreError) as error:
             effect = exchange.unscannable(error.message)
         else:
-            effect = exchange.inspected(await self._read(known, plain))
+            effect = exchange.inspected(await self._read(exchange, known, plain))
         if phase == "request":
             self._apply_to_request(flow, state, effect)
             if translate.is_refused(flow):
@@ -336,8 +435,9 @@ class Control:
             file_name=activity.file.name if activity and activity.file else "",
             is_download=activity is not None and activity.type is ActivityType.DOWNLOAD,
         )
-        page = refusal_page(refusal)
-        if state.party and state.party.session_id:
+        waited = state.ticket is not None and state.ticket.shown
+        page = refusal_page(refusal, shown=waited)
+        if state.party and state.party.session_id and not waited:
             page = self.notices.leave(page, state.party.session_id, notice(refusal))
         self.runtime.counters["refused"] += 1
         translate.refuse(flow, phase, page)
@@ -370,3 +470,8 @@ class Control:
         exchange.new_id = lambda: identifier
         exchange.refuse("failure", "on_failure: block", f"session control failed in {state.failure}")
         return exchange.records[-1]
+
+
+def _body(state: State, message: http.Message) -> bytes | HeldBody:
+    """What was held of a message."""
+    return state.taking.body if isinstance(state.taking, Spooling) else message.raw_content or b""

@@ -5,7 +5,9 @@ No page here shows claims or tokens: controlled hosts run the app's scripts. Cha
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from html import escape
@@ -41,12 +43,14 @@ from casb.proxy.escapes import Escapes
 from casb.proxy.ids import ulid
 from casb.proxy.incidents import incident
 from casb.proxy.learning import Learning
-from casb.proxy.notices import Notices
+from casb.proxy.notices import FINE, PASSING, Notices
 from casb.proxy.opening import open_page, opened
 from casb.proxy.runtime import Runtime, now
 from casb.proxy.sealed import sealed
 from casb.proxy.sessions import Sessions, with_resume
 from casb.proxy.translate import State
+from casb.proxy.waiting import PATH as WAIT_PATH
+from casb.proxy.waiting import Waiting
 from casb.rewrite.context import guard_version
 
 logger = logging.getLogger(__name__)
@@ -75,12 +79,19 @@ class Endpoints:
     """One table of paths; everything else under the reserved path does not exist."""
 
     def __init__(
-        self, runtime: Runtime, sessions: Sessions, notices: Notices, learning: Learning, controls: Controls
+        self,
+        runtime: Runtime,
+        sessions: Sessions,
+        notices: Notices,
+        waiting: Waiting,
+        learning: Learning,
+        controls: Controls,
     ) -> None:
         self.runtime = runtime
         self.controls = controls
         self.sessions = sessions
         self.notices = notices
+        self.waiting = waiting
         self.escapes = Escapes(runtime)
         self.on_app: dict[tuple[str, str], Endpoint] = {
             ("GET", "/.casb/guard.js"): self.guard,
@@ -139,6 +150,12 @@ class Endpoints:
         endpoint = table.get((method, path))
         if endpoint is None and state.route.kind is Kind.APP and path.startswith("/.casb/notice/") and method == "GET":
             endpoint = self.notice
+        if endpoint is None and state.route.kind is Kind.APP and path.startswith(WAIT_PATH) and method == "GET":
+            found = await self._session(state)
+            waited = await self.waiting.answer(flow, state, found[0].id) if found else _signed_out(state)
+            if waited is not None:
+                translate.answer(flow, waited)
+            return
         if endpoint is None:
             page = error_page(404, "Not here", "There is nothing under this address.", "", facts=state.facts)
         elif method == "POST" and path not in _FROM_ELSEWHERE and not same_origin(state):
@@ -244,8 +261,17 @@ class Endpoints:
         """What the dialog shows."""
         found = await self._session(state)
         if found is None:
-            return json_page(401, {"casb": "sign-in", "url": f"https://{state.route.authority}/.casb/sign-in"})
-        value = await self.notices.fetch(found[0].id, state.facts.path.removeprefix("/.casb/notice/"))
+            return _signed_out(state)
+        activity = state.facts.path.removeprefix("/.casb/notice/")
+        value = await self.notices.fetch(found[0].id, activity)
+        until = time.monotonic() + _NOTICE_PATIENCE
+        while value == PASSING and time.monotonic() < until:
+            await asyncio.sleep(0.5)
+            value = await self.notices.fetch(found[0].id, activity)
+        if value == PASSING:
+            return json_page(202, {"casb": "passing"})
+        if value == FINE:
+            return json_page(202, {"casb": "fine"})
         if value is None:
             return json_page(404, {"casb": "none"})
         return Page(
@@ -570,6 +596,12 @@ class Endpoints:
         return opened(self.runtime, flow, state, login.record)
 
 
+def _signed_out(state: State) -> Page:
+    return json_page(401, {"casb": "sign-in", "url": f"https://{state.route.authority}/.casb/sign-in"})
+
+
+_NOTICE_PATIENCE = 25.0
+"""Seconds that a page waits for the end of a download before it asks again."""
 _FROM_ELSEWHERE = frozenset({"/.casb/oidc/callback", "/.casb/oidc/backchannel-logout", JOIN_PATH})
 
 

@@ -13,7 +13,7 @@ from mitmproxy import options
 from mitmproxy.addons import proxyserver
 from mitmproxy.master import Master
 
-from casb.proxy import heads, levers, messages, siblings, stream
+from casb.proxy import heads, levers, messages, siblings, stream, taking
 from casb.proxy.control import Control
 from casb.proxy.controls import Controls
 from casb.proxy.endpoints import Endpoints
@@ -28,6 +28,7 @@ from casb.proxy.runtime import Runtime
 from casb.proxy.sessions import Sessions
 from casb.proxy.tls import TlsConfig
 from casb.proxy.tunnels import Tunnels, count_tunnels
+from casb.proxy.waiting import Waiting
 from casb.settings import RECORD_FLOWS
 
 logger = logging.getLogger(__name__)
@@ -44,13 +45,14 @@ def addons(runtime: Runtime) -> list[Any]:
     """Our addons in the order in which they see an exchange."""
     notices = Notices(runtime.sessions)
     sessions = Sessions(runtime)
-    control = Control(runtime, notices)
+    waiting = Waiting(runtime.sessions)
+    control = Control(runtime, notices, waiting)
     learning = Learning(runtime)
     controls = Controls(runtime)
     chain: list[Any] = [
         Gateway(runtime),
         sessions,
-        Endpoints(runtime, sessions, notices, learning, controls),
+        Endpoints(runtime, sessions, notices, waiting, learning, controls),
         siblings.Before(runtime),
         Inward(runtime),
         control,
@@ -59,6 +61,7 @@ def addons(runtime: Runtime) -> list[Any]:
         siblings.After(runtime),
         learning,
         messages.Messages(runtime),
+        taking.Working(),
         Recorder(runtime, control),
         Tunnels(runtime),
     ]

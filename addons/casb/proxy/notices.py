@@ -21,6 +21,11 @@ logger = logging.getLogger(__name__)
 
 COOKIE = "casb_notice"
 LIFETIME = 120.0
+PASSING = b"passing"
+"""Instead of a notice: a download that is judged while it passes has not ended."""
+FINE = b"fine"
+"""Instead of a notice: it has ended, and there is nothing to tell."""
+_LONGEST = 6 * 3600.0
 
 
 class Notices:
@@ -29,6 +34,7 @@ class Notices:
     def __init__(self, store: SessionStore) -> None:
         self._store = store
         self._tasks: set[asyncio.Task[None]] = set()
+        self._last: dict[bytes, asyncio.Task[None]] = {}  # writes of one key keep their order
 
     def leave(self, page: Page, session_id: str, notice: Mapping[str, str]) -> Page:
         """Keep a notice for a session; the page with the cookie that leads to it."""
@@ -38,13 +44,32 @@ class Notices:
     def keep(self, session_id: str, notice: Mapping[str, str]) -> None:
         """Keep a notice for a session."""
         value = json.dumps(notice, separators=(",", ":")).encode()
-        task = asyncio.ensure_future(self._put(_key(session_id, notice["activity"]), value))
+        self._later(_key(session_id, notice["activity"]), value, LIFETIME)
+
+    def _later(self, key: bytes, value: bytes, ttl: float) -> None:
+        before = self._last.get(key)
+        task = asyncio.ensure_future(self._after(before, key, value, ttl))
+        self._last[key] = task
+        task.add_done_callback(lambda done: self._last.pop(key) if self._last.get(key) is done else None)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _put(self, key: bytes, value: bytes) -> None:
+    def expect(self, session_id: str, activity_id: str) -> None:
+        """A notice may follow, when a download has ended."""
+        self._later(_key(session_id, activity_id), PASSING, _LONGEST)
+
+    def ended(self, session_id: str, activity_id: str) -> None:
+        """None will follow."""
+        self._later(_key(session_id, activity_id), FINE, LIFETIME)
+
+    async def _after(self, before: asyncio.Task[None] | None, key: bytes, value: bytes, ttl: float) -> None:
+        if before is not None:
+            await asyncio.wait([before])
+        await self._put(key, value, ttl)
+
+    async def _put(self, key: bytes, value: bytes, ttl: float) -> None:
         try:
-            await self._store.put("notice", key, value, ttl=LIFETIME)
+            await self._store.put("notice", key, value, ttl=ttl)
         except Exception:
             # The refusal stands without its dialog.
             log_fault(logger, "notice not kept")

@@ -20,7 +20,7 @@ from casb.control.snapshot import Snapshot, build_snapshot
 from casb.errors import CasbError, Problems
 from casb.proxy.faults import log_fault
 from casb.proxy.runtime import Runtime
-from casb.store import in_force, withdrawals
+from casb.store import in_force, known_bad, withdrawals
 from casb.store.folder import WORLD, fingerprint, load, published
 from casb.store.geo import open_geo
 
@@ -78,7 +78,8 @@ def snapshot_of(configuration: Configuration, agents: Agents | None = None) -> S
     collecting = gc.isenabled()
     gc.disable()
     try:
-        return build_snapshot(configuration, geo=geo, agents=agents)
+        known = known_bad.read(configuration.settings.malware)
+        return build_snapshot(configuration, geo=geo, agents=agents, known_bad=known)
     finally:
         if collecting:
             gc.enable()
@@ -103,7 +104,7 @@ class Reload:
     def __init__(self, runtime: Runtime, source: Source) -> None:
         self.runtime = runtime
         self.source = source
-        self._seen = source.stamp()
+        self._seen: object = (source.stamp(), known_bad.stamp(runtime.snapshot.settings.malware))
         self._task: asyncio.Task[None] | None = None
 
     def running(self) -> None:
@@ -125,7 +126,7 @@ class Reload:
 
     async def look(self) -> None:
         """Load what changed since the last look."""
-        seen = self.source.stamp()
+        seen = self.source.stamp(), known_bad.stamp(self.runtime.snapshot.settings.malware)
         if seen == self._seen:
             return
         try:
@@ -134,13 +135,17 @@ class Reload:
             self.runtime.problems = told(problem)
         else:
             self.runtime.problems = []
-            if snapshot.version != self.runtime.snapshot.version:
+            if _told_apart(snapshot) != _told_apart(self.runtime.snapshot):
                 self.runtime.swap(snapshot)
                 logger.warning("configuration in force version=%s", snapshot.version)
         self._seen = seen
 
     def _load(self) -> Snapshot:
         return snapshot_of(self.source.load(), self.runtime.snapshot.agents)
+
+
+def _told_apart(snapshot: Snapshot) -> tuple[str, str]:
+    return snapshot.version, snapshot.known_bad.digest if snapshot.known_bad else ""
 
 
 class Warden:

@@ -357,6 +357,8 @@ class Outward:
         state, response = translate.state_of(flow), flow.response
         if state is None or response is None or state.rewriter is None or state.response is None or state.protected:
             return
+        if state.taking is not None and not translate.is_refused(flow):
+            return  # It is not in memory: it is rewritten on its way out.
         rewriter, state.rewriter = state.rewriter, None
         encoding = state.response.content_encoding
         body = response.raw_content or b""
@@ -377,3 +379,17 @@ class Outward:
         self._body_head(flow, coding)
         response.data.content = out
         response.headers["content-length"] = str(len(out))
+
+    @sealed
+    def casb_pass(self, flow: http.HTTPFlow) -> None:
+        """A held body leaves: rewrite it on its way."""
+        state, response = translate.state_of(flow), flow.response
+        if state is None or response is None or state.rewriter is None or state.response is None or state.protected:
+            return
+        rewriter, state.rewriter = state.rewriter, None
+        coding = codings.choose(state.fields.get(b"accept-encoding", b"").decode("latin-1"))
+        changed = recoded(rewriter, state.response.content_encoding, coding, flush=False)
+        self._body_head(flow, coding)
+        if not flow.request.is_http2:
+            response.headers["transfer-encoding"] = "chunked"
+        translate.stream_through(flow, changed)

@@ -18,8 +18,11 @@ from casb.model.identity import Session, User
 from casb.model.record import Record
 from casb.ports import SessionStore
 from casb.protection.encrypt import AgeProtector
+from casb.proxy.bodies import Bodies
 from casb.proxy.certificates import Authority
+from casb.proxy.engines import Engines
 from casb.proxy.scanning import Scanner
+from casb.proxy.streaming import StreamWorkers
 from casb.store.bypasses import Bypasses
 from casb.store.keyring import Keyring
 
@@ -62,6 +65,9 @@ class Runtime:
     scanner: Scanner
     log: Log
     bypasses: Bypasses
+    bodies: Bodies | None = None  # None: what is judged is held in memory
+    streams: StreamWorkers | None = None  # None: nothing is judged while it passes
+    engines: Engines | None = None  # who looks for malware
     tags: TagIndex | None = None  # as published; None: nothing ever was
     tunnelled: Tunnelled = untold
     close: Callable[[], None] = lambda: None

@@ -24,16 +24,17 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from casb.inspection.limits import Why
+from casb.inspection.malware import Rules
 from casb.inspection.scan import scan, unscannable
 from casb.inspection.spec import TextMatcher
 
 FRAME = struct.Struct(">I")
 ANSWER = 1024 * 1024
 """The longest answer of a reader, bytes."""
-MATCHERS = 4
-"""So many matchers are kept: that of the policies in force, and those of exchanges which began before."""
+MATCHERS = 8
+"""So many matchers and rules are kept: those in force, and those of exchanges which began before."""
 
-_LIBRARIES = ("pypdfium2", "python_calamine", "libarchive", "charset_normalizer", "stdnum", "hyperscan")
+_LIBRARIES = ("pypdfium2", "python_calamine", "libarchive", "charset_normalizer", "stdnum", "hyperscan", "yara_x")
 _FACTORIES = ("casb.inspection.", "casb.proxy.", "casb.store.")
 
 
@@ -47,33 +48,35 @@ def main(memory: int) -> int:
         with contextlib.suppress(ImportError):
             importlib.import_module(library)
     incoming, outgoing = sys.stdin.buffer, sys.stdout.buffer
-    matchers: dict[str, TextMatcher] = {}
+    made: dict[str, object] = {}
     while head := _exactly(incoming, FRAME.size):
         request = json.loads(_exactly(incoming, *FRAME.unpack(head)))
-        recipe = _exactly(incoming, request["recipe_size"])
+        recipes = [(digest, factory, _exactly(incoming, size)) for digest, factory, size in request["making"]]
         body = _exactly(incoming, request["size"])
         try:
-            matcher = _matcher(matchers, request, recipe)
+            for digest, factory, data in recipes:
+                _keep(made, digest, factory, data)
+            matcher = cast(TextMatcher | None, _kept(made, request["matcher"]))
+            rules = cast(Rules | None, _kept(made, request["rules"]))
         except Exception:  # whatever it is, nothing can be searched
             answer = _died(Why.FAILED)
         else:
-            answer = _in_fork(request, body, matcher)
+            answer = _in_fork(request, body, matcher, rules)
         del body
         outgoing.write(FRAME.pack(len(answer)) + answer)
         outgoing.flush()
     return 0
 
 
-def _matcher(matchers: dict[str, TextMatcher], request: dict[str, Any], recipe: bytes) -> TextMatcher | None:
-    """The matcher that a request names, made when it brings a recipe. Raises when it cannot be had."""
-    digest: str | None = request["matcher"]
-    if digest is None:
-        return None
-    if request["factory"]:
-        while len(matchers) >= MATCHERS:
-            del matchers[next(iter(matchers))]
-        matchers[digest] = cast(TextMatcher, _make(request["factory"], recipe))
-    return matchers[digest]
+def _keep(made: dict[str, object], digest: str, factory: str, data: bytes) -> None:
+    """Make what a recipe gives. Raises when it cannot be had."""
+    while len(made) >= MATCHERS:
+        del made[next(iter(made))]
+    made[digest] = _make(factory, data)
+
+
+def _kept(made: dict[str, object], digest: str | None) -> object | None:
+    return None if digest is None else made[digest]
 
 
 def _make(factory: str, data: bytes) -> object:
@@ -84,7 +87,7 @@ def _make(factory: str, data: bytes) -> object:
     return getattr(importlib.import_module(module), function)(data)
 
 
-def _in_fork(request: dict[str, Any], body: bytes, matcher: TextMatcher | None) -> bytes:
+def _in_fork(request: dict[str, Any], body: bytes, matcher: TextMatcher | None, rules: Rules | None) -> bytes:
     """The answer of a reader; when it did not live to give one, why."""
     reading, writing = os.pipe()
     reader = os.fork()
@@ -93,7 +96,7 @@ def _in_fork(request: dict[str, Any], body: bytes, matcher: TextMatcher | None) 
         try:
             os.close(reading)
             _confine(request["seconds"])
-            _read(writing, request, body, matcher)
+            _read(writing, request, body, matcher, rules)
             status = 0
         finally:
             os._exit(status)
@@ -121,7 +124,7 @@ def _confine(seconds: float) -> None:
     os.dup2(nothing, 1)
 
 
-def _read(writing: int, request: dict[str, Any], body: bytes, matcher: TextMatcher | None) -> None:
+def _read(writing: int, request: dict[str, Any], body: bytes, matcher: TextMatcher | None, rules: Rules | None) -> None:
     name, declared = request["name"], request["declared_type"]
     source: bytes | Path | BinaryIO
     try:
@@ -129,7 +132,7 @@ def _read(writing: int, request: dict[str, Any], body: bytes, matcher: TextMatch
             source = cast(BinaryIO, _make(request["source"], body))
         else:
             source = Path(request["path"]) if request["path"] is not None else body
-        facts = scan(source, name, declared, matcher, text=request["text"])
+        facts = scan(source, name, declared, matcher, text=request["text"], rules=rules)
     except (OSError, ValueError):
         facts = unscannable(name, declared, Why.UNREADABLE)
     answer = io.BytesIO(json.dumps({"facts": asdict(facts)}, default=sorted).encode("ascii"))

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import casb
+from casb.inspection.malware import YARA
 from casb.inspection.scan import Why, extension, unscannable
 from casb.inspection.spec import Recipe
-from casb.model.file import FileFacts, Finding, Verdict, VerdictStatus
+from casb.model.file import EngineVerdict, FileFacts, Finding, Verdict, VerdictStatus
 from casb.model.signs import Sign
 from casb.proxy.scan_worker import ANSWER, FRAME, MATCHERS
 
@@ -72,14 +73,15 @@ class Scanner:
         declared_type: str | None = None,
         *,
         matcher: Recipe | None = None,
+        rules: Recipe | None = None,
         text: bool | None = None,
         size: int | None = None,
     ) -> FileFacts:
         """The facts of a file. Never raises on account of the file or a worker: those become *unscannable*.
 
         A `Recipe` as body is opened in the worker: its factory gives a seekable binary file of `size` bytes. `matcher`
-        makes the matcher, once per worker and digest. `text` says whether documents are read: by default when there is
-        something to search for.
+        makes the matcher, once per worker and digest, and `rules` the YARA rules. `text` says whether documents are
+        read: by default when there is something to search for.
         """
         size = len(body) if isinstance(body, bytes) else size
         if self._waiting >= self._queue:
@@ -93,7 +95,7 @@ class Scanner:
         finally:
             self._waiting -= 1
         try:
-            order = _Order(body, name, declared_type, matcher, matcher is not None if text is None else text)
+            order = _Order(body, name, declared_type, matcher, rules, matcher is not None if text is None else text)
             return await self._with_worker(order, self._allowed(body, size))
         except TimeoutError:
             return unscannable(name, declared_type, Why.TIMEOUT, size)
@@ -128,7 +130,7 @@ class Scanner:
         worker = await self._idle_worker()
         good = False
         try:
-            making = _MAKING if order.matcher and not worker.knows(order.matcher.digest) else 0
+            making = _MAKING * len(worker.unknown(order))
             # The worker keeps the time itself, and then lives on; this is for one that does not answer at all.
             async with asyncio.timeout(seconds + making + _GRACE):
                 answer = await worker.ask(order, seconds)
@@ -154,15 +156,22 @@ class Scanner:
 class _Order:
     """One file for a worker."""
 
-    __slots__ = ("body", "declared_type", "matcher", "name", "text")
+    __slots__ = ("body", "declared_type", "matcher", "name", "rules", "text")
 
     def __init__(
-        self, body: bytes | Path | Recipe, name: str, declared_type: str | None, matcher: Recipe | None, text: bool
+        self,
+        body: bytes | Path | Recipe,
+        name: str,
+        declared_type: str | None,
+        matcher: Recipe | None,
+        rules: Recipe | None,
+        text: bool,
     ) -> None:
         self.body = body
         self.name = name
         self.declared_type = declared_type
         self.matcher = matcher
+        self.rules = rules
         self.text = text
 
     @property
@@ -172,7 +181,12 @@ class _Order:
             return self.body
         return self.body.data if isinstance(self.body, Recipe) else b""
 
-    def head(self, seconds: float, *, making: bool) -> bytes:
+    @property
+    def recipes(self) -> list[Recipe]:
+        """What the worker must have made."""
+        return [each for each in (self.matcher, self.rules) if each is not None]
+
+    def head(self, seconds: float, *, making: list[Recipe]) -> bytes:
         path = self.body if isinstance(self.body, Path) else None
         return json.dumps(
             {
@@ -184,8 +198,8 @@ class _Order:
                 "seconds": seconds,
                 "text": self.text,
                 "matcher": self.matcher.digest if self.matcher else None,
-                "factory": self.matcher.factory if self.matcher and making else None,
-                "recipe_size": len(self.matcher.data) if self.matcher and making else 0,
+                "rules": self.rules.digest if self.rules else None,
+                "making": [[each.digest, each.factory, len(each.data)] for each in making],
             }
         ).encode("ascii")
 
@@ -223,9 +237,9 @@ class _Worker:
     def alive(self) -> bool:
         return self._process.returncode is None
 
-    def knows(self, digest: str) -> bool:
-        """Whether the matcher of a digest was made there, and is still kept."""
-        return digest in self._made
+    def unknown(self, order: _Order) -> list[Recipe]:
+        """What an order needs and was not made there, or is not kept any more."""
+        return [each for each in order.recipes if each.digest not in self._made]
 
     async def ask(self, order: _Order, seconds: float) -> bytes:
         """Sends a file, returns the answer. Raises `OSError` or `EOFError` when the worker dies."""
@@ -233,12 +247,12 @@ class _Worker:
         if outgoing is None or incoming is None:
             raise EOFError
         self.served += 1
-        making = order.matcher is not None and not self.knows(order.matcher.digest)
+        making = self.unknown(order)
         head = order.head(seconds, making=making)
         outgoing.write(FRAME.pack(len(head)) + head)
-        if making and order.matcher is not None:
-            outgoing.write(order.matcher.data)
-            self._made = [*self._made, order.matcher.digest][-MATCHERS:]
+        for each in making:
+            outgoing.write(each.data)
+            self._made = [*self._made, each.digest][-MATCHERS:]
         view = memoryview(order.payload)
         for at in range(0, len(view), _SLICE):
             outgoing.write(view[at : at + _SLICE])
@@ -268,7 +282,7 @@ def _facts(answer: bytes, name: str, declared_type: str | None) -> FileFacts:
     if "why" in whole:
         why = Why(whole["why"])
         if why is Why.FAILED:
-            logger.error("the matcher of the policies could not be made in a scan worker")
+            logger.error("the matcher of the policies, or the YARA rules, could not be made in a scan worker")
         return unscannable(name, declared_type, why)
     told = whole["facts"]
     label = _text(told["label"])
@@ -283,22 +297,33 @@ def _facts(answer: bytes, name: str, declared_type: str | None) -> FileFacts:
         label=label,
         label_id=_text(told["label_id"]),
         verdict=_verdict(told["verdict"], label),
+        engines=tuple(_engine(each) for each in _list(told["engines"])),
         signs=frozenset(_sign(each) for each in _list(told["signs"])),
         properties=tuple(_pair(each) for each in _list(told["properties"])),
+    )
+
+
+def _engine(told: Any) -> EngineVerdict:
+    return EngineVerdict(
+        engine=YARA,
+        status=VerdictStatus(told["status"]),
+        threat=_text(told["threat"]) or "",
+        why=_text(told["why"]) or "",
     )
 
 
 def _verdict(told: Mapping[str, Any], label: str | None) -> Verdict:
     return Verdict(
         status=VerdictStatus(told["status"]),
-        findings=tuple(_finding(each) for each in _list(told["findings"])),
+        findings=tuple(finding(each) for each in _list(told["findings"])),
         label=label,
         inspector=_text(told["inspector"]) or "",
         why=_text(told["why"]) or "",
     )
 
 
-def _finding(told: Mapping[str, Any]) -> Finding:
+def finding(told: Mapping[str, Any]) -> Finding:
+    """A finding as a worker tells of it. Raises on any other shape."""
     info_type, count, confidence = told["info_type"], _number(told["count"]), _number(told["confidence"])
     if not isinstance(info_type, str) or count is None or confidence is None:
         raise TypeError("not a finding")
@@ -307,7 +332,16 @@ def _finding(told: Mapping[str, Any]) -> Finding:
         count=count,
         confidence=confidence,
         places=tuple(_place(each) for each in _list(told["places"])),
+        total=_number(told["total"]) or 0,
+        levels=tuple(_level(each) for each in _list(told["levels"])),
     )
+
+
+def _level(told: object) -> tuple[int, int]:
+    level, count = map(_number, _list(told))
+    if level is None or count is None:
+        raise TypeError("not a level")
+    return level, count
 
 
 def _place(told: object) -> tuple[int, str]:

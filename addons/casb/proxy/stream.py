@@ -1,11 +1,12 @@
 """mitmproxy's HTTP stream with the guarantees that hooks alone cannot give.
 
-Four things happen inside the proxy core, between hooks, and are overridden here:
+Five things happen inside the proxy core, between hooks, and are overridden here:
 
 - a refused response stops there: the origin's body is neither awaited nor kept, whatever its size;
 - a held body never grows past its own limit, chunked or not, and what happens then is asked of the exchange;
 - a refused upload's bytes are dropped as they come, and errors of the origin become pages of ours;
-- what goes to an HTTP/1.1 origin is framed, whatever it came as.
+- what goes to an HTTP/1.1 origin is framed, whatever it came as;
+- a body that is to be judged is taken in while its head waits (`taking.py`).
 
 Private parts of mitmproxy 12.2: `tests/casb/proxy/test_stream.py` fails when an upgrade changes them.
 """
@@ -23,7 +24,6 @@ from mitmproxy.proxy.layers.http._events import (
     ErrorCode,
     RequestData,
     RequestHeaders,
-    RequestProtocolError,
     ResponseData,
     ResponseEndOfMessage,
     ResponseHeaders,
@@ -32,7 +32,7 @@ from mitmproxy.proxy.layers.http._events import (
 from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpResponseHeadersHook
 
 from casb.control.pages import error_page
-from casb.proxy import heads, translate
+from casb.proxy import gates, heads, taking, translate
 from casb.proxy.ids import ulid
 
 type Commands[T] = Generator[commands.Command, Any, T]
@@ -40,7 +40,7 @@ type Commands[T] = Generator[commands.Command, Any, T]
 _original = core.HttpStream
 
 
-class SealedStream(_original):
+class SealedStream(taking.TakingStream):
     """One exchange inside the proxy core."""
 
     def check_body_size(self, request: bool) -> Commands[bool]:
@@ -96,20 +96,23 @@ class SealedStream(_original):
             return
         if translate.is_refused(self.flow) and not event.end_stream:
             yield from self._cut_short()
+        elif self._taking is not None and not event.end_stream:
+            self.server_state = self.state_take_response_body
         elif self.flow.response.stream and not event.end_stream:
             yield from self.start_response_stream()
         else:
             self.server_state = self.state_consume_response_body
 
-    def _cut_short(self) -> Commands[None]:
-        """Hang up on the origin and answer with the page that `response` sets."""
-        self.response_body_buf.clear()
-        yield core.SendHttp(RequestProtocolError(self.stream_id, "refused", ErrorCode.CANCEL), self.context.server)
-        yield from self.send_response()
-        self.server_state = self.state_done
+    def state_done(self, _: Any) -> Commands[None]:
+        """As the original, but what an origin had sent before we hung up on it is no surprise."""
+        yield from ()
 
     def state_consume_request_body(self, event: Any) -> Commands[None]:
-        """As the original, but a refused upload is not kept."""
+        """As the original, but a refused upload is not kept, and one that is to be judged is taken in elsewhere."""
+        if self._taking is not None and not translate.is_refused(self.flow):
+            self.client_state = self.state_take_request_body
+            yield from self.client_state(event)
+            return
         if isinstance(event, RequestData) and translate.is_refused(self.flow):
             return
         yield from super().state_consume_request_body(event)
@@ -117,9 +120,7 @@ class SealedStream(_original):
     def state_stream_response_body(self, event: Any) -> Commands[None]:
         """As the original, but once refused nothing more leaves."""
         if translate.is_refused(self.flow):
-            if self.flow.killable:
-                self.flow.kill()
-            yield from self.check_killed(True)
+            yield from self._kill()
             return
         yield from super().state_stream_response_body(event)
 
@@ -129,9 +130,11 @@ class SealedStream(_original):
             self.state_wait_for_response_headers,
             self.state_consume_response_body,
             self.state_uninitialized,
+            *(() if self.flow.response is not None and self.flow.response.stream else (self.state_take_response_body,)),
         )
         ours = (
             isinstance(event, ResponseProtocolError)
+            and self._ticket is None
             and event.code is not ErrorCode.KILL
             and waiting
             and self.client_state == self.state_done
@@ -193,5 +196,6 @@ def origin_failed(flow: Any, message: str) -> Any:
 
 def install() -> None:
     """Make mitmproxy use it for every exchange."""
+    gates.install()
     core.HttpStream = SealedStream  # type: ignore[misc]
     core.Http1Client = FramedClient  # type: ignore[attr-defined]

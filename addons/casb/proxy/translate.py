@@ -11,9 +11,9 @@ import functools
 import json
 import re
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote
 
 from mitmproxy import http
@@ -32,8 +32,37 @@ from casb.proxy.ids import ulid
 from casb.rewrite.context import RewriteContext
 from casb.rewrite.shared import Seal
 
+if TYPE_CHECKING:
+    from casb.proxy.waiting import Ticket, Waiting
+
 REFUSED = "casb.refused"
 type Fields = Mapping[bytes, bytes]
+
+
+class Taking(Protocol):
+    """Where a body goes that is to be judged, instead of memory."""
+
+    passing: bool
+    """The head may go, and what `given` tells after it. Never taken back."""
+    done: bool
+    """Nobody reads on: once `given` has told all, the rest of the body streams."""
+
+    @property
+    def empty(self) -> bool:
+        """There was no body at all."""
+
+    @property
+    def more(self) -> bool:
+        """Whether `take` has work without anything new having come."""
+
+    async def take(self, data: bytes, *, last: bool) -> None:
+        """The next step of the body, at its end perhaps an empty one. May refuse the exchange."""
+
+    def given(self) -> Iterable[bytes]:
+        """What may leave now, in pieces; each is asked for when the one before has left."""
+
+    def drop(self) -> None:
+        """The exchange is over: nothing is needed any more."""
 
 
 class Stream(Protocol):
@@ -82,6 +111,10 @@ class State:
     failure: str = ""  # the phase in which our own code failed
     failure_id: str = ""
     held: bool = False  # a policy asked for the content
+    taking: Taking | None = None  # where the present body goes while its head waits
+    waiting: Waiting | None = field(default=None, repr=False)  # who shows a page while a download is judged
+    ticket: Ticket | None = field(default=None, repr=False)  # for that page
+    work: Callable[[], Awaitable[None]] | None = field(default=None, repr=False)  # what the proxy core waits for
     cut: bool = False  # the request's body outgrew `limit`: what is left of it is a part
     limit: int | None = None  # most bytes ever buffered of the present body
     on_overflow: Callable[[], bool] | None = None  # True: let it stream on; False: refuse
@@ -324,6 +357,13 @@ def send_to(flow: http.HTTPFlow, route: Route) -> None:
         # Towards an HTTP/2 origin a Host header besides :authority is refused by many servers.
         del request.headers["host"]
         request.data.authority = route.origin_authority.encode()
+
+
+def whole(flow: http.HTTPFlow) -> None:
+    """Ask for all of a file: a part of it cannot be judged, and parts could be put together later (RFC 9110, 14.2: a
+    server may ignore Range, so a client is ready for a whole answer)."""
+    for name in ("range", "if-range"):
+        flow.request.headers.pop(name, None)
 
 
 def resume(flow: http.HTTPFlow, state: State, path: str, content_type: str, length: int) -> None:

@@ -25,15 +25,19 @@ from casb.connectors.signin import SignIn
 from casb.control.snapshot import Snapshot
 from casb.protection.encrypt import AgeProtector
 from casb.proxy import master as mitm
+from casb.proxy.bodies import Bodies
 from casb.proxy.certificates import Authority
 from casb.proxy.enforcement import Tags, load_tags
+from casb.proxy.engines import follow as follow_engines
 from casb.proxy.record import spool_log
 from casb.proxy.reload import Folder, Published, Reload, Source, snapshot_of
 from casb.proxy.runtime import Runtime, now, untold
 from casb.proxy.scanning import Scanner
+from casb.proxy.streaming import StreamWorkers
 from casb.proxy.tunnels import spool_tunnels
 from casb.settings import Settings
 from casb.store.bypasses import Bypasses
+from casb.store.held import Held
 from casb.store.keyring import Keyring
 from casb.store.sessions_sqlite import SqliteSessions
 from casb.store.spool import Spool
@@ -71,14 +75,35 @@ def follow_providers(runtime: Runtime) -> None:
     runtime.on_swap.append(swapped)
 
 
+def follow_limits(runtime: Runtime) -> None:
+    """Hold what the configuration in force allows."""
+
+    def swapped(snapshot: Snapshot) -> None:
+        limits = snapshot.settings.limits
+        if runtime.bodies is not None:
+            runtime.bodies.file = limits.spool_file
+            runtime.bodies.held.budget, runtime.bodies.held.floor = limits.spool_total, limits.spool_free
+
+    runtime.on_swap.append(swapped)
+
+
 def build_runtime(snapshot: Snapshot, data: Path) -> tuple[Runtime, Spool]:
     """All services of one worker over the deployment's data folder."""
     settings = snapshot.settings
     keyring = Keyring.load_or_create(data)
     sessions = SqliteSessions(data)
     spool = Spool(data / "spool", f"worker-{os.getpid()}", durable=True)
+    limits = settings.limits
+    held = Held(Path(limits.spool_folder or data / "held"), budget=limits.spool_total, floor=limits.spool_free)
+    held.prepare()
+    bodies = Bodies(held, file=limits.spool_file)
+
+    def close() -> None:
+        sessions.close()
+        bodies.close()
+
     runtime = Runtime(
-        close=sessions.close,
+        close=close,
         snapshot=snapshot,
         sessions=sessions,
         sign_in=SignIn(
@@ -94,10 +119,14 @@ def build_runtime(snapshot: Snapshot, data: Path) -> tuple[Runtime, Spool]:
         scanner=Scanner(),
         log=spool_log(spool),
         bypasses=Bypasses(data),
+        bodies=bodies,
+        streams=StreamWorkers(),
         tags=load_tags(data),  # unreadable: the worker does not start, for it would block nothing
         tunnelled=spool_tunnels(spool) if settings.discovery.proxy_stream else untold,
     )
     follow_providers(runtime)
+    follow_limits(runtime)
+    follow_engines(runtime)
     return runtime, spool
 
 
@@ -160,6 +189,8 @@ async def run(source: Source, ready: Callable[[Master], None] = lambda master: N
     finally:
         await server.addons.get("proxyserver").servers.update([])
         await runtime.scanner.close()
+        if runtime.streams is not None:
+            await runtime.streams.close()
         spool.close()
         runtime.close()
 

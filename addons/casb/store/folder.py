@@ -17,7 +17,9 @@ from casb.store.in_force import Published
 from casb.yamlfile import MAX_BYTES
 
 MOST_FILES = 2000
-_FOLDERS = ("", "apps", "tests")
+_FOLDERS = ("", "apps", "info_types", "tests")
+LISTS = ".digests"
+MOST_LIST = 64 * 1024 * 1024
 _ATTEMPTS = 10
 _PAUSE = 0.02  # seconds
 _LONGEST_SECRET = 64 * 1024
@@ -27,7 +29,7 @@ type Fingerprint = tuple[tuple[str, int, int, int, int], ...]
 
 
 def read_folder(path: str | Path) -> dict[str, bytes]:
-    """The YAML files of the folder, by their path below it with forward slashes.
+    """The YAML files of the folder and its lists of digests, by their path below it with forward slashes.
 
     Files longer than `yamlfile.MAX_BYTES` are cut one byte behind it, so that their reader refuses them. Raises
     `ConfigError` C121 when there is no such folder, C122 when it cannot be read as a whole.
@@ -112,7 +114,8 @@ def _listing(root: Path) -> Iterator[tuple[str, os.stat_result]]:
         try:
             with os.scandir(root / folder if folder else root) as entries:
                 for entry in entries:
-                    if entry.name.endswith((".yaml", ".yml")) and not entry.name.startswith("."):
+                    wanted = (".yaml", ".yml", LISTS) if folder == "info_types" else (".yaml", ".yml")
+                    if entry.name.endswith(wanted) and not entry.name.startswith("."):
                         found.append(entry)
         except OSError:
             continue
@@ -133,7 +136,7 @@ def _read_stable(root: Path, name: str) -> bytes | None:
         try:
             with open(path, "rb") as file:
                 before = os.fstat(file.fileno())
-                text = file.read(MAX_BYTES + 1)
+                text = file.read((MOST_LIST if name.endswith(LISTS) else MAX_BYTES) + 1)
                 after = os.fstat(file.fileno())
         except FileNotFoundError:
             return None

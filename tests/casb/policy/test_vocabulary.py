@@ -9,8 +9,9 @@ import pytest
 from casb.errors import Problems
 from casb.model.activity import Activity, ActivityObject, ActivityType, Outcome, RequestFacts, Source, TextFacts
 from casb.model.app import App, AppTag
-from casb.model.file import FileFacts, Verdict, VerdictStatus
+from casb.model.file import EngineVerdict, FileFacts, Verdict, VerdictStatus
 from casb.model.identity import AgentTag, Client, ClientApp, Device, DeviceTag, DeviceType, User
+from casb.policy.findings import Found
 from casb.policy.vocabulary import (
     DEFAULT_FIELD,
     FIELDS,
@@ -58,6 +59,7 @@ FULL = activity(
         inspected=True,
         detected_type="application/PDF",
         label="Secret",
+        engines=(EngineVerdict(engine="e", status=VerdictStatus.MALICIOUS, threat="Eicar"),),
     ),
     text=TextFacts(content="A\u200b Text", length=7),
 )
@@ -122,6 +124,10 @@ FACTS: dict[str, tuple[object, object, object]] = {
     "file.label": ("secret", None, UNREAD),
     "file.sign": (frozenset({"macro"}), frozenset(), frozenset()),
     "file.property": ("author: ada", None, UNREAD),
+    "file.findings": (Found(), None, UNREAD),
+    "text.findings": (UNREAD, None, None),
+    "file.malware": (True, None, UNREAD),
+    "file.threat": ("eicar", None, UNREAD),
     "text.content": ("a text", None, None),
     "text.length": (7, None, None),
 }

@@ -177,7 +177,11 @@ if (inWindow) show = (() => {
     }
     if (!found) return;
     nativeCookie.write("casb_notice=; Max-Age=0; Path=/; Secure; SameSite=Lax");
-    const id = found[1];
+    ask(found[1]);
+  };
+
+  /** What to tell of an activity. A download that is still being judged is asked for again. */
+  const ask = (id) =>
     nativeFetch(`${location.origin}${BASE}notice/${id}`, {
       credentials: "same-origin",
       cache: "no-store",
@@ -185,8 +189,10 @@ if (inWindow) show = (() => {
     })
       .then((response) => (response.ok ? response.json() : {}))
       .catch(() => ({}))
-      .then((notice) => explain(notice && typeof notice === "object" ? notice : {}, id));
-  };
+      .then((notice) => {
+        if (notice && notice.casb === "passing") ask(id);
+        else if (!notice || notice.casb !== "fine") explain(notice && typeof notice === "object" ? notice : {}, id);
+      });
 
   let until = 0;
   let timer = 0;
