@@ -32,6 +32,7 @@ from casb.proxy.faults import log_fault
 from casb.proxy.ids import ulid
 from casb.proxy.notices import Notices, cookie
 from casb.proxy.passing import charset_of, judge, may_pass
+from casb.proxy.quarantine import Keeping
 from casb.proxy.runtime import Runtime, Visitor, now
 from casb.proxy.sealed import sealed
 from casb.proxy.streaming import Inspecting
@@ -51,6 +52,7 @@ class Control:
         self.notices = notices
         self.waiting = waiting
         self.coaching = coaching
+        self.keeping = Keeping(runtime)
 
     # ------------------------------------------------------------ request
 
@@ -169,10 +171,51 @@ class Control:
             case Answer(kind="coach") if self._keeps_form(flow, state):
                 state.coached, state.ours = effect, True
                 state.limit, state.on_overflow = state.snapshot.settings.session.resume_body, lambda: False
+            case Answer() if self._keeps_refused(flow, state, effect):
+                pass
             case Answer():
                 self._refuse(flow, state, effect, "requestheaders")
             case Protect():
                 raise ValueError("an upload cannot be protected")
+
+    def _keeps_refused(self, flow: http.HTTPFlow, state: State, effect: Answer) -> bool:
+        """Whether an upload that is refused by its head is taken in first, because it is to be kept."""
+        if not self.keeping.wants(state, effect) or flow.request.raw_content is not None or state.taking is not None:
+            return False
+        length = state.facts.content_length
+        if not (length or b"transfer-encoding" in state.fields or (length is None and flow.request.is_http2)):
+            return False
+        bodies, limit = self.runtime.bodies, state.snapshot.settings.limits.hold
+
+        def give_up(why: str) -> bool:
+            state.held, state.refused = False, None
+            self.keeping.failed(state, why)
+            self._refuse(flow, state, effect, "requestheaders")
+            return False
+
+        largest = bodies.file if bodies is not None else limit
+        if length is not None and length > largest:
+            give_up(f"larger than {largest} bytes")
+            return True
+        state.held, state.refused = True, effect
+        flow.request.stream = False
+        if bodies is None or not taking.wanted() or (length is not None and length <= SMALL):
+            state.limit, state.on_overflow = limit, lambda: give_up(f"larger than {limit} bytes")
+        else:
+            state.limit, state.on_overflow, state.taking = None, None, Spooling(bodies, give_up)
+        return True
+
+    async def _keep_refused(self, flow: http.HTTPFlow, state: State, effect: Answer) -> None:
+        """An upload that was refused by its head has come."""
+        state.held, state.refused = False, None
+        body = _body(state, flow.request)
+        try:
+            body = await self._decoded(state, body, state.fields.get(b"content-encoding", b"").decode("latin-1"))
+        except (ContentError, StoreError):
+            logger.info("a refused upload is kept in its content coding")
+        await self.keeping.keep(state, body)
+        self._refuse(flow, state, effect, "requestheaders")
+        translate.hold_refusal(flow, "request")
 
     def _mask_request(self, flow: http.HTTPFlow, state: State, order: Redaction) -> Effect | None:
         """What becomes of a request whose findings are to be masked; None: it is held until it is there."""
@@ -245,6 +288,8 @@ class Control:
             if isinstance(effect, Answer):
                 main.activity = single.activity
                 self._write(flow, state)
+                if self.keeping.wants(state, effect):
+                    await self.keeping.keep(state, file.content)
                 self._refuse(flow, state, effect, "request")
                 return
         self._write(flow, state)
@@ -565,6 +610,9 @@ class Control:
             raise LookupError("no exchange")
         effect = state.exchange.unscannable(why)
         if phase == "requestheaders":
+            if self.keeping.wants(state, effect):
+                self._write(flow, state)
+                self.keeping.failed(state, why)
             self._apply_to_request(flow, state, effect)
         else:
             self._apply_to_response(flow, state, effect, phase)
@@ -583,9 +631,12 @@ class Control:
         try:
             plain = await self._decoded(state, body, coding)
         except (ContentError, StoreError) as error:
-            effect = exchange.unscannable(error.message)
+            plain, effect = body, exchange.unscannable(error.message)
         else:
             effect = exchange.inspected(await self._read(exchange, known, plain))
+        if phase == "request" and self.keeping.wants(state, effect):
+            self._write(flow, state)
+            await self.keeping.keep(state, plain)
         if phase == "request":
             self._apply_to_request(flow, state, effect)
             if translate.is_refused(flow):
@@ -632,6 +683,8 @@ class Control:
             file_name=activity.file.name if activity and activity.file else "",
             is_download=activity is not None and activity.type is ActivityType.DOWNLOAD,
             languages=state.fields.get(b"accept-language", b"").decode("latin-1")[:1000],
+            kept=state.kept,
+            kept_at=self.keeping.address(state),
         )
 
     def _write(self, flow: http.HTTPFlow, state: State) -> None:
