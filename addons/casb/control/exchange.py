@@ -5,12 +5,14 @@ Live traffic, recorded flows and tests drive the same object. It does no I/O and
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 from typing import Any
 
 from casb.catalog.recognise import recognise_request, recognise_response
+from casb.catalog.signatures import find, objects_of
 from casb.control.justified import Justification, holding
 from casb.control.snapshot import Snapshot
 from casb.errors import Where
@@ -50,6 +52,7 @@ class Party:
     client: Client
     session_id: str | None = None
     auth_contexts: frozenset[str] = frozenset()
+    proven: Mapping[str, datetime] = field(default_factory=dict)
 
     @classmethod
     def of(cls, session: Session, client: Client, device: Device | None = None) -> Party:
@@ -60,6 +63,7 @@ class Party:
             client=client,
             session_id=session.id,
             auth_contexts=session.auth_contexts,
+            proven=session.proven,
         )
 
 
@@ -82,6 +86,7 @@ class Exchange:
     stage: Stage = Stage.NEW
     activity: Activity | None = None
     facts: RequestFacts | None = None
+    operation: str = ""  # what the app calls the activity, as its signature says
 
     def request(self, facts: RequestFacts) -> Effect:
         """Decide on what the request alone shows: uploads and the app's own activities."""
@@ -92,6 +97,20 @@ class Exchange:
         if seen is None:
             return PASS
         return self._decide(self._activity(*seen), Stage.HOLDING_UPLOAD)
+
+    def upload(self, file: FileFacts, facts: RequestFacts) -> Effect:
+        """Decide on one file of a request: whoever read its body, or knows the transfer it belongs to, has found it."""
+        self._require(Stage.NEW)
+        self.facts = facts
+        self.stage = Stage.SENT
+        return self._decide(self._activity(ActivityType.UPLOAD, file), Stage.HOLDING_UPLOAD)
+
+    def save(self, file: FileFacts, facts: RequestFacts) -> Effect:
+        """Decide on a file that a page has made itself and is about to save."""
+        self._require(Stage.NEW)
+        self.facts = facts
+        self.stage = Stage.DONE
+        return self._decide(self._activity(ActivityType.DOWNLOAD, file), Stage.HOLDING_DOWNLOAD)
 
     def response(self, facts: ResponseFacts) -> Effect:
         """Decide on what the response's head shows: downloads and views."""
@@ -124,6 +143,28 @@ class Exchange:
         self._require(Stage.NEW)
         self.stage = Stage.DONE
         return self._settle(replace(self._activity(ActivityType.SEND_ITEM, None), text=text), final=True)
+
+    def settled(self) -> Effect | None:
+        """The effect where what is known without the content refuses already: reading it would change no more than
+        which policy is named. None: the content decides."""
+        self._require(Stage.HOLDING_UPLOAD)
+        if self.activity is None:
+            raise OutOfOrder("no activity")
+        decision = decide(self.activity, self.snapshot.policies)
+        if not decision.action.halts:
+            return None
+        self.stage = Stage.SENT
+        return self._done(self.activity, replace(decision, needs=frozenset()))
+
+    def wait(self) -> None:
+        """What was held is a piece of a file that is not whole yet: nothing is decided, and nothing recorded."""
+        self._require(Stage.HOLDING_UPLOAD)
+        self.stage = Stage.SENT
+
+    def blank(self, kind: ActivityType) -> Activity:
+        """The activity that a request would be, of which nothing more is known."""
+        self.activity = self._activity(kind, None)
+        return self.activity
 
     def unscannable(self, why: str) -> Effect:
         """As `inspected`, for content that could not be read: too large, no time, no worker."""
@@ -186,8 +227,18 @@ class Exchange:
         return decision
 
     def concerns(self, kind: ActivityType) -> bool:
-        """Whether any policy looks at such an activity in this app."""
-        return bool(self.snapshot.policies.concerning(self._activity(kind, None)))
+        """Whether any policy looks at such an activity of this person on this device in this app."""
+        concerning = self.snapshot.policies.concerning(self._activity(kind, None))
+        if not concerning:
+            return False
+        activity = self._activity(kind, None)
+        return any(each.session_check(activity) is not NO for each in concerning)
+
+    def would(self, file: FileFacts) -> Action:
+        """What would be decided if the file of this activity ended here. Nothing is recorded."""
+        if self.activity is None:
+            raise OutOfOrder("no activity")
+        return decide(replace(self.activity, file=file), self.snapshot.policies, final=True).action
 
     def outcomes(self) -> frozenset[Action]:
         """What the policies that wait for the content of the held file may do."""
@@ -240,6 +291,10 @@ class Exchange:
 
     def _activity(self, kind: ActivityType, file: FileFacts | None) -> Activity:
         party = self.party
+        match = find(self.app, self.facts) if self.facts is not None and self.app.signatures else None
+        if match is not None and match.signature.activity != kind:
+            match = None  # It would hide what this is.
+        self.operation = match.signature.id if match is not None else ""
         return Activity(
             id=self.new_id(),
             time=self.clock(),
@@ -250,8 +305,11 @@ class Exchange:
             client=party.client,
             session_id=party.session_id,
             auth_contexts=party.auth_contexts,
+            proven=party.proven,
             file=file,
             text=TextFacts() if kind is ActivityType.SEND_ITEM else None,
+            admin=match is not None and match.signature.admin,
+            objects=objects_of(match, self.facts) if match is not None and self.facts is not None else (),
             instance=self.facts.instance if self.facts else None,
             request=self.facts,
             source=Source.SESSION_CONTROL,
@@ -284,7 +342,7 @@ class Exchange:
             decision=decision,
             policy_version=self.snapshot.version,
             mode=self.mode,
-            extra=justification(activity, self.given),
+            extra=justification(activity, self.given) | ({"operation": self.operation} if self.operation else {}),
         )
 
     def _require(self, stage: Stage) -> None:
@@ -354,6 +412,7 @@ def access(
         client=party.client,
         session_id=party.session_id,
         auth_contexts=party.auth_contexts,
+        proven=party.proven,
         source=Source.ACCESS_CONTROL,
     )
     activity = informed(snapshot, activity, given)

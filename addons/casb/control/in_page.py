@@ -18,6 +18,7 @@ from casb.model.app import App
 from casb.model.decision import Action
 from casb.model.record import Record
 from casb.policy.engine import decide
+from casb.policy.truths import NO
 from casb.ports import Clock, NewId
 
 LONGEST = 100_000
@@ -27,7 +28,8 @@ LONGEST = 100_000
 def concerned(snapshot: Snapshot, app: App) -> bool:
     """Whether any policy is about what happens inside this app's pages: a look-up, no decision."""
     policies = snapshot.policies
-    return any(policies.by_app.get((app.id, kind)) or policies.for_any.get(kind) for kind in IN_PAGE)
+    watched = (*IN_PAGE, ActivityType.DOWNLOAD)
+    return any(policies.by_app.get((app.id, kind)) or policies.for_any.get(kind) for kind in watched)
 
 
 def rules(snapshot: Snapshot, app: App, party: Party, *, clock: Clock, new_id: NewId) -> Mapping[str, str]:
@@ -48,6 +50,9 @@ def rules(snapshot: Snapshot, app: App, party: Party, *, clock: Clock, new_id: N
             found[kind.value] = "ask text"
         elif decision.action is not Action.ALLOW or decision.shadow:
             found[kind.value] = "audit"
+    download = _activity(app, party, ActivityType.DOWNLOAD, None, clock, new_id, None)
+    if any(each.session_check(download) is not NO for each in snapshot.policies.concerning(download)):
+        found[ActivityType.DOWNLOAD.value] = "ask"  # The name and the content of what a script makes tell the rest.
     return found
 
 
@@ -81,7 +86,7 @@ def _activity(
     app: App,
     party: Party,
     kind: ActivityType,
-    text: TextFacts,
+    text: TextFacts | None,
     clock: Clock,
     new_id: NewId,
     request: RequestFacts | None,
@@ -96,6 +101,7 @@ def _activity(
         client=party.client,
         session_id=party.session_id,
         auth_contexts=party.auth_contexts,
+        proven=party.proven,
         text=text,
         request=request,
         source=Source.SESSION_CONTROL,

@@ -32,6 +32,7 @@ font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-seri
 main{width:100%;max-width:620px;background:var(--card);border:1px solid var(--line);border-radius:14px;
 padding:36px 40px;box-shadow:0 10px 30px rgb(0 0 0/.06)}
 h1{font-size:1.45rem;line-height:1.25;margin:0 0 14px}
+h2{font-size:1.05rem;margin:24px 0 8px}
 .mark{width:44px;height:44px;border-radius:50%;display:grid;place-items:center;font-weight:700;font-size:1.35rem;margin-bottom:18px;
 color:#fff;background:var(--accent)}
 .mark.bad{background:var(--bad)}
@@ -48,6 +49,7 @@ border-radius:8px;padding:9px 18px;font:inherit;text-decoration:none;cursor:poin
 .button.plain{background:none;color:var(--accent)}
 ul{padding-left:20px}
 input[type=file]{display:block;width:100%;padding:18px;border:2px dashed var(--line);border-radius:10px;margin:16px 0}
+progress{width:100%;height:12px;accent-color:var(--accent);margin:8px 0}
 small{color:var(--soft)}
 label{display:block;font-weight:600;margin:14px 0 4px}
 select,textarea{width:100%;font:inherit;color:var(--ink);background:var(--ground);border:1px solid var(--soft);
@@ -83,10 +85,11 @@ def html(
     connect: str = "",
     words: Words | None = None,
     refresh: str = "",
+    ancestors: str = "'none'",
 ) -> Page:
     """A page around `content`, which is HTML already escaped by the caller. `script` is ours alone, allowed by hash;
     `connect` are the CSP sources that it may send to. `words` are the page's language; `refresh` is where it goes on by
-    itself, without any script."""
+    itself, without any script; `ancestors` are those that may frame the page."""
     tag, direction = (words.tag, words.direction) if words else ("en", "ltr")
     onward = f'<meta http-equiv=refresh content="0;url={escape(refresh)}">' if refresh else ""
     body = (
@@ -102,7 +105,7 @@ def html(
     allowed += f"connect-src {connect}; " if connect else ""
     policy = (
         f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; {allowed}form-action {form_action}; "
-        "frame-ancestors 'none'; base-uri 'none'"
+        f"frame-ancestors {ancestors}; base-uri 'none'"
     )
     return Page(
         status=status,

@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from difflib import get_close_matches
 
 from casb.catalog.agents import Agents
 from casb.catalog.match import Catalog
+from casb.catalog.products import NONE, products, with_product
 from casb.catalog.ranges import Geo, Ranges
 from casb.config import Configuration, Draft
 from casb.control import saml_trust
-from casb.errors import CasbError, Problems
+from casb.errors import CasbError, ConfigError, Problems, Where
 from casb.inspection.info_types import custom
 from casb.inspection.info_types.recipe import recipe
 from casb.inspection.info_types.shape import InfoType, Spec
@@ -109,6 +111,7 @@ def build_snapshot(
     settings = configuration.settings
     if settings is not None:
         errors += saml_trust.problems(settings, configuration.apps)
+    errors += _unknown_products(configuration.apps, settings)
     if errors or settings is None:
         raise Problems(errors)
     exceptions = Exceptions()
@@ -126,7 +129,7 @@ def build_snapshot(
         recipe=recipe(sought) if sought.types else None,
         version=configuration.version,
         settings=settings,
-        catalog=Catalog(configuration.apps),
+        catalog=Catalog(with_product(app) for app in configuration.apps),
         ranges=Ranges(configuration.ranges, geo),
         policies=compile_policies(
             loaded.policies, configuration.withdrawn if isinstance(configuration, Configuration) else ()
@@ -144,6 +147,20 @@ def build_snapshot(
         known_bad=known_bad,
         warnings=loaded.warnings,
     )
+
+
+def _unknown_products(apps: Iterable[App], settings: Settings | None) -> list[CasbError]:
+    where = Where(file=f"{settings.folder}/apps" if settings else "apps")
+    return [
+        ConfigError("C129", f"app {app.id!r}: no product {app.product!r} is known", where, _hint(app.product))
+        for app in apps
+        if app.product and app.product != NONE and app.product not in products()
+    ]
+
+
+def _hint(product: str) -> str:
+    near = get_close_matches(product, products(), 1)
+    return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(products())}"
 
 
 def load_info_types(configuration: Configuration | Draft) -> Mapping[str, InfoType]:

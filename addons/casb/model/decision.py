@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import Enum, IntEnum, StrEnum
 
 from casb.errors import Where
@@ -141,6 +142,7 @@ class Decision:
     quarantine: bool = False  # block: what is refused is kept
     redaction: Redaction | None = None
     coaching: Coaching | None = None
+    fresh_for: timedelta | None = None  # step_up: how long the proof counts; None: as long as the session
     shadow: tuple[Shadowed, ...] = ()
     exempted: tuple[Exempted, ...] = ()
     on_failure: str = ""  # what the policies say when it cannot be carried out: allow, block, or the app decides

@@ -79,6 +79,7 @@ def _activity(data: Mapping[str, Any]) -> Activity:
         auth_contexts=frozenset(data.get("auth_contexts", ())),
         justified=frozenset(data.get("justified") or ()),
         excepted=dict(data.get("excepted") or {}),
+        proven={name: datetime.fromisoformat(when) for name, when in (data.get("proven") or {}).items()},
         file=_file(data.get("file")),
         text=_text(data),
     )

@@ -376,6 +376,7 @@ def activity_of(given: Given) -> Activity:
         auth_contexts=frozenset(given.auth_contexts),
         justified=frozenset(given.justified),
         excepted=dict(given.excepted),
+        proven=dict.fromkeys(given.auth_contexts, moment(given.time, UTC)),
     )
 
 

@@ -57,7 +57,7 @@ def decide(activity: Activity, policies: Policies, *, final: bool = False) -> De
                 still_open = [*still_open, policy] if still_open else [policy]
                 continue
             action = policy.unknown
-        if action is None or (action is Action.STEP_UP and policy.context in activity.auth_contexts):
+        if action is None or (action is Action.STEP_UP and satisfied(policy, activity)):
             continue
         aside = _aside(policy, action, activity, truth)
         if aside is not None:
@@ -100,6 +100,16 @@ def _with(decision: Decision, asides: list[Shadowed | Exempted] | None) -> Decis
     )
 
 
+def satisfied(policy: Policy, activity: Activity) -> bool:
+    """Whether the step-up of a policy has been passed, recently enough. A proof of unknown age is not recent."""
+    if policy.context not in activity.auth_contexts:
+        return False
+    if policy.fresh_for is None:
+        return True
+    proven = activity.proven.get(policy.context)
+    return proven is not None and activity.time - proven <= policy.fresh_for
+
+
 def open_outcomes(activity: Activity, policies: Policies) -> frozenset[Action]:
     """All that the policies which may concern an unread file could do; `ALLOW` where none might."""
     found = {Action.ALLOW}
@@ -124,12 +134,12 @@ def _could_change(
 ) -> bool:
     """Whether a policy that waits for content could raise an alert, win, or take a tie by its id."""
     for policy in still_open:
-        satisfied = policy.context in activity.auth_contexts
+        passed = satisfied(policy, activity)
         justified = policy.id in activity.justified
         possible = [
             Action.AUDIT if each is Action.COACH and justified else each
             for each in (policy.action, policy.unknown)
-            if each is not None and not (each is Action.STEP_UP and satisfied)
+            if each is not None and not (each is Action.STEP_UP and passed)
         ]
         if not possible:
             continue
@@ -179,6 +189,7 @@ def _decision(
         redaction=_redaction(matched) if action is Action.REDACT else None,
         coaching=_coaching(winner, matched) if action is Action.COACH else None,
         on_failure=_on_failure(winner, matched),
+        fresh_for=winner.fresh_for if action is Action.STEP_UP else None,
     )
 
 
@@ -358,11 +369,11 @@ def _trace(policy: Policy, activity: Activity, final: bool) -> Trace:
     action: Action | None = policy.action
     if truth is UNKNOWN:
         action = policy.unknown if final or not policy.content or not _unread(activity) else None
-    satisfied = action is Action.STEP_UP and policy.context in activity.auth_contexts
+    passed = action is Action.STEP_UP and satisfied(policy, activity)
     conditions = tuple(_all_conditions(policy, policy.when, activity))
     failing = next((each for each in conditions if each.truth is NO), None) if truth is NO else None
     dormant = policy.season is not None and not policy.season(activity.time)
-    applies = truth is not NO and action is not None and not satisfied and not dormant
+    applies = truth is not NO and action is not None and not passed and not dormant
     watched = policy.live is not None and not policy.live(activity)
     excepted = activity.excepted.get(policy.id, "") if applies and not watched else ""
     if action is Action.COACH and policy.id in activity.justified:
@@ -374,7 +385,7 @@ def _trace(policy: Policy, activity: Activity, final: bool) -> Trace:
         action=action or policy.action,
         truth=truth,
         matched=applies and not watched and not excepted,
-        satisfied=satisfied,
+        satisfied=passed,
         excepted=excepted,
         shadow=applies and watched,
         dormant=dormant,

@@ -11,6 +11,7 @@ from datetime import timedelta
 
 import orjson
 
+from casb.config.units import seconds
 from casb.errors import CasbError, PolicyError, Problems, Where
 from casb.model.activity import IN_PAGE, ActivityType
 from casb.policy import conditions, rollout
@@ -36,6 +37,7 @@ from casb.policykinds import without_discovery
 from casb.yamlfile import MAX_BYTES, Marks, Path, Report, did_you_mean, examine
 
 _ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
+FRESH = 60  # seconds: less, and a person would be asked again before what was interrupted goes on
 _CONTEXT = re.compile(r"c[1-9][0-9]?")
 
 FILE_ACTIVITIES = frozenset({ActivityType.DOWNLOAD, ActivityType.UPLOAD, ActivityType.VIEW, ActivityType.PRINT})
@@ -259,9 +261,8 @@ def _check_action(
     elif ActivityType.LOGON in activities and document.kind is Kind.SESSION:
         where = marks.where((*path, "activities"))
         errors.add("035", "a session policy is not asked at logon", where, "use kind: access and no activities")
-    if isinstance(document.action, StepUp) and not _CONTEXT.fullmatch(document.action.context):
-        where = marks.where((*path, "action", "context"))
-        errors.add("017", f"'{document.action.context}' is no authentication context", where, "write c1 to c99")
+    if isinstance(document.action, StepUp):
+        _check_step_up(document.action, (*path, "action"), context)
     protects = isinstance(document.action, Protect) or document.action is SimpleAction.PROTECT
     _check_masking(document, activities, path, context)
     if isinstance(document.action, Coach):
@@ -280,6 +281,21 @@ def _check_action(
         errors.add("043", "only uploads can be kept in quarantine", where, "write activities: upload")
     if isinstance(document.action, Protect):
         _check_protect(document.action, (*path, "action"), context)
+
+
+def _check_step_up(action: StepUp, path: Path, context: conditions.Context) -> None:
+    errors, marks = context.errors, context.marks
+    if not _CONTEXT.fullmatch(action.context):
+        where = marks.where((*path, "context"))
+        errors.add("017", f"'{action.context}' is no authentication context", where, "write c1 to c99")
+    if action.fresh_for is None:
+        return
+    where = marks.where((*path, "fresh_for"))
+    try:
+        if seconds(action.fresh_for) < FRESH:
+            errors.add("017", "a proof that counts for less than a minute", where, "write 1m or more")
+    except ValueError as error:
+        errors.add("017", str(error), where, "write 15m, 8h")
 
 
 def _check_protect(action: Protect, path: Path, context: conditions.Context) -> None:

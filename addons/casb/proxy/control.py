@@ -10,33 +10,31 @@ from datetime import datetime
 from mitmproxy import http
 
 from casb.catalog import chat
-from casb.catalog.bodies import name_source
-from casb.control.exchange import Exchange, Party, Stage, access
-from casb.control.pages import Refusal, notice
+from casb.control.exchange import Exchange, Party, access
+from casb.control.pages import Refusal, notice, refusal_page
 from casb.control.protecting import Plan
 from casb.control.routes import Kind
 from casb.errors import ContentError, StoreError
-from casb.inspection.spec import Recipe
 from casb.model.activity import Activity, ActivityType, RequestMode
 from casb.model.app import App
 from casb.model.decision import Action, Answer, Decision, Effect, Hold, Pass, Protect, Redact, Redaction
 from casb.model.file import FileFacts
 from casb.model.identity import Session
 from casb.model.record import Record
-from casb.policy.truths import NO
-from casb.proxy import forms, prompts, protect, redaction, taking, translate
+from casb.proxy import prompts, protect, redaction, taking, translate
 from casb.proxy.bodies import Bodies, Spooling
 from casb.proxy.coaching import Coaching, page_for
-from casb.proxy.engines import pieces_of
 from casb.proxy.faults import log_fault
 from casb.proxy.ids import ulid
 from casb.proxy.notices import Notices, cookie
 from casb.proxy.passing import charset_of, judge, may_pass
-from casb.proxy.quarantine import Keeping
 from casb.proxy.runtime import Runtime, Visitor, now
 from casb.proxy.sealed import sealed
+from casb.proxy.stepup import StepUp, ask_of
 from casb.proxy.streaming import Inspecting
+from casb.proxy.transfers import ANSWER
 from casb.proxy.translate import State
+from casb.proxy.uploads import Uploads
 from casb.proxy.waiting import Waiting
 from casb.rewrite import codings
 from casb.store.held import SMALL, HeldBody
@@ -50,9 +48,11 @@ class Control:
     def __init__(self, runtime: Runtime, notices: Notices, waiting: Waiting, coaching: Coaching) -> None:
         self.runtime = runtime
         self.notices = notices
+        self.step_up = StepUp(runtime)
+        self.uploads = Uploads(runtime, notices)
         self.waiting = waiting
         self.coaching = coaching
-        self.keeping = Keeping(runtime)
+        self.keeping = self.uploads.keeping
 
     # ------------------------------------------------------------ request
 
@@ -72,22 +72,23 @@ class Control:
             raise LookupError("a controlled exchange without a session")
         if state.snapshot.policies.coaches(state.route.app.id):
             return self._enter_informed(flow, state, session, state.route.app)
-        self._enter(flow, state, session, state.route.app)
-        return None
+        return self._enter(flow, state, session, state.route.app)
 
     async def _enter_informed(self, flow: http.HTTPFlow, state: State, session: Session, app: App) -> None:
         """Where a policy may ask for a justification, what was said already is looked up first."""
         state.given = await self.coaching.given(session, app)
-        self._enter(flow, state, session, app)
+        keeping = self._enter(flow, state, session, app)
+        if keeping is not None:
+            await keeping
 
-    def _enter(self, flow: http.HTTPFlow, state: State, session: Session, app: App) -> None:
+    def _enter(self, flow: http.HTTPFlow, state: State, session: Session, app: App) -> Awaitable[None] | None:
         visitor = self.visitor(session, state)
         state.party = visitor.party
         if app.instances:
             state.facts = replace(state.facts, instance=translate.instance(app, state.facts.host, state.fields))
         if visitor.access.decision.action.halts:
             self._refuse_access(flow, state, visitor)
-            return
+            return state.keeping
         exchange = Exchange(
             snapshot=state.snapshot,
             app=app,
@@ -100,17 +101,20 @@ class Control:
         state.exchange = exchange
         if b"range" in state.fields and exchange.needs_whole(ActivityType.DOWNLOAD):
             translate.whole(flow)
-        if not self._must_name(state, exchange):
+        if not self.uploads.wants(flow, state, exchange):
             self._apply_to_request(flow, state, exchange.request(state.facts))
         elif (state.facts.content_length or 0) > state.snapshot.settings.limits.hold:
-            self._apply_to_request(flow, state, self._unnamed(state, exchange, "the form is too large to be read"))
+            self._apply_to_request(
+                flow, state, self.uploads.unread(state, exchange, "the form is too large to be read")
+            )
         else:
             # The form's head does not tell what it holds: it is held until its parts have.
             state.naming = True
             self._hold(flow, state, state.snapshot.settings.limits.hold, state.facts.content_length, "requestheaders")
-        if not translate.is_refused(flow) and state.coached is None:
+        if not translate.is_refused(flow) and state.coached is None and state.ask is None:
             protect.ask_for_all(flow, exchange)
             translate.send_to(flow, state.route)
+        return state.keeping
 
     def visitor(self, session: Session, state: State) -> Visitor:
         """The party and its access decision, kept while session, address, program and policies stay the same."""
@@ -145,9 +149,12 @@ class Control:
             user_name=visitor.party.user.name if visitor.party.user else "",
             is_logon=True,
         )
+        translate.annotate(flow, record, state.route, visitor.party)
+        ask = ask_of(record.decision, record.activity.id)
+        if record.decision.action is Action.STEP_UP and self.step_up.send(flow, state, ask, "requestheaders"):
+            return
         refusal = self.coaching.stop(state, refusal, record.activity)
         self.runtime.counters["access_blocked"] += 1
-        translate.annotate(flow, record, state.route, visitor.party)
         translate.refuse(flow, "requestheaders", page_for(refusal))
 
     def _apply_to_request(self, flow: http.HTTPFlow, state: State, effect: Effect) -> None:
@@ -189,7 +196,7 @@ class Control:
 
         def give_up(why: str) -> bool:
             state.held, state.refused = False, None
-            self.keeping.failed(state, why)
+            state.kept = self.keeping.failed(state, self._last(state), why)
             self._refuse(flow, state, effect, "requestheaders")
             return False
 
@@ -205,6 +212,12 @@ class Control:
             state.limit, state.on_overflow, state.taking = None, None, Spooling(bodies, give_up)
         return True
 
+    @staticmethod
+    def _last(state: State) -> Record:
+        if state.exchange is None or not state.exchange.records:
+            raise LookupError("nothing was refused")
+        return state.exchange.records[-1]
+
     async def _keep_refused(self, flow: http.HTTPFlow, state: State, effect: Answer) -> None:
         """An upload that was refused by its head has come."""
         state.held, state.refused = False, None
@@ -213,7 +226,7 @@ class Control:
             body = await self._decoded(state, body, state.fields.get(b"content-encoding", b"").decode("latin-1"))
         except (ContentError, StoreError):
             logger.info("a refused upload is kept in its content coding")
-        await self.keeping.keep(state, body)
+        state.kept = await self.keeping.keep(state, self._last(state), body)
         self._refuse(flow, state, effect, "requestheaders")
         translate.hold_refusal(flow, "request")
 
@@ -239,60 +252,20 @@ class Control:
         on_the_way = flow.request.raw_content is None and not state.held and not state.naming
         return on_the_way and state.facts.mode is RequestMode.NAVIGATION and flow.request.method == "POST"
 
-    def _must_name(self, state: State, exchange: Exchange) -> bool:
-        """Whether the names of the files in a form must be read first: only where a policy concerns uploads."""
-        return name_source(exchange.app, state.facts) is not None and exchange.concerns(ActivityType.UPLOAD)
-
-    def _unnamed(self, state: State, exchange: Exchange, why: str) -> Effect:
-        """A form that does not tell us its file names might tell them to the app.
-
-        Then the default behaviour holds wherever a policy for this person and device could have said more than audit.
-        """
-        effect = exchange.request(replace(state.facts, upload_name=None))
-        if exchange.stage is Stage.HOLDING_UPLOAD:
-            effect = exchange.unscannable(why)
-        activity = exchange.activity
-        if not isinstance(effect, Pass) or activity is None:
-            return effect
-        concerning = state.snapshot.policies.concerning(activity)
-        if not any(each.strictest > Action.NOTIFY and each.session_check(activity) is not NO for each in concerning):
-            return effect
-        return exchange.fall_back("upload.unnamed", "the names of the files in a form can be read", why)
-
-    async def _judge_form(self, flow: http.HTTPFlow, state: State) -> None:
-        """Each file of a form by itself; one that is refused refuses the form."""
-        main = state.exchange
-        if main is None:
-            raise LookupError("no exchange")
-        state.naming = state.held = False
-        body = flow.request.raw_content or b""
-        try:
-            files = forms.files(main.app, state.facts, state.fields.get(b"content-type", b""), body)
-        except ContentError as error:
-            self._apply_to_request(flow, state, self._unnamed(state, main, error.message))
-            if translate.is_refused(flow):
-                translate.hold_refusal(flow, "request")
-            return
-        main.request(replace(state.facts, upload_name=""))
-        for file in files:
-            facts = replace(state.facts, upload_name=file.name, content_length=len(file.content))
-            if file.content_type:
-                facts = replace(facts, content_type=file.content_type)
-            single = main.sibling()
-            effect = single.request(facts)
-            if isinstance(effect, Hold) and single.activity and single.activity.file:
-                effect = single.inspected(await self._read(single, single.activity.file, file.content))
-            if isinstance(effect, Redact):
-                effect = single.instead(effect.order, "a file in a form cannot be masked")
-            main.records += single.records
-            if isinstance(effect, Answer):
-                main.activity = single.activity
-                self._write(flow, state)
-                if self.keeping.wants(state, effect):
-                    await self.keeping.keep(state, file.content)
-                self._refuse(flow, state, effect, "request")
-                return
-        self._write(flow, state)
+    async def _judge(self, flow: http.HTTPFlow, state: State) -> None:
+        """The body that had to be read first has come."""
+        effect = await self.uploads.judge(flow, state)
+        if self.keeping.wants(state, effect):
+            record = self._last(state)
+            if state.piece is None:
+                state.kept = await self.keeping.keep(state, record, flow.request.raw_content or b"")
+            else:
+                state.kept = self.keeping.failed(state, record, "it was refused before all of its pieces had come")
+        self._apply_to_request(flow, state, effect)
+        if translate.is_refused(flow):
+            translate.hold_refusal(flow, "request")
+        if state.keeping is not None:
+            await state.keeping
 
     async def _decoded(self, state: State, body: bytes | HeldBody, coding: str) -> bytes | HeldBody:
         if isinstance(body, bytes):
@@ -300,38 +273,6 @@ class Control:
         if self.runtime.bodies is None:
             raise LookupError("nothing holds bodies")
         return await self.runtime.bodies.decoded(body, coding)
-
-    async def _read(self, exchange: Exchange, known: FileFacts, body: bytes | HeldBody) -> FileFacts:
-        held = body.sealed() if isinstance(body, HeldBody) else None
-        if held is not None:
-            readable: bytes | Recipe = Recipe(factory="casb.store.held:open_told", data=held.told())
-        else:
-            readable = body.content() if isinstance(body, HeldBody) else body
-        engines = self.runtime.engines if exchange.asks_engines() else None
-        seen = await self.runtime.scanner.scan(
-            readable,
-            known.name,
-            known.declared_type,
-            matcher=exchange.snapshot.recipe,
-            rules=engines.rules if engines else None,
-            size=held.size if held else None,
-        )
-        if engines is not None:
-            seen = await engines.judge(seen, lambda: pieces_of(body))
-        named = {each.id: each.name for each in self.runtime.snapshot.settings.labels}
-        return replace(
-            known,
-            size=seen.size,
-            inspected=seen.inspected,
-            detected_type=seen.detected_type,
-            sha256=seen.sha256,
-            label=named.get(seen.label_id or "", seen.label),
-            label_id=seen.label_id,
-            verdict=seen.verdict,
-            engines=seen.engines,
-            signs=known.signs | seen.signs,
-            properties=seen.properties,
-        )
 
     @sealed
     def request(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
@@ -349,14 +290,14 @@ class Control:
                 translate.hold_refusal(flow, "request")
             return None
         if state.naming:
-            return self._judge_form(flow, state)
+            return self._judge(flow, state)
         coding = state.fields.get(b"content-encoding", b"").decode("latin-1")
         return self._inspect(flow, state, _body(state, flow.request), coding, "request")
 
     # ------------------------------------------------------------ response
 
     @sealed
-    def responseheaders(self, flow: http.HTTPFlow) -> None:
+    def responseheaders(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         """Downloads and views, by the response's head."""
         state = translate.state_of(flow)
         if state is None:
@@ -364,7 +305,7 @@ class Control:
         if state.exchange is None or state.ours or flow.response is None:
             if flow.response is not None and state.route.kind is Kind.TUNNEL:
                 flow.response.stream = True
-            return
+            return None
         state.held, state.limit, state.on_overflow = False, None, None
         facts = translate.response_facts(flow.response)
         state.response = facts
@@ -372,6 +313,16 @@ class Control:
         self._apply_to_response(flow, state, state.exchange.response(facts), "responseheaders")
         if state.exchange.activity is before and not translate.is_refused(flow):
             redaction.passing(self.runtime, flow, state)
+        if state.expected is not None and not translate.is_refused(flow):
+            self._expect(flow, state)
+        return state.keeping
+
+    def _expect(self, flow: http.HTTPFlow, state: State) -> None:
+        """The answer to the beginning of a transfer is kept until it has said where the pieces go."""
+        if flow.response is None or state.held or not self.uploads.transfers.head(flow, state):
+            return
+        state.held, state.limit, state.on_overflow = True, ANSWER, lambda: True
+        flow.response.stream = False
 
     def _apply_to_response(self, flow: http.HTTPFlow, state: State, effect: Effect, phase: str) -> None:
         exchange = state.exchange
@@ -479,9 +430,18 @@ class Control:
         state.held, state.plan = False, None
         coding = state.response.content_encoding if state.response else ""
         try:
+            limit = state.snapshot.settings.limits.hold
+            taken = state.taking if isinstance(state.taking, Spooling) else None
             body = flow.response.raw_content if flow.response is not None else None
-            plain = codings.decoded(body or b"", coding, limit=state.snapshot.settings.limits.hold)
+            if taken is not None:
+                if taken.body.size > limit:
+                    raise ContentError("F102", f"larger than {limit} bytes")
+                body = b"".join(taken.body.pieces())
+            plain = codings.decoded(body or b"", coding, limit=limit)
             await protect.hand_over_whole(self.runtime, flow, state, plan, plain, self.notices)
+            if taken is not None and flow.response is not None:
+                taken.replace(flow.response.raw_content or b"")
+                flow.response.data.content = None
         except ContentError as error:
             self._unprotected(flow, state, error.message, "response")
             return
@@ -492,6 +452,9 @@ class Control:
     def response(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         """A held download has arrived: read it, then decide for good."""
         state = translate.state_of(flow)
+        if state is not None and state.expected is not None and flow.response is not None:
+            state.held = False
+            return self.uploads.transfers.answered(flow, state)
         if state is None or flow.response is None:
             return None
         if not state.held:
@@ -597,7 +560,8 @@ class Control:
                 self._apply_to_request(flow, state, self._unmaskable(state, order, why))
             elif state.naming and state.exchange is not None:
                 state.naming = False
-                self._apply_to_request(flow, state, self._unnamed(state, state.exchange, why))
+                effect = self.uploads.unread(state, state.exchange, why)
+                self._apply_to_request(flow, state, effect)
             else:
                 self._decided(flow, state, why, phase)
         except Exception:
@@ -611,8 +575,7 @@ class Control:
         effect = state.exchange.unscannable(why)
         if phase == "requestheaders":
             if self.keeping.wants(state, effect):
-                self._write(flow, state)
-                self.keeping.failed(state, why)
+                state.kept = self.keeping.failed(state, self._last(state), why)
             self._apply_to_request(flow, state, effect)
         else:
             self._apply_to_response(flow, state, effect, phase)
@@ -633,10 +596,9 @@ class Control:
         except (ContentError, StoreError) as error:
             plain, effect = body, exchange.unscannable(error.message)
         else:
-            effect = exchange.inspected(await self._read(exchange, known, plain))
+            effect = exchange.inspected(await self.uploads.read(exchange, known, plain))
         if phase == "request" and self.keeping.wants(state, effect):
-            self._write(flow, state)
-            await self.keeping.keep(state, plain)
+            state.kept = await self.keeping.keep(state, self._last(state), plain)
         if phase == "request":
             self._apply_to_request(flow, state, effect)
             if translate.is_refused(flow):
@@ -645,6 +607,8 @@ class Control:
             self._apply_to_response(flow, state, effect, phase)
             if state.plan is not None:
                 await self._convert(flow, state, state.plan)
+        if state.keeping is not None:
+            await state.keeping
 
     def _read_prompt(self, flow: http.HTTPFlow, state: State, exchange: Exchange, body: bytes, coding: str) -> None:
         """What was to be sent is there: its text is looked at here, which takes no longer than handing it over."""
@@ -661,13 +625,18 @@ class Control:
     def _refuse(self, flow: http.HTTPFlow, state: State, effect: Answer, phase: str) -> None:
         activity = state.exchange.activity if state.exchange else None
         record = state.exchange.records[-1] if state.exchange else None
+        if effect.kind == "step_up" and record is not None:
+            saved = activity is not None and activity.type is ActivityType.DOWNLOAD
+            if self.step_up.send(flow, state, ask_of(effect.decision, record.activity.id, saved=saved), phase):
+                return
         refusal = self._refusal(state, effect.decision, activity)
         if record is not None:
             refusal = replace(refusal, activity_id=record.activity.id)
         body = flow.request.raw_content if phase == "request" and not state.cut else None
         refusal = self.coaching.stop(state, refusal, activity, body=body)
-        page = page_for(refusal)
-        shown = refusal.coach and state.facts.mode is RequestMode.NAVIGATION and not state.facts.save_as
+        waited = state.ticket is not None and state.ticket.shown and not refusal.coach
+        page = refusal_page(refusal, shown=True) if waited else page_for(refusal)
+        shown = waited or (refusal.coach and state.facts.mode is RequestMode.NAVIGATION and not state.facts.save_as)
         if state.party and state.party.session_id and not shown:
             page = self.notices.leave(page, state.party.session_id, notice(refusal))
         self.runtime.counters["refused"] += 1

@@ -28,6 +28,7 @@ from casb.proxy.rewriting import Inward, Outward
 from casb.proxy.runtime import Runtime
 from casb.proxy.saml_check import SamlCheck
 from casb.proxy.sessions import Sessions
+from casb.proxy.socket_uploads import SocketUploads
 from casb.proxy.tls import TlsConfig
 from casb.proxy.tunnels import Tunnels, count_tunnels
 from casb.proxy.waiting import Waiting
@@ -64,7 +65,7 @@ def addons(runtime: Runtime) -> list[Any]:
         controls,
         siblings.After(runtime),
         learning,
-        messages.Messages(runtime),
+        messages.Messages(runtime, SocketUploads(runtime, lambda: control.uploads)),
         taking.Working(),
         Recorder(runtime, control),
         Tunnels(runtime),

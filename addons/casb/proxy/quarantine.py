@@ -68,28 +68,21 @@ class Keeping:
         settings = state.snapshot.settings
         return settings.address_of(settings.login_host) + PATH
 
-    async def keep(self, state: State, body: bytes | HeldBody) -> None:
-        """Keep the file that the last record refused. Raises nothing: what cannot be kept is told of."""
+    async def keep(self, state: State, record: Record, body: bytes | HeldBody) -> str:
+        """Keep the file that a record refused: `kept`, or `failed`. Raises nothing: what cannot be kept is told of."""
         try:
-            record = _refused(state)
             stored = await asyncio.to_thread(self._store, state, record, body)
         except CasbError as error:
-            self.failed(state, error.message)
+            return self.failed(state, record, error.message)
         except Exception:
             log_fault(logger, "a refused file was not kept")
-            self.failed(state, "an error of ours")
-        else:
-            self._tell(state, record, stored, "")
+            return self.failed(state, record, "an error of ours")
+        return self._tell(state, record, stored, "")
 
-    def failed(self, state: State, why: str) -> None:
-        """The file that the last record refused is not kept."""
-        state.kept = "failed"
-        try:
-            record = _refused(state)
-            size = record.activity.file.size if record.activity.file else None
-            self._tell(state, record, Stored(size=size or state.facts.content_length or 0, sha256=""), why)
-        except Exception:
-            log_fault(logger, "that a refused file was not kept could not be told")
+    def failed(self, state: State, record: Record, why: str) -> str:
+        """The file that a record refused is not kept, and this is told of; `failed`."""
+        size = record.activity.file.size if record.activity.file else None
+        return self._tell(state, record, Stored(size=size or state.facts.content_length or 0, sha256=""), why)
 
     def _store(self, state: State, record: Record, body: bytes | HeldBody) -> Stored:
         user, app, file = record.activity.user, record.activity.app, record.activity.file
@@ -108,19 +101,15 @@ class Keeping:
         recovery = state.snapshot.settings.recovery_recipient
         return vault_of(state).keep(facts, pieces, self.runtime.keyring.wrap, os.urandom, recovery)
 
-    def _tell(self, state: State, record: Record, stored: Stored, failure: str) -> None:
-        until = _until(state, record)
-        line = line_of(record, until, size=stored.size, sha256=stored.sha256, failure=failure)
-        state.kept = "failed"
-        self.runtime.tell(line)
-        state.kept = "failed" if failure else "kept"
+    def _tell(self, state: State, record: Record, stored: Stored, failure: str) -> str:
+        line = line_of(record, _until(state, record), size=stored.size, sha256=stored.sha256, failure=failure)
+        try:
+            self.runtime.tell(line)
+        except Exception:
+            log_fault(logger, "what became of a refused file could not be told")
+            return "failed"  # a file without its line is found by the sidecar's tidying
         self.runtime.counters["quarantine_failed" if failure else "quarantined"] += 1
-
-
-def _refused(state: State) -> Record:
-    if state.exchange is None or not state.exchange.records:
-        raise LookupError("nothing was refused")
-    return state.exchange.records[-1]
+        return "failed" if failure else "kept"
 
 
 def _until(state: State, record: Record) -> Any:

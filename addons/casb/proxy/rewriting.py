@@ -243,6 +243,14 @@ class Outward:
     @sealed
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         """Map the head; choose between streaming, rewriting while streaming, and rewriting in one piece."""
+        self._head(flow)
+        state = translate.state_of(flow)
+        if state is not None and state.told and flow.response is not None:
+            # Files were taken out of the request on its way: the page is to say which.
+            flow.response.headers["x-casb-activity"] = state.told
+            flow.response.headers.add("set-cookie", notice_cookie(state.told))
+
+    def _head(self, flow: http.HTTPFlow) -> None:
         state, response = translate.state_of(flow), flow.response
         if state is None or response is None or state.ours or state.exchange is None:
             return

@@ -26,6 +26,7 @@ from casb.sidecar import (
     protected,
     quarantine,
     requests,
+    sessions,
     shadow_app,
     shadow_apps,
     shadow_catalog,
@@ -67,6 +68,7 @@ def build_app(services: Services, provider: signin.AdminProvider | None = None) 
     | `/v1/protected[/ID]` | a session or a read token | protected.py |
     | `/quarantine[/ID]` `/quarantine/{release,delete,fetch}` | a session; POST: an admin's | quarantine.py |
     | `/v1/quarantine[/ID]` | a session or a read token | quarantine.py |
+    | `/sessions[/revoke]` `/v1/sessions/revoke` | a session; ending: an admin's | sessions.py |
     | `/learned[/export.csv]` `/learned/attach` | a session; changes: an admin's | learned.py |
     | `/static/…` | anybody | style, script, icon |
     """
@@ -91,6 +93,8 @@ def build_app(services: Services, provider: signin.AdminProvider | None = None) 
         alerts.router,
         alerts.api,
         access.router,
+        sessions.router,
+        sessions.api,
         enforcement_api.api,
         enforcement_api.lists,
         learned.router,

@@ -11,12 +11,7 @@ CODES: Mapping[str, str] = {
     "S013": "The folder of held bodies cannot be made or used. Check the owner of `limits.spool_folder`.",
     "S014": "No room to hold a body on disk: `limits.spool_total` is used up, or `limits.spool_free` is reached.",
     "S015": "A body could not be written to the folder of held bodies. The disk is full or reports errors.",
-    "S016": "No room in the quarantine: `quarantine.limit` is used up, or its disk is nearly full. The upload was "
-    "refused all the same. Delete what is not needed any more, or raise the limit.",
-    "S017": "A file could not be put into the quarantine, or removed from it: the disk is full or reports errors, or "
-    "the folder is not ours. The upload was refused all the same.",
-    "S018": "A file is not in the quarantine any more, or is not what was put there.",
-    "S019": "A file in the quarantine cannot be released or deleted as asked. The message says why.",
+    "S016": "A piece of an upload could not be kept or read in the data folder. The disk is full, or reports errors.",
     "S020": "The database cannot be opened: it is missing, is not readable, or is no SQLite file.",
     "S021": "The database was made by a newer casb. Start that one, or restore a backup.",
     "S022": "The database could not be brought to the present version; it is as it was. The message names the reason.",
@@ -29,4 +24,10 @@ CODES: Mapping[str, str] = {
     "S041": "The data folder, or the token file in it, cannot be used. Check its owner.",
     "S042": "The file `sidecar.token` holds no token. Remove it; a new one is made at the next start.",
     "S043": "The file `first-run-code` holds no set-up code. Remove it; a new one is made at once.",
+    "S081": "No room in the quarantine: `quarantine.limit` is used up, or its disk is nearly full. The upload was "
+    "refused all the same. Delete what is not needed any more, or raise the limit.",
+    "S082": "A file could not be put into the quarantine, or removed from it: the disk is full or reports errors, or "
+    "the folder is not ours. The upload was refused all the same.",
+    "S083": "A file is not in the quarantine any more, or is not what was put there.",
+    "S084": "A file in the quarantine cannot be released or deleted as asked. The message says why.",
 }

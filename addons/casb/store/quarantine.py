@@ -65,10 +65,10 @@ class Vault:
     def keep(
         self, facts: HandOver, pieces: Iterable[bytes], wrap: Wrap, random: Random, recovery: str | None
     ) -> Stored:
-        """Write one file, encrypted as it comes; durable on return. Raises `StoreError` S016 for want of room and
-        S017 when the disk refuses; nothing is left behind then."""
+        """Write one file, encrypted as it comes; durable on return. Raises `StoreError` S081 for want of room and
+        S082 when the disk refuses; nothing is left behind then."""
         if not is_id(facts.file):
-            raise StoreError("S017", "a file of the quarantine has no usable id")
+            raise StoreError("S082", "a file of the quarantine has no usable id")
         draft = self.folder / f"{facts.file}{DRAFT}"
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -123,14 +123,14 @@ class Vault:
         return sum(each.stat().st_size for each in self._files())
 
     def require(self, more: int) -> None:
-        """Raise `StoreError` S016 unless there is room for so many bytes more."""
+        """Raise `StoreError` S081 unless there is room for so many bytes more."""
         if self.used() + more > self.limit:
-            raise StoreError("S016", "the quarantine is full (quarantine.limit)")
+            raise StoreError("S081", "the quarantine is full (quarantine.limit)")
         if shutil.disk_usage(self.folder).free - more < self.floor:
-            raise StoreError("S016", "the disk of the quarantine is nearly full (limits.spool_free)")
+            raise StoreError("S081", "the disk of the quarantine is nearly full (limits.spool_free)")
 
     def open(self, identifier: str, unwrap: Unwrap) -> Iterator[bytes]:
-        """The plain file, piece by piece. Raises `StoreError` S018 when it is gone, `ContentError` when it was changed:
+        """The plain file, piece by piece. Raises `StoreError` S083 when it is gone, `ContentError` when it was changed:
         at the latest at the end, hence call `check` before any of it is given out."""
         return self._plain(identifier, unwrap)
 
@@ -145,7 +145,7 @@ class Vault:
                 raise FileNotFoundError
             return os.fdopen(os.open(self._path(identifier), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb")
         except OSError:
-            raise StoreError("S018", "this file is not in the quarantine any more") from None
+            raise StoreError("S083", "this file is not in the quarantine any more") from None
 
     def check(self, identifier: str, unwrap: Unwrap) -> Stored:
         """Read all of a file: size and SHA-256. Raises as `open`."""
@@ -170,7 +170,7 @@ class Vault:
         return found[0]
 
     def delete(self, identifier: str) -> bool:
-        """Remove a file for good; False when it is not there. Raises `StoreError` S017."""
+        """Remove a file for good; False when it is not there. Raises `StoreError` S082."""
         if not is_id(identifier):
             return False
         try:
@@ -219,7 +219,7 @@ def _key(stanzas: Iterable[Stanza], identifier: str, unwrap: Unwrap) -> tuple[by
 
 
 def _refused(error: OSError) -> StoreError:
-    return StoreError("S017", f"a file could not be put into the quarantine ({error.strerror})")
+    return StoreError("S082", f"a file could not be put into the quarantine ({error.strerror})")
 
 
 def _gone(path: Path) -> None:

@@ -29,48 +29,48 @@ class Desk:
         self.two_people = settings.quarantine.two_people
 
     def release(self, identifier: str, who: str, why: str, now: datetime) -> str:
-        """`released`, or `asked` when another admin has to allow it. Raises `StoreError` S019 when it cannot be."""
+        """`released`, or `asked` when another admin has to allow it. Raises `StoreError` S084 when it cannot be."""
         file = self.need(identifier)
         if file.state != "kept":
-            raise StoreError("S019", f"it is not kept any more: {file.state}")
+            raise StoreError("S084", f"it is not kept any more: {file.state}")
         if file.until <= now:
-            raise StoreError("S019", "its time is over")
+            raise StoreError("S084", "its time is over")
         if not why.strip():
-            raise StoreError("S019", "a release needs a reason")
+            raise StoreError("S084", "a release needs a reason")
         self._whole(file)
         if self.rows.release(identifier, who, why, now, two=self.two_people):
             return "released"
         if self.two_people and file.asked_by in ("", who) and self.rows.ask(identifier, who, why, now):
             return "asked"
-        raise StoreError("S019", "somebody else was faster; look again")
+        raise StoreError("S084", "somebody else was faster; look again")
 
     def delete(self, identifier: str, who: str, why: str, now: datetime) -> None:
-        """Its bytes go for good; the row stays. Raises `StoreError` S019."""
+        """Its bytes go for good; the row stays. Raises `StoreError` S084."""
         if not why.strip():
-            raise StoreError("S019", "deleting needs a reason")
+            raise StoreError("S084", "deleting needs a reason")
         if not self.rows.end(identifier, "deleted", who, why, now):
-            raise StoreError("S019", f"it is not kept any more: {self.need(identifier).state}")
+            raise StoreError("S084", f"it is not kept any more: {self.need(identifier).state}")
         self.vault.delete(identifier)
 
     def fetch(self, identifier: str) -> tuple[Quarantined, Iterator[bytes]]:
         """A file to be examined: it has been read once, and is what was refused. Raises `CasbError`."""
         file = self.need(identifier)
         if not file.is_here:
-            raise StoreError("S018", f"its bytes are not here: {file.state}")
+            raise StoreError("S083", f"its bytes are not here: {file.state}")
         self._whole(file)
         return file, self.vault.open(identifier, self._unwrap)
 
     def need(self, identifier: str) -> Quarantined:
-        """One file. Raises `StoreError` S019."""
+        """One file. Raises `StoreError` S084."""
         found = self.rows.get(identifier)
         if found is None:
-            raise StoreError("S019", "there is no such file in the quarantine")
+            raise StoreError("S084", "there is no such file in the quarantine")
         return found
 
     def _whole(self, file: Quarantined) -> None:
         stored = self.vault.check(file.id, self._unwrap)
         if stored.sha256 != file.sha256 or stored.size != file.size:
-            raise StoreError("S018", "what is kept is not the file that was refused")
+            raise StoreError("S083", "what is kept is not the file that was refused")
 
     def _unwrap(self, purpose: str, key_id: str, aad: bytes, blob: bytes) -> bytes:
         return Keyring.load(self.data).unwrap(purpose, key_id, aad, blob)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from datetime import timedelta
 
 import pytest
 from hypothesis import given, settings
@@ -454,3 +455,24 @@ def test_law_every_match_has_a_reason_with_a_place(loaded: list[LoadedPolicy], g
 
 def test_decisions_of_a_type_with_no_policies() -> None:
     assert decide(activity("print", app=FILES), Policies(version="", all=())).action is Action.ALLOW
+
+
+@pytest.mark.parametrize(
+    ("fresh_for", "age", "action"),
+    [
+        ("", None, Action.ALLOW),
+        (", fresh_for: 15m", 0, Action.ALLOW),
+        (", fresh_for: 15m", 900, Action.ALLOW),
+        (", fresh_for: 15m", 901, Action.STEP_UP),
+        (", fresh_for: 15m", None, Action.STEP_UP),
+    ],
+)
+def test_a_proof_counts_for_as_long_as_the_policy_says(fresh_for: str, age: int | None, action: Action) -> None:
+    """A proof of unknown age is not recent."""
+    chosen = policies(f"- {{id: p, activities: download, action: {{type: step_up, context: c2{fresh_for}}}}}")
+    asked = activity("download", contexts=("c2",))
+    if age is not None:
+        asked = dataclasses.replace(asked, proven={"c2": asked.time - timedelta(seconds=age)})
+    decision = decide(asked, chosen)
+    assert decision.action is action
+    assert decision.fresh_for == (timedelta(minutes=15) if action is Action.STEP_UP else None)

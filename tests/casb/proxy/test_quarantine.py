@@ -44,8 +44,8 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("quarantine")
     feed = folder / "feed.txt"
     feed.write_text(f"{hashlib.sha256(EICAR).hexdigest()}  Eicar-Test\n")
-    more = {"limits": "{hold: 1MB, spool_free: 1MB}", "quarantine": "{limit: 24MB}", "malware": f"{{hashes: [{feed}]}}"}
-    with world(folder, start=False, **more) as made:
+    engines, limits = f"{{hashes: [{feed}]}}", "{hold: 1MB, spool_free: 1MB}"
+    with world(folder, start=False, limits=limits, quarantine="{limit: 24MB}", malware=engines) as made:
         made.write("policies.yaml", POLICIES)
         made.origin.routes["/up"] = lambda handler, _: reply(handler, 200, b"taken")
         made.start()
@@ -116,11 +116,24 @@ def test_a_large_file_is_kept_from_the_spool(here: World) -> None:
 
 def test_a_file_of_a_form_is_kept_without_the_form(here: World) -> None:
     body, kind = form("secret.form", MARK)
-    told = here.ask(
-        "/up", method="POST", cookie=here.session(), headers=FETCH | {"content-type": kind}, body=body
-    )
+    told = here.ask("/up", method="POST", cookie=here.session(), headers=FETCH | {"content-type": kind}, body=body)
     desk, file = kept(here, told.json["quarantine"]["id"])
     assert (file.name, plain(desk, file.id)) == ("secret.form", MARK)
+
+
+def test_each_refused_file_of_a_form_is_kept(here: World) -> None:
+    parts = [("secret.1", b"one " + MARK), ("fine.bin", b"fine"), ("secret.2", b"two " + MARK)]
+    body = b"".join(
+        f'--b\r\nContent-Disposition: form-data; name="f"; filename="{name}"\r\n\r\n'.encode() + content + b"\r\n"
+        for name, content in parts
+    )
+    before = len(here.spooled())
+    sent = FETCH | {"content-type": "multipart/form-data; boundary=b"}
+    here.ask("/up", method="POST", cookie=here.session(), headers=sent, body=body + b"--b--\r\n")
+    lines = [each for each in here.spooled()[before:] if each.get("kind") == KIND]
+    assert [each["name"] for each in lines] == ["secret.1", "secret.2"]
+    desk, _ = kept(here, lines[0]["id"])
+    assert [plain(desk, each["id"]) for each in lines] == [parts[0][1], parts[2][1]]
 
 
 def test_a_page_says_that_the_file_is_kept(here: World) -> None:
@@ -166,7 +179,7 @@ def fetch(here: World, identifier: str, cookie: str, **headers: str) -> Reply:
 def test_a_released_file_goes_back_to_who_uploaded_it_and_to_nobody_else(here: World) -> None:
     body = random.Random(8).randbytes(1_500_000)
     identifier = upload(here, 'secret "ü".bin', body).json["quarantine"]["id"]
-    desk, file = kept(here, identifier)
+    desk, _ = kept(here, identifier)
     ada, bea = login(here), login(here, "bea@contoso.example")
     host = f"login.{SUFFIX}"
     shown = here.ask("/.casb/quarantine", host=host, cookie=ada, headers=NAVIGATE)

@@ -1,7 +1,7 @@
 // --- copying, cutting, pasting and printing: what the rules are, and asking the proxy (controlled pages only) -----------
 
 /** Rules until others are known: nothing without asking. */
-const ASK_ALL = { do: { copy: "ask text", cut: "ask text", paste: "ask text", print: "ask text" } };
+const ASK_ALL = { do: { copy: "ask text", cut: "ask text", paste: "ask text", print: "ask text", download: "ask" } };
 const LONGEST = 100_000;
 const HEARTBEAT_MS = 60_000;
 const control = (install) => {

@@ -33,7 +33,7 @@ const repeating = (native, self, args, realm) => {
   const [input, init] = args;
   if (init?.body instanceof (realm.ReadableStream ?? Object)) return null;
   if (!(input instanceof realm.Request)) return () => apply(native, self, args);
-  const copy = input.body || input.bodyUsed ? null : quietly(() => input.clone());
+  const copy = input.bodyUsed ? null : quietly(() => input.clone());
   return copy && (() => apply(native, self, [copy, ...args.slice(1)]));
 };
 const requestObservers = []; // and `watch(request)` for each XMLHttpRequest opened

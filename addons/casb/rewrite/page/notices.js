@@ -17,7 +17,7 @@ if (inWindow) show = (() => {
     }
     dialog::backdrop { background: rgb(15 20 28 / .5) }
     .bar { height: 6px; background: #b3261e }
-    .protect .bar { background: #8a5a00 } .sign-in .bar, .step-up .bar, .coach .bar, .notify .bar { background: #0b57d0 }
+    .protect .bar { background: #8a5a00 } .sign-in .bar, .step-up .bar, .re-evaluate .bar, .coach .bar, .notify .bar { background: #0b57d0 }
     label { display: block; font-weight: 600; margin: 0 0 .25rem }
     select, textarea {
       box-sizing: border-box; width: 100%; margin: 0 0 .9rem; padding: .45rem .6rem; font: inherit; color: inherit;
@@ -146,6 +146,7 @@ if (inWindow) show = (() => {
     if (same(open) || waiting.some(same) || told.has(notice.key)) return;
     if (open) {
       if (waiting.length < 5) waiting.push(notice);
+      else notice.closed?.();
       return;
     }
     if (!document.documentElement) return;
@@ -293,15 +294,63 @@ if (inWindow) show = (() => {
   const GO = {
     "sign-in": ["Your session has ended", "Sign in again to go on. What you have not saved in this page may be lost.", "Sign in"],
     "step-up": ["One more check is needed", "Your organisation asks you to confirm who you are before this step.", "Continue"],
+    "re-evaluate": ["Please confirm that it is you", "Some time has passed, or your network or device has changed. It takes a moment.", "Continue"],
+  };
+
+  // A window of its own proves more, so that what is open in this one stays; at its end it tells us.
+  const openWindow = window.open;
+  const Channel = window.BroadcastChannel;
+  const proofs = new Map(); // address -> promise: requests of one page share one window
+
+  const prove = (body, url) => {
+    let waiting = proofs.get(url.href);
+    if (waiting) return waiting;
+    const [title, message, label] = GO[body.casb];
+    waiting = new Promise((resolve) => {
+      let channel = null;
+      const run = (close) => {
+        channel ||= new Channel("casb.step-up");
+        channel.onmessage = () => {
+          resolve(true);
+          close();
+        };
+        if (!apply(openWindow, window, [url.href, "casb-step-up", "popup,width=560,height=720"])) leave(url);
+      };
+      const closed = () => {
+        channel?.close();
+        resolve(false); // what was resolved before stays so
+      };
+      const notice = { key: url.href, kind: body.casb, words: plain(body.words), title, message: word(body.message) || message };
+      shower()({ ...notice, policy: word(body.policy), activity: word(body.activity), again: true, go: { label, run }, closed });
+    }).finally(() => proofs.delete(url.href));
+    proofs.set(url.href, waiting);
+    return waiting;
+  };
+
+  const leave = (url) => {
+    try {
+      window.top.location.assign(url.href);
+    } catch {
+      location.assign(url.href);
+    }
+  };
+
+  const proving = (status, body) => {
+    if (status !== 401 || !body || (body.casb !== "step-up" && body.casb !== "re-evaluate")) return null;
+    const url = typeof body.url === "string" ? web(body.url) : null;
+    return ours(url) && Channel ? prove(body, url) : null;
   };
 
   const isJson = (type) => typeof type === "string" && /^application\/json\b/i.test(type);
 
-  /** A request of the page was stopped for a justification: it is asked again once that is given. */
+  /** A request of the page was stopped for more proof or a justification: it is asked again once that is given. */
   interpose = (response, again) => {
-    if (response.status !== 403 || !isJson(quietly(() => response.headers.get("content-type")))) return response;
+    const { status } = response;
+    if ((status !== 401 && status !== 403) || !isJson(quietly(() => response.headers.get("content-type")))) return response;
     const stopped = (body) => {
-      if (body?.casb !== "coach" || !body.coach) return response;
+      const proof = again && proving(status, body);
+      if (proof) return proof.then((proven) => (proven ? again().then(observed) : response));
+      if (status !== 403 || body?.casb !== "coach" || !body.coach) return response;
       return new Promise((done) => {
         const closed = (said) => {
           if (said && !again) repeat(body)(said);
@@ -323,20 +372,14 @@ if (inWindow) show = (() => {
       explain({ kind: "block", ...body }, word(body.activity));
       return;
     }
+    if (proving(status, body)) return;
     const go = status === 401 && Object.hasOwn(GO, body.casb) && GO[body.casb];
     const url = go && typeof body.url === "string" ? web(body.url) : null;
     if (!go || !ours(url)) return;
     const [title, message, label] = go;
-    const run = () => {
-      try {
-        window.top.location.assign(url.href);
-      } catch {
-        location.assign(url.href);
-      }
-    };
+    const run = () => leave(url);
     shower()({ key: body.casb, kind: body.casb, words: plain(body.words), title, message: word(body.message) || message, go: { label, run } });
   };
-
 
   const seen = (response) => {
     try {
