@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import random
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -106,7 +105,7 @@ def test_a_refused_upload_is_kept_byte_exact_and_never_plain(here: World, name: 
 
 
 def test_a_large_file_is_kept_from_the_spool(here: World) -> None:
-    body = random.Random(7).randbytes(9_000_000) + MARK
+    body = os.urandom(9_000_000) + MARK
     told = upload(here, "secret-large.bin", body)
     desk, file = kept(here, told.json["quarantine"]["id"])
     assert file.size == len(body)
@@ -177,7 +176,7 @@ def fetch(here: World, identifier: str, cookie: str, **headers: str) -> Reply:
 
 
 def test_a_released_file_goes_back_to_who_uploaded_it_and_to_nobody_else(here: World) -> None:
-    body = random.Random(8).randbytes(1_500_000)
+    body = os.urandom(1_500_000)
     identifier = upload(here, 'secret "ü".bin', body).json["quarantine"]["id"]
     desk, _ = kept(here, identifier)
     ada, bea = login(here), login(here, "bea@contoso.example")
@@ -200,8 +199,8 @@ def test_a_released_file_goes_back_to_who_uploaded_it_and_to_nobody_else(here: W
     assert got.headers["content-length"] == str(len(body))
     record = here.record(got.headers["x-casb-activity"])
     assert (record["action"], record["extra"]["quarantine"]["file"]) == ("audit", identifier)
-    refused = [each for each in here.records() if each["reasons"][0]["code"] == "quarantine.fetch"]
-    assert [each["action"] for each in refused] == ["block", "block", "audit"]
+    tried = [each for each in here.records() if [why["code"] for why in each["reasons"]] == ["quarantine.fetch"]]
+    assert [each["action"] for each in tried] == ["block", "block", "audit"]
     assert desk.need(identifier).fetched == 1
     container = here.data / "quarantine" / f"{identifier}.age"
     container.write_bytes(container.read_bytes()[:-100])
