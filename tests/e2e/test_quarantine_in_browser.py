@@ -45,7 +45,7 @@ def test_a_person_fetches_what_was_released(tmp_path: Path) -> None:
         proxy.start()
         rules = f"MAP *.{SUFFIX} 127.0.0.1"
         browser = playwright.chromium.launch(
-            executable_path=find_browser(None), args=[*ARGUMENTS.split(), f"--host-resolver-rules={rules}"]
+            executable_path=find_browser(), args=[*ARGUMENTS.split(), f"--host-resolver-rules={rules}"]
         )
         context = browser.new_context(ignore_https_errors=True)
         app, login = (f"https://{host}:{proxy.port}" for host in (proxy.host, f"login.{SUFFIX}"))

@@ -280,12 +280,11 @@ def refusal_page(refusal: Refusal, *, shown: bool = False) -> Page:
         told = f"<p>{escape(kept_of(refusal))}</p>" if refusal.kept else ""
         body = in_language(refusal) + told + rows_of(refusal)
         body += f"<p><small>{escape(words('say.help'))}</small></p>"
-        if refusal.kept == "kept":
-            link = f'<a class="button plain" href="{escape(refusal.kept_at)}">{escape(words("go.kept"))}</a>'
-            body += f'<p class="row">{link}</p>'
-        if refusal.ask:
-            link = f'<a class="button plain" href="{escape(refusal.ask)}">{escape(words("go.ask"))}</a>'
-            body += f'<p class="row">{link}</p>'
+        onward = ((refusal.kept_at if refusal.kept == "kept" else "", "go.kept"), (refusal.ask, "go.ask"))
+        links = [
+            f'<a class="button plain" href="{escape(url)}">{escape(words(name))}</a>' for url, name in onward if url
+        ]
+        body += f'<p class="row">{"".join(links)}</p>' if links else ""
         return html(403, title_of(refusal), body, headers=headers, bad=True, mark="!", words=words)
     kind = _KINDS.get(refusal.decision.action, "blocked")
     value = notice(refusal) | {"casb": kind, "policy": refusal.decision.policy}
