@@ -10,6 +10,10 @@ from casb.store.codes import CODES
 ADDONS = Path(__file__).parents[3] / "addons/casb"
 FILES = (
     "store/spool.py",
+    "store/held.py",
+    "store/pieces.py",
+    "store/quarantine.py",
+    "store/quarantine_desk.py",
     "store/shipper.py",
     "store/schema.py",
     "store/row.py",
