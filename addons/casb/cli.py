@@ -29,6 +29,7 @@ VERBS = {
     "lab": "an application directly and through the suffix, compared",
     "catalog": "the apps and which of them owns a host",
     "certs": "the certificate authority: make, show, export",
+    "saml": "SAML: what to enter at providers and apps, and the signing key",
     "open": "open a file that was handed over encrypted",
     "inspect": "what is in a file: type, label, sensitive information; lists of types",
     "schema": "the JSON Schema of policy and configuration files",

@@ -221,6 +221,13 @@ ROWS: tuple[tuple[str, str, str, str, str], ...] = (
         "",
     ),
     (
+        "K010",
+        "the SAML signing keys cannot be used",
+        "The file is malformed, can be read by others, or a rollover is asked for out of order.",
+        "Follow the message; `casb saml keys` shows where the rollover stands.",
+        "",
+    ),
+    (
         "C160",
         "a line of a hash feed has no SHA-256 digest",
         "A file that `malware.hashes` names has a line without 64 hexadecimal digits.",

@@ -218,6 +218,20 @@ ROWS: tuple[tuple[str, str, str, str, str], ...] = (
         "",
     ),
     (
+        "C190",
+        "the `saml` of an app or provider is not complete",
+        "It needs either `metadata`, or an entity id with addresses (and certificates for a provider).",
+        "Add what the message names; `casb schema` lists the keys.",
+        "providers: [{id: adfs, kind: saml, saml: {entity_id: urn:adfs}}]",
+    ),
+    (
+        "C191",
+        "an attribute for a SAML app has an unknown source",
+        "Sources are user.name, user.id, user.display_name, user.domain, user.groups and attributes of the provider.",
+        "Use one of them, or the full name of an attribute, which must not begin with `user.`.",
+        "saml: {attributes: {mail: user.mail}}",
+    ),
+    (
         "C140",
         "a sensitive information type has an id that cannot be used",
         "Ids are small letters, digits and hyphens, unique, and none of those that come with casb.",

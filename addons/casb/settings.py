@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from casb.errors import Where
+
 RECORD_FLOWS = "CASB_RECORD_FLOWS"
 """Environment variable: record flows there, whatever `record_flows` of casb.yaml says."""
 
@@ -54,7 +56,32 @@ class DeviceRules:
     compliant: tuple[str, ...] = ()
     hybrid_joined: tuple[str, ...] = ()
     signin_state: bool = False
+    adfs: bool = False  # AD FS device-context attributes (SAML)
     claims: Mapping[str, Mapping[str, tuple[str | bool, ...]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamlSource:
+    """Where a SAML identity provider is, and what its assertions call things.
+
+    Either `metadata` (an https address, or the `document` read from a file), or entity id, address and certificates.
+    Certificates are PEM texts. Attribute names are tried in their order; none: the well-known ones.
+    """
+
+    metadata: str = ""  # https address that is read again every hour
+    document: bytes | None = field(default=None, repr=False)  # metadata out of a file
+    trust: tuple[str, ...] = ()  # the metadata must be signed by one of these
+    entity_id: str = ""
+    sso_url: str = ""
+    slo_url: str = ""
+    certificates: tuple[str, ...] = ()
+    sign_requests: bool = True
+    name_id_format: str = ""
+    subject: str = ""  # attribute that names a person for good; none: the NameID
+    username: tuple[str, ...] = ()
+    display_name: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    origin: Where | None = None  # its place, for errors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +89,7 @@ class Provider:
     """One identity provider. `authority` for Entra: `https://login.microsoftonline.com/{tenant}` and a tenant list."""
 
     id: str
-    kind: Literal["entra", "oidc"] = "oidc"
+    kind: Literal["entra", "oidc", "saml"] = "oidc"
     authority: str = ""  # OIDC issuer; for Entra the authority with the tenant or `organizations`, ending in /v2.0
     client_id: str = ""
     client_secret: Secret | None = None
@@ -75,6 +102,7 @@ class Provider:
     domains: tuple[str, ...] = ()  # the organisation's own mail domains; others are guests
     groups_claim: str = "groups"
     device: DeviceRules = field(default_factory=DeviceRules)
+    saml: SamlSource | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

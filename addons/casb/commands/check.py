@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from casb.commands import _policy_files as files
+from casb.control import saml_trust
 from casb.discovery.custom import with_custom
 from casb.discovery.policies import DiscoveryPolicy
 from casb.discovery.policies import load as load_discovery
@@ -206,6 +207,8 @@ def _deployment(folder: Path, errors: list[CasbError]) -> tuple[Collection[str] 
         errors.append(error)
         return None, None
     errors += draft.errors
+    if draft.settings is not None:
+        errors += saml_trust.problems(draft.settings, draft.apps)
     if not draft.complete:
         return None, None
     tags = {tag for each in draft.ranges for tag in each.tags}

@@ -9,6 +9,7 @@ from publicsuffix2 import PublicSuffixList  # type: ignore[import-untyped]  # sh
 
 from casb.config.deployment import check_id, check_provider, endpoint
 from casb.config.notes import Notes
+from casb.config.saml import read_saml_app
 from casb.config.shape import AppShape, SignatureShape
 from casb.hostname import authority_pattern
 from casb.model.app import App, AppTag, Controls, Instance, Rewrite, Signature, Upstream, View, Watermark
@@ -80,6 +81,7 @@ def read_app(shape: AppShape, path: Path, settings: Settings | None, notes: Note
         start=shape.start,
         logout=shape.logout,
         provider=shape.provider,
+        saml=read_saml_app(shape.saml, (*path, "saml"), notes),
         always_proxied=shape.always_proxied,
         unknown_hosts=shape.unknown_hosts,
         on_failure=shape.on_failure or (settings.on_failure if settings else "block"),

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from casb.config.discovery import read_discovery
 from casb.config.malware import read_malware
 from casb.config.notes import Notes
+from casb.config.saml import read_source
 from casb.config.shape import (
     AdminsShape,
     AlertsShape,
@@ -159,9 +160,8 @@ def _address(text: str) -> tuple[str, int]:
 
 def _provider(shape: ProviderShape, path: Path, notes: Notes) -> Provider:
     check_id(shape.id, (*path, "id"), notes)
-    check_url(shape.authority, (*path, "authority"), notes)
-    if not shape.client_id:
-        notes.wrong("C125", "'client_id' is empty", (*path, "client_id"))
+    if shape.kind != "saml":
+        _openid(shape, path, notes)
     if not shape.algorithms:
         notes.wrong("C125", "'algorithms' is empty: no token could be accepted", (*path, "algorithms"))
     domains = []
@@ -184,7 +184,16 @@ def _provider(shape: ProviderShape, path: Path, notes: Notes) -> Provider:
         domains=tuple(domains),
         groups_claim=shape.groups_claim,
         device=_device(shape.device or DeviceShape()),
+        saml=read_source(shape.saml, (*path, "saml"), notes, check_url) if shape.kind == "saml" else None,
     )
+
+
+def _openid(shape: ProviderShape, path: Path, notes: Notes) -> None:
+    if shape.saml is not None:
+        notes.wrong("C190", "'saml' is for providers of kind saml", (*path, "saml"), "write `kind: saml`")
+    check_url(shape.authority, (*path, "authority"), notes)
+    if not shape.client_id:
+        notes.wrong("C125", "'client_id' is empty", (*path, "client_id"))
 
 
 def _device(shape: DeviceShape) -> DeviceRules:
@@ -192,6 +201,7 @@ def _device(shape: DeviceShape) -> DeviceRules:
         compliant=shape.compliant,
         hybrid_joined=shape.hybrid_joined,
         signin_state=shape.signin_state,
+        adfs=shape.adfs,
         claims={tag: dict(claims) for tag, claims in (shape.claims or {}).items()},
     )
 

@@ -57,8 +57,41 @@ class DeviceShape:
     """Authentication contexts that only a hybrid-joined device gets."""
     signin_state: bool = False
     """Accept Entra's undocumented `signin_state` values (`dvc_cmp`, `dvc_dmjd`) as well."""
+    adfs: bool = False
+    """Accept AD FS's device-context attributes: `iscompliant` gives `compliant`; `trusttype` of a device that is known
+    to the domain (`ServerAd`) gives `hybrid-joined`."""
     claims: Mapping[DeviceTagWord, Mapping[str, tuple[str | bool, ...]]] | None = None
     """Tag to claim to accepted values: `{compliant: {device_compliant: [true]}}`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamlSourceShape:
+    """A SAML identity provider: its metadata, or what the metadata would say."""
+
+    metadata: str | None = None
+    """Its metadata: a file, or an https address that is read again every hour."""
+    metadata_certificates: tuple[str, ...] = ()
+    """PEM files; the metadata must be signed by one of these."""
+    entity_id: str = ""
+    """Its entity id. Beside `metadata`: which of several."""
+    sso_url: str = ""
+    """Its sign-in address (Redirect binding)."""
+    slo_url: str = ""
+    """Its sign-out address (Redirect binding)."""
+    certificates: tuple[str, ...] = ()
+    """PEM files of its signing certificates; several while it changes them."""
+    sign_requests: bool = True
+    """Sign what we ask of it."""
+    name_id_format: str = ""
+    """The format of NameID to ask for; default: whichever it gives."""
+    subject: str = ""
+    """Attribute that names a person for good. Default: the NameID; needed where that is a transient one."""
+    username: tuple[str, ...] = ()
+    """Attributes with the sign-in name, in order of preference. Default: the usual ones, then the NameID."""
+    display_name: tuple[str, ...] = ()
+    """Attributes with the full name."""
+    groups: tuple[str, ...] = ()
+    """Attributes that list groups. Default: the usual ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,12 +100,14 @@ class ProviderShape:
 
     id: str
     """Your own short name for it; apps refer to it."""
-    kind: Literal["entra", "oidc"] = "oidc"
-    """`entra` for Microsoft Entra ID, `oidc` for any other OpenID provider."""
-    authority: str
+    kind: Literal["entra", "oidc", "saml"] = "oidc"
+    """`entra` for Microsoft Entra ID, `oidc` for any other OpenID provider, `saml` for AD FS and other SAML ones."""
+    authority: str = ""
     """The issuer: `https://login.microsoftonline.com/<tenant>/v2.0`, or the issuer of the OpenID provider."""
-    client_id: str
+    client_id: str = ""
     """The application id registered there for this proxy."""
+    saml: SamlSourceShape | None = None
+    """For `kind: saml`, in place of `authority` and `client_id`."""
     client_secret: str | None = None
     """`env:NAME` or `file:PATH`. Prefer `client_certificate`."""
     client_certificate: str | None = None
@@ -508,6 +543,45 @@ class ControlsShape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NameIdShape:
+    """What an app is told as the name of a person."""
+
+    format: Literal["email", "persistent", "unspecified"] | None = None
+    """How it is to be read: an e-mail address, an opaque name, or neither. Default: as the provider said."""
+    source: str = "name_id"
+    """`name_id` keeps what a SAML provider gave (`user.name` for others); or `user.name`, `user.id`, or an attribute of
+    the identity provider."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamlAppShape:
+    """An app that is signed in to by SAML, with this proxy as its identity provider."""
+
+    metadata: str | None = None
+    """File with the app's own metadata (XML)."""
+    entity_id: str = ""
+    """In place of `metadata`: its entity id."""
+    acs: tuple[str, ...] = ()
+    """In place of `metadata`: its addresses for answers (ACS), the default first."""
+    slo_url: str = ""
+    """In place of `metadata`: its sign-out address."""
+    certificates: tuple[str, ...] = ()
+    """PEM files of the certificates that it signs its requests with."""
+    requests: Literal["as-metadata", "signed", "any"] = "as-metadata"
+    """`signed`: its requests must be signed. A signature that is there must be right in any case."""
+    name_id: NameIdShape | None = None
+    """What it is told as the name of a person. Default: the NameID that the identity provider gave."""
+    attributes: Mapping[str, str] | None = None
+    """Its name of an attribute to where the value comes from: `{mail: user.name, groups: user.groups}`; others are
+    attributes of the identity provider. What is not listed is not told."""
+    idp_initiated: bool = False
+    """A sign-in may begin at the identity provider, or on our page of applications."""
+    pass_through: bool = False
+    """The identity provider answers the app itself, at its suffixed address: the structure of each answer is checked
+    on its way, and a bad one is blocked. Prefer the bridge."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceShape:
     """How requests for one tenant, workspace or organisation are told. All that is said must hold; `*` and `?` are
     wildcards."""
@@ -558,6 +632,8 @@ class AppShape:
     """Patterns of paths that end the app's own session; ours ends with it."""
     provider: str | None = None
     """Id of its identity provider. Default: the first."""
+    saml: SamlAppShape | None = None
+    """Signed in to by SAML."""
     always_proxied: bool = True
     """`false`: users whom no session policy could concern are sent to the real host."""
     unknown_hosts: UnknownHostsWord = "pass"

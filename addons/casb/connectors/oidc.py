@@ -59,7 +59,8 @@ class Metadata:
 class OidcProvider:
     """One configured provider. All methods raise `ConnectorError` (it is away or refused) or `TokenError`.
 
-    `redirect_uri` is where browsers come back; `clock` gives the present. For one event loop.
+    `redirect_uri` is where browsers come back; `clock` gives the present; `keep` names further claims to remember,
+    because apps are told them. For one event loop.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class OidcProvider:
         fetcher: Fetcher | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         response_mode: Literal["query", "form_post"] = "query",
+        keep: Collection[str] = (),
     ) -> None:
         self.settings = provider
         self._authority = provider.authority.rstrip("/")
@@ -86,6 +88,7 @@ class OidcProvider:
         self._clock = clock
         self._monotonic = monotonic
         self._response_mode = response_mode
+        self._keep = frozenset(keep)
         self._threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix=f"idp-{provider.id}")
         self._keys = KeyCache(self._read, monotonic=monotonic)
         self._app: msal.ConfidentialClientApplication | None = None
@@ -171,7 +174,7 @@ class OidcProvider:
             max_age=max_age,
             contexts=contexts,
             groups_claim=self.settings.groups_claim,
-            keep=claims_wanted(self.settings.device),
+            keep=claims_wanted(self.settings.device) | self._keep,
         )
         if params.get("iss", claims.issuer) != claims.issuer:
             raise TokenError("T012", "the answer and the token name different issuers")
@@ -190,7 +193,7 @@ class OidcProvider:
             algorithms=self.settings.algorithms,
         )
 
-    async def end_session_url(self, *, return_to: str, hint: str = "") -> str | None:
+    async def end_session_url(self, *, return_to: str, hint: str = "", session: str = "") -> str | None:
         """Where the browser signs out at the provider (RP-Initiated Logout 1.0); None: it has no such place."""
         endpoint = (await self.metadata()).end_session_endpoint
         if endpoint is None or not self._fetcher.allows(endpoint):

@@ -12,6 +12,7 @@ from casb.catalog.agents import Agents
 from casb.catalog.match import Catalog
 from casb.catalog.ranges import Geo, Ranges
 from casb.config import Configuration, Draft
+from casb.control import saml_trust
 from casb.errors import CasbError, Problems
 from casb.inspection.info_types import custom
 from casb.inspection.info_types.recipe import recipe
@@ -92,6 +93,8 @@ def build_snapshot(
     except Problems as problems:
         errors += problems.errors
     settings = configuration.settings
+    if settings is not None:
+        errors += saml_trust.problems(settings, configuration.apps)
     if errors or settings is None:
         raise Problems(errors)
     sought = sought_by(loaded.policies, own or {}, last_four=settings.inspection.last_four)

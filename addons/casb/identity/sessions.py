@@ -91,6 +91,8 @@ class LoginRecord:
     ip: str = ""
     agent: str = ""  # digest of the user agent
     key: str = ""  # thumbprint of the key that signed the ID token
+    logout_hint: str = field(default="", repr=False)  # see `Claims.logout_hint`
+    attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)  # those that apps are told
 
     def session(self) -> Session:
         """As the rest of the product sees it."""
@@ -102,6 +104,7 @@ class LoginRecord:
             expires=self.expires,
             auth_contexts=self.contexts,
             ip=self.ip,
+            provider=self.provider,
         )
 
 
@@ -197,7 +200,8 @@ class Resume:
 
 def renewed(record: LoginRecord, fresh: LoginRecord) -> LoginRecord:
     """The same login after the person proved themself again: everything said is replaced, nothing merged."""
-    return replace(fresh, id=record.id, started=record.started, expires=record.expires)
+    ends = min(record.expires, fresh.expires)  # a provider may have set an earlier end than before
+    return replace(fresh, id=record.id, started=record.started, expires=ends)
 
 
 def remaining(now: datetime, expires: datetime, idle: float) -> float:
@@ -256,6 +260,8 @@ def _login_json(record: LoginRecord) -> dict[str, Any]:
         "ip": record.ip,
         "agent": record.agent,
         "key": record.key,
+        "logout_hint": record.logout_hint,
+        "attributes": {name: list(values) for name, values in record.attributes.items()},
     }
 
 
@@ -272,6 +278,7 @@ def _login_members(members: dict[str, Any]) -> dict[str, Any]:
         "expires": datetime.fromtimestamp(members["expires"], UTC),
         "contexts": frozenset(members["contexts"]),
         "auth_time": None if auth_time is None else datetime.fromtimestamp(auth_time, UTC),
+        "attributes": {name: tuple(values) for name, values in members.get("attributes", {}).items()},
     }
 
 

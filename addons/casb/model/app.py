@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
+from casb.errors import Where
+
 
 class AppTag(StrEnum):
     """The catalog's sanctioning tag."""
@@ -79,6 +81,33 @@ class Controls:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SamlApp:
+    """How an app is signed in to by SAML: the bridge is its identity provider, or its answers are only looked at.
+
+    `document` is the app's own metadata; without it, `entity_id`, `acs` and the rest say the same. Certificates are PEM
+    texts. Sources of attributes are `user.name` and its like, or attributes of the identity provider.
+    """
+
+    document: bytes | None = field(default=None, repr=False)
+    entity_id: str = ""
+    acs: tuple[str, ...] = ()  # the default first
+    slo_url: str = ""
+    certificates: tuple[str, ...] = ()
+    requests: Literal["as-metadata", "signed", "any"] = "as-metadata"
+    name_id_format: str = ""  # empty: as the provider said; an e-mail address where it said none
+    name_id_source: str = "name_id"
+    attributes: Mapping[str, str] = field(default_factory=dict)  # the app's name for it to its source
+    idp_initiated: bool = False  # a sign-in may begin at the identity provider, or here
+    pass_through: bool = False  # the provider answers the app itself: only the structure is checked
+    origin: Where | None = None  # its place, for errors
+
+    @property
+    def bridged(self) -> bool:
+        """Whether we are the app's identity provider."""
+        return not self.pass_through and (self.document is not None or bool(self.entity_id))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Instance:
     """One tenant, workspace or organisation of an app, and how its requests are told: all that is said must hold.
 
@@ -118,4 +147,5 @@ class App:
     provider: str | None = None  # identity provider id; None: the deployment's first
     always_proxied: bool = True  # False: a user whom no session policy could concern goes to the real host (S30)
     unknown_hosts: str = "pass"  # pass | learn | deny: hosts that its pages ask for and that no app owns (S43)
+    saml: SamlApp | None = None
     on_failure: str = "block"  # block | allow: what an activity that cannot be judged gets (S22)

@@ -101,3 +101,4 @@ class Session:
     expires: datetime
     auth_contexts: frozenset[str] = frozenset()
     ip: str = ""  # the address that signed in
+    provider: str = ""  # the identity provider that said who it is

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from html import escape
 from urllib.parse import parse_qs, urlsplit
@@ -46,6 +46,7 @@ from casb.proxy.learning import Learning
 from casb.proxy.notices import FINE, PASSING, Notices
 from casb.proxy.opening import open_page, opened
 from casb.proxy.runtime import Runtime, now
+from casb.proxy.saml import LARGEST, SamlRoutes
 from casb.proxy.sealed import sealed
 from casb.proxy.sessions import Sessions, with_resume
 from casb.proxy.translate import State
@@ -93,6 +94,7 @@ class Endpoints:
         self.notices = notices
         self.waiting = waiting
         self.escapes = Escapes(runtime)
+        self.saml = SamlRoutes(runtime, self)
         self.on_app: dict[tuple[str, str], Endpoint] = {
             ("GET", "/.casb/guard.js"): self.guard,
             ("POST", "/.casb/report"): self.report,
@@ -132,6 +134,8 @@ class Endpoints:
             return
         if flow.request.method == "POST" and state.facts.path == "/.casb/open":
             state.limit = state.snapshot.settings.limits.hold * 2
+        if flow.request.method == "POST" and self.saml.is_posted(state.facts.path):
+            state.limit = LARGEST
 
     @sealed
     def request(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
@@ -157,12 +161,22 @@ class Endpoints:
                 translate.answer(flow, waited)
             return
         if endpoint is None:
+            endpoint = self._saml_endpoint(state, method, path)
+        if endpoint is None:
             page = error_page(404, "Not here", "There is nothing under this address.", "", facts=state.facts)
-        elif method == "POST" and path not in _FROM_ELSEWHERE and not same_origin(state):
+        elif method == "POST" and not self._from_elsewhere(path) and not same_origin(state):
             page = self._refused(state, "I020", "this must be asked from our own page", 403, "Not allowed")
         else:
             page = await self._answered(endpoint, flow, state)
         translate.answer(flow, page)
+
+    def _saml_endpoint(self, state: State, method: str, path: str) -> Endpoint | None:
+        if state.route.kind is Kind.LOGIN:
+            return self.saml.on_login(method, path, state.snapshot)
+        return self.saml.on_app(method, path)
+
+    def _from_elsewhere(self, path: str) -> bool:
+        return path in _FROM_ELSEWHERE or self.saml.from_elsewhere(path)
 
     async def _answered(self, endpoint: Endpoint, flow: http.HTTPFlow, state: State) -> Page:
         try:
@@ -385,7 +399,8 @@ class Endpoints:
         record = access(state.snapshot, app, party, now=now(), new_id=ulid, mode=state.route.mode)
         free = not app.always_proxied and state.route.mode == "suffix" and record.decision.action < Action.STEP_UP
         steered = not free or may_concern(record.activity, state.snapshot.policies)
-        self.runtime.log(record if steered else replace(record, extra={"steered": False}))
+        extra = {"provider": session.provider} | ({} if steered else {"steered": False})
+        self.runtime.log(replace(record, extra=extra))
         self.runtime.counters["log_ons"] += 1
         return steered
 
@@ -534,8 +549,12 @@ class Endpoints:
         )
 
     async def callback(self, flow: http.HTTPFlow, state: State) -> Page:
-        """Back from the provider: a login, then the code for the app that waits."""
+        """Back from an OpenID provider."""
         params = _form(flow) if flow.request.method == "POST" else parse_answer(flow.request.path.partition("?")[2])
+        return await self.came_back(state, params)
+
+    async def came_back(self, state: State, params: Mapping[str, str]) -> Page:
+        """Back from the provider, whichever protocol it speaks: a login, then the code for the app that waits."""
         header = state.fields.get(b"cookie", b"").decode("latin-1")
         result = await self.runtime.sign_in.callback(
             cookie(header, FLOW_COOKIE),

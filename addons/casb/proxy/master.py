@@ -25,6 +25,7 @@ from casb.proxy.record import Recorder
 from casb.proxy.recorded import FlowLog
 from casb.proxy.rewriting import Inward, Outward
 from casb.proxy.runtime import Runtime
+from casb.proxy.saml_check import SamlCheck
 from casb.proxy.sessions import Sessions
 from casb.proxy.tls import TlsConfig
 from casb.proxy.tunnels import Tunnels, count_tunnels
@@ -55,6 +56,7 @@ def addons(runtime: Runtime) -> list[Any]:
         Endpoints(runtime, sessions, notices, waiting, learning, controls),
         siblings.Before(runtime),
         Inward(runtime),
+        SamlCheck(runtime),
         control,
         Outward(runtime),
         controls,

@@ -21,10 +21,12 @@ from typing import Any
 from mitmproxy.master import Master
 
 from casb.connectors.oidc import OidcProvider
-from casb.connectors.signin import SignIn
+from casb.connectors.signin import IdentityProvider, SignIn
 from casb.control.snapshot import Snapshot
+from casb.ports import SessionStore
 from casb.protection.encrypt import AgeProtector
 from casb.proxy import master as mitm
+from casb.proxy import saml
 from casb.proxy.bodies import Bodies
 from casb.proxy.certificates import Authority
 from casb.proxy.enforcement import Tags, load_tags
@@ -50,29 +52,40 @@ def authority_of(settings: Settings) -> str:
     return settings.address_of(settings.login_host).removeprefix("https://")
 
 
-def providers(settings: Settings) -> list[OidcProvider]:
+def providers(snapshot: Snapshot, store: SessionStore) -> list[IdentityProvider]:
     """The identity providers of the configuration."""
+    settings = snapshot.settings
     back = f"{settings.address_of(settings.login_host)}/.casb/oidc/callback"
-    return [OidcProvider(each, redirect_uri=back, clock=now) for each in settings.providers]
+    return [
+        saml.provider(each, snapshot, store)
+        if each.kind == "saml"
+        else OidcProvider(each, redirect_uri=back, clock=now, keep=saml.attributes_told(snapshot))
+        for each in settings.providers
+    ]
 
 
 def follow_providers(runtime: Runtime) -> None:
     """Sign in at the providers that the newest configuration names."""
-    used = runtime.snapshot.settings.providers
+    used = _of_providers(runtime.snapshot)
     endings: set[asyncio.Future[None]] = set()
 
     def swapped(snapshot: Snapshot) -> None:
         nonlocal used
-        if snapshot.settings.providers != used:
-            used = snapshot.settings.providers
+        if _of_providers(snapshot) != used:
+            used = _of_providers(snapshot)
             old = runtime.sign_in.providers.values()
-            runtime.sign_in.providers = {each.settings.id: each for each in providers(snapshot.settings)}
-            for each in [one for one in old if isinstance(one, OidcProvider)]:
+            runtime.sign_in.providers = {each.settings.id: each for each in providers(snapshot, runtime.sessions)}
+            for each in old:
                 closing = asyncio.ensure_future(each.close())
                 endings.add(closing)
                 closing.add_done_callback(endings.discard)
 
     runtime.on_swap.append(swapped)
+
+
+def _of_providers(snapshot: Snapshot) -> tuple[object, ...]:
+    """What providers are made of."""
+    return snapshot.settings.providers, saml.attributes_told(snapshot)
 
 
 def follow_limits(runtime: Runtime) -> None:
@@ -108,7 +121,7 @@ def build_runtime(snapshot: Snapshot, data: Path) -> tuple[Runtime, Spool]:
         sessions=sessions,
         sign_in=SignIn(
             store=sessions,
-            providers=providers(settings),
+            providers=providers(snapshot, sessions),
             login_host=authority_of(settings),
             clock=now,
             limits=settings.session,
