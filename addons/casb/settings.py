@@ -43,6 +43,7 @@ class Listeners:
     forward: str | None = "127.0.0.1:8080"
     sidecar: str = "127.0.0.1:8090"
     health: str | None = "127.0.0.1:8091"  # /healthz, /readyz and /metrics of the proxy
+    proxy_protocol: tuple[Literal["reverse", "forward"], ...] = ()  # those where connections begin with PROXY protocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -365,6 +366,7 @@ class Settings:
     enforcement: Enforcement = field(default_factory=Enforcement)
     security_events: tuple[Transmitter, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
+    address_header: Literal["x-forwarded-for", "forwarded", "none"] = "x-forwarded-for"  # in which they tell the client
     on_failure: Literal["block", "allow"] = "block"  # the default behaviour (S22)
     geo_database: str | None = None  # operator's .mmdb (extra `casb[geo]`)
     recovery_recipient: str | None = None  # age recipient added to every protected file

@@ -45,6 +45,8 @@ class ListenersShape:
     """API and portal. Default `127.0.0.1:8090`."""
     health: str | None = "127.0.0.1:8091"
     """`/healthz`, `/readyz` and `/metrics` of the proxy."""
+    proxy_protocol: tuple[Literal["reverse", "forward"], ...] = ()
+    """Listeners whose connections begin with PROXY protocol (v1 or v2), e.g. `[reverse]`. Needs `trusted_proxies`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -532,7 +534,9 @@ class CasbFile:
     security_events: tuple[TransmitterShape, ...] = ()
     """Who may tell us that sessions, accounts or devices have changed."""
     trusted_proxies: tuple[str, ...] = ()
-    """Addresses and ranges whose `X-Forwarded-For` is believed."""
+    """Addresses and ranges of your load balancers: what they say of a client's address is believed."""
+    address_header: Literal["x-forwarded-for", "forwarded", "none"] = "x-forwarded-for"
+    """The one field in which they say it. They must set or extend it; any other is ignored."""
     on_failure: FailureWord = "block"
     """What an activity gets that cannot be judged because something of ours failed."""
     geo_database: str | None = None
