@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,7 @@ from urllib.parse import urlencode, urlsplit
 
 import msal
 
-from casb.connectors.fetch import Fetcher
+from casb.connectors.fetch import Fetcher, Reply
 from casb.connectors.keys import KeyCache
 from casb.errors import CasbError, ConnectorError, TokenError
 from casb.identity.claims import Claims, LogoutClaims, claims_wanted, contexts_wanted
@@ -28,13 +29,12 @@ from casb.identity.jose import SUPPORTED, key_id
 from casb.identity.tokens import SKEW, TENANT_TEMPLATE, hashed_nonce, verify_logout_token, verify_token
 from casb.model.identity import DeviceTag
 from casb.ports import Clock
-from casb.settings import ContextRule, Provider
+from casb.settings import ContextRule, Provider, tenants_named
 
 METADATA_FRESH: Final = 3600.0
 FAILED_PAUSE: Final = 5.0  # seconds during which a failure is answered without trying again
 EXCHANGE_TIMEOUT: Final = 15.0
 _RESERVED_SCOPES: Final = frozenset({"openid", "profile", "offline_access"})  # MSAL adds them itself
-_GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
 _ERROR = re.compile(r"[a-z_]{1,40}", re.ASCII)
 _AADSTS = re.compile(r"AADSTS[0-9]{1,8}", re.ASCII)
 _PEM = re.compile(r"-----BEGIN ([A-Z ]+)-----.+?-----END \1-----", re.DOTALL)
@@ -55,6 +55,39 @@ class Metadata:
     jwks_uri: str
     end_session_endpoint: str | None
     sends_issuer: bool  # RFC 9207
+
+
+class Overheard:
+    """The fetcher as MSAL is given it, which knows what the token endpoint answered to the same thread."""
+
+    def __init__(self, fetcher: Fetcher) -> None:
+        self._fetcher = fetcher
+        self._said = threading.local()
+
+    def get(self, url: str, **options: Any) -> Reply:
+        """One GET."""
+        return self._fetcher.get(url, **options)
+
+    def post(self, url: str, **options: Any) -> Reply:
+        """One POST, remembered."""
+        reply = self._said.reply = self._fetcher.post(url, **options)
+        return reply
+
+    def close(self) -> None:
+        """The fetcher is not ours to close."""
+
+    def forget(self) -> None:
+        """Another exchange begins."""
+        self._said.reply = None
+
+    def id_token(self) -> str | None:
+        """The ID token in the last answer, if that was a success with one."""
+        reply: Reply | None = getattr(self._said, "reply", None)
+        try:
+            token = json.loads(reply.text)["id_token"] if reply is not None and reply.status_code == 200 else None
+        except (ValueError, RecursionError, KeyError, TypeError):
+            return None
+        return token if isinstance(token, str) else None
 
 
 class OidcProvider:
@@ -85,6 +118,7 @@ class OidcProvider:
         if not provider.algorithms or not set(provider.algorithms) <= set(SUPPORTED):
             raise ConnectorError("I006", f"provider {provider.id} names a signature algorithm that is not supported")
         self._fetcher = fetcher or Fetcher([parts.netloc, *provider.hosts], ca=provider.ca)
+        self._wire = Overheard(self._fetcher)
         self._redirect_uri = redirect_uri
         self._clock = clock
         self._monotonic = monotonic
@@ -159,7 +193,7 @@ class OidcProvider:
         app = await self._application()
         # MSAL changes the dict, and reads whatever else the browser sends: it gets a copy and two parameters.
         answer = {name: params[name] for name in ("code", "state") if name in params}
-        result = await self._call(_exchange, app, dict(flow), answer)
+        result = await self._call(_exchange, app, self._wire, dict(flow), answer)
         token = result.get("id_token")
         if "error" in result or not isinstance(token, str):
             raise ConnectorError("I004", f"the identity provider refused the sign-in: {_reason(result)}")
@@ -175,6 +209,8 @@ class OidcProvider:
             max_age=max_age,
             contexts=() if self.settings.contexts else contexts,
             groups_claim=self.settings.groups_claim,
+            names=self.settings.claims,
+            require=self.settings.require,
             keep=claims_wanted(self.settings.device)
             | self._keep
             | ({"acr"} if self.settings.contexts else frozenset()),
@@ -183,6 +219,8 @@ class OidcProvider:
             claims = replace(claims, contexts=_proven(claims, self.settings.contexts, self._clock()))
             if not claims.contexts.issuperset(contexts):
                 raise TokenError("T016", "the authentication context asked for was not met")
+        if "refused" in result:  # MSAL alone dislikes something: that decides as well.
+            raise ConnectorError("I002", f"the identity provider's answer is unusable: {result['refused']}")
         if params.get("iss", claims.issuer) != claims.issuer:
             raise TokenError("T012", "the answer and the token name different issuers")
         return claims
@@ -294,7 +332,7 @@ class OidcProvider:
             self.settings.client_id,
             client_credential=self._credential(),
             oidc_authority=path,
-            http_client=self._fetcher,
+            http_client=self._wire,
             token_cache=NullCache(),
             exclude_scopes=["offline_access"],
         )
@@ -338,14 +376,22 @@ class OidcProvider:
 
 def tenants_of(provider: Provider) -> tuple[str, ...]:
     """The allowed tenants of a provider (Entra): those listed, or the one that the authority names."""
-    if provider.kind != "entra" or provider.tenants:
-        return provider.tenants
-    segment = urlsplit(provider.authority).path.strip("/").split("/")[0].lower()
-    return (segment,) if _GUID.fullmatch(segment) else ()
+    return tenants_named(provider.authority, provider.tenants) if provider.kind == "entra" else provider.tenants
 
 
-def _exchange(app: Any, flow: dict[str, Any], answer: dict[str, str]) -> dict[str, Any]:
-    result = app.acquire_token_by_auth_code_flow(flow, answer)
+def _exchange(app: Any, wire: Overheard, flow: dict[str, Any], answer: dict[str, str]) -> dict[str, Any]:
+    """What came back. Where MSAL trips over the ID token, the token as it came: our own check says what is wrong."""
+    wire.forget()
+    try:
+        result = app.acquire_token_by_auth_code_flow(flow, answer)
+    except CasbError:
+        raise
+    except Exception as error:
+        token = wire.id_token()
+        if token is None:
+            raise
+        # MSAL's messages can hold parts of a token: only the kind is told.
+        return {"id_token": token, "refused": type(error).__name__}
     return {name: result[name] for name in ("id_token", "error", "error_description") if name in result}
 
 

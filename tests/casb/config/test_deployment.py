@@ -47,7 +47,7 @@ providers:
     client_id: c
     client_secret: env:NAME
     client_certificate: client.pem
-    tenants: [t]
+    tenants: [11111111-2222-4333-8444-555555555555]
     scopes: [User.Read]
     algorithms: [RS256, PS256]
     ca: idp.pem
