@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -31,9 +32,15 @@ from casb.model.identity import DeviceTag
 from casb.ports import Clock
 from casb.settings import ContextRule, Provider, tenants_named
 
+logger = logging.getLogger(__name__)
+
 METADATA_FRESH: Final = 3600.0
 FAILED_PAUSE: Final = 5.0  # seconds during which a failure is answered without trying again
 EXCHANGE_TIMEOUT: Final = 15.0
+WATCH: Final = 30.0  # seconds between looks at a provider that sign-ins are sent to
+WATCH_AWAY: Final = 5.0  # the same while it does not answer
+WATCHED: Final = 600.0  # seconds after a sign-in that it is looked at
+MISSES: Final = 2  # looks in a row that come to nothing before people are told
 _RESERVED_SCOPES: Final = frozenset({"openid", "profile", "offline_access"})  # MSAL adds them itself
 _ERROR = re.compile(r"[a-z_]{1,40}", re.ASCII)
 _AADSTS = re.compile(r"AADSTS[0-9]{1,8}", re.ASCII)
@@ -107,6 +114,7 @@ class OidcProvider:
         monotonic: Callable[[], float] = time.monotonic,
         response_mode: Literal["query", "form_post"] = "query",
         keep: Collection[str] = (),
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.settings = provider
         self._authority = provider.authority.rstrip("/")
@@ -130,6 +138,10 @@ class OidcProvider:
         self._metadata: tuple[Metadata, float] | None = None
         self._failure: tuple[ConnectorError, float] | None = None
         self._lock = asyncio.Lock()
+        self._pause = pause
+        self._asked = 0.0
+        self._misses = 0
+        self._watching: asyncio.Task[None] | None = None
 
     @property
     def id(self) -> str:
@@ -155,6 +167,9 @@ class OidcProvider:
         `contexts` must be met (step-up); those that device tags hang on are asked for besides, without insisting.
         """
         await self.metadata()
+        self._watch()
+        if self._misses >= MISSES:
+            raise ConnectorError("I001", "the identity provider does not answer at present")
         app = await self._application()
         rules = self.settings.contexts
         flow: dict[str, Any] = app.initiate_auth_code_flow(
@@ -264,8 +279,35 @@ class OidcProvider:
             self._metadata = (found, self._monotonic())
             return found
 
+    def _watch(self) -> None:
+        """Look at the provider from time to time, as long as people are sent there: nobody waits for a look."""
+        self._asked = self._monotonic()
+        if self._watching is None:
+            self._watching = asyncio.create_task(self._look())
+            self._watching.add_done_callback(self._seen)
+
+    def _seen(self, task: asyncio.Task[None]) -> None:
+        self._watching, self._misses = None, 0
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("no more looks at provider %s: %s", self.id, type(error).__name__)
+
+    async def _look(self) -> None:
+        while self._monotonic() - self._asked < WATCHED:
+            await self._pause(WATCH_AWAY if self._misses else WATCH)
+            try:
+                found = self._parse(await self._read(f"{self._authority}/.well-known/openid-configuration"))
+            except ConnectorError as error:
+                self._misses += 1
+                if self._misses == MISSES:
+                    logger.warning("provider %s does not answer: %s", self.id, error)
+            else:
+                self._misses = 0
+                self._metadata = (found, self._monotonic())
+
     async def close(self) -> None:
         """Let threads and connections go."""
+        if self._watching is not None:
+            self._watching.cancel()
         await self._keys.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._fetcher.close()
