@@ -6,6 +6,8 @@ that are trusted alike, so it may come from anybody; an app that names its provi
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -89,6 +91,17 @@ def by_issuer(providers: Iterable[Provider], issuer: str) -> str:
     if not found and (host := _host(wanted)):
         found = [each.id for each in providers if each.kind == "entra" and _host(each.authority) == host]
     return found[0] if len(found) == 1 else ""
+
+
+def mark_of(provider_id: str) -> str:
+    """What the cookie holds for a provider: like all cookies of ours it looks like an id and tells nothing."""
+    digest = hashlib.sha256(f"casb home realm|{provider_id}".encode()).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
+
+
+def remembered_by(providers: Iterable[str], mark: str | None) -> str:
+    """The provider that a cookie stands for; '' when there is none such any more."""
+    return next((each for each in providers if mark == mark_of(each)), "") if mark else ""
 
 
 def _host(address: str) -> str:

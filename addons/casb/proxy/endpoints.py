@@ -25,7 +25,7 @@ from casb.control.session_page import Shown, session_page, sign_out_form
 from casb.control.siblings import JOIN_PATH, joined_hosts, page_app
 from casb.control.unknown import REPORT_PATH
 from casb.errors import CasbError, ConnectorError, StoreError, TokenError
-from casb.identity.home_realm import REALM_COOKIE, REMEMBERED, by_issuer, fitting, hints_of
+from casb.identity.home_realm import REALM_COOKIE, REMEMBERED, by_issuer, fitting, hints_of, mark_of, remembered_by
 from casb.identity.sessions import (
     FLOW_COOKIE,
     LOGIN_COOKIE,
@@ -549,7 +549,7 @@ class Endpoints:
             wanted=(pending.provider if pending else "") or (login.record.provider if again and login else ""),
             chosen=told.get("provider", ""),
             hints=None if "choose" in told else hints,
-            remembered="" if "choose" in told else cookie(header, REALM_COOKIE) or "",
+            remembered="" if "choose" in told else remembered_by(known, cookie(header, REALM_COOKIE)),
             ask=settings.choose_provider == "ask",
         )
         if len(providers) > 1:
@@ -579,7 +579,7 @@ class Endpoints:
         limit = settings.session.pending
         cookies = [("set-cookie", set_cookie(FLOW_COOKIE, begun.cookie, max_age=limit))]
         if told.get("provider") == provider_id:
-            cookies.append(("set-cookie", set_cookie(REALM_COOKIE, provider_id, max_age=REMEMBERED)))
+            cookies.append(("set-cookie", set_cookie(REALM_COOKIE, mark_of(provider_id), max_age=REMEMBERED)))
         return self._onward(state, begun.url, KEEP_FRAGMENT, pending_id, tuple(cookies))
 
     def _onward(
@@ -602,7 +602,9 @@ class Endpoints:
         """A sign-in begun at the provider (OpenID Connect Core section 4): go to the app, which begins it again as
         its own. Only hosts of controlled apps are gone to."""
         came_from = by_issuer(state.snapshot.settings.providers, issuer)
-        chosen = (("set-cookie", set_cookie(REALM_COOKIE, came_from, max_age=REMEMBERED)),) if came_from else ()
+        chosen = (
+            (("set-cookie", set_cookie(REALM_COOKIE, mark_of(came_from), max_age=REMEMBERED)),) if came_from else ()
+        )
         away = TokenError("I010", "the address cannot be returned to after a sign-in")
         try:
             parts = urlsplit(target)

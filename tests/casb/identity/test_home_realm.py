@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from casb.identity.home_realm import Hints, by_issuer, fitting, hints_of
+from casb.identity.home_realm import Hints, by_issuer, fitting, hints_of, mark_of, remembered_by
 from casb.settings import Provider
 
 TENANT = "11111111-2222-4333-8444-555555555555"
@@ -103,3 +103,8 @@ def test_one_provider_or_none_leaves_nothing_to_ask() -> None:
 )
 def test_by_issuer(issuer: str, expected: str) -> None:
     assert by_issuer(ALL.values(), issuer) == expected
+
+
+def test_a_cookie_stands_for_a_provider_that_there_is() -> None:
+    assert remembered_by(ALL, mark_of("okta")) == "okta"
+    assert [remembered_by(ALL, each) for each in ("", None, "okta", mark_of("gone"))] == [""] * 4
