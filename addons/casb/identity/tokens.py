@@ -123,7 +123,7 @@ def verify_token(
         auth_time=auth_time,
         session=_text(members, "sid", required=False),
         device_id=_shown(members, "deviceid"),
-        guest=_guest(members, iss),
+        guest=_guest(members, iss, tenant) if entra else None,
         signin_state=frozenset(_texts(members.get("signin_state"))),
         extra={name: values for name in keep if (values := _scalars(members.get(name)))},
         key=verified.key,
@@ -314,11 +314,12 @@ def _groups(members: Mapping[str, Any], name: str, *, entra: bool) -> tuple[tupl
     return groups, True
 
 
-def _guest(members: Mapping[str, Any], issuer: str) -> bool | None:
+def _guest(members: Mapping[str, Any], issuer: str, tenant: str) -> bool | None:
+    """Whether Entra says that the person is a guest. Elsewhere `acct` and `idp` mean other things."""
     account = members.get("acct")
     if type(account) is int and account in (0, 1):
         return account == 1
-    if "idp" in members and members["idp"] != issuer:
+    if "idp" in members and members["idp"] not in (issuer, f"https://sts.windows.net/{tenant}/"):
         return True  # Entra names the home provider only when it is another one.
     return None
 
