@@ -396,7 +396,8 @@ class Settings:
     trusted_proxies: tuple[str, ...] = ()
     address_header: Literal["x-forwarded-for", "forwarded", "none"] = "x-forwarded-for"  # in which they tell the client
     on_failure: Literal["block", "allow"] = "block"  # the default behaviour (S22)
-    geo_database: str | None = None  # operator's .mmdb (extra `casb[geo]`)
+    geo_database: str | None = None  # operator's .mmdb (extra `casb[geo]`); None: what `casb geo update` fetched
+    geo_asn_database: str | None = None  # a second one, for network providers
     recovery_recipient: str | None = None  # age recipient added to every protected file
     record_flows: str | None = None  # scrubbed flows for `casb replay` are appended here
     folder: str = ""  # the configuration folder itself; set by the loader

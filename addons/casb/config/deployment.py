@@ -93,6 +93,7 @@ def read_settings(shape: CasbFile, notes: Notes) -> Settings:
         address_header=shape.address_header,
         on_failure=shape.on_failure,
         geo_database=notes.file(shape.geo_database, ("geo_database",)),
+        geo_asn_database=notes.file(shape.geo_asn_database, ("geo_asn_database",)),
         recovery_recipient=recipient,
         record_flows=shape.record_flows and notes.path(shape.record_flows),
         folder=notes.folder,

@@ -564,7 +564,9 @@ class CasbFile:
     on_failure: FailureWord = "block"
     """What an activity gets that cannot be judged because something of ours failed."""
     geo_database: str | None = None
-    """A GeoIP database (`.mmdb`) for countries and providers."""
+    """A GeoIP database (`.mmdb`) for countries and providers. Default: what `casb geo update` fetched, if anything."""
+    geo_asn_database: str | None = None
+    """A second one (`.mmdb`) for the providers of networks, e.g. GeoLite2-ASN."""
     recovery_recipient: str | None = None
     """age recipient that can open every protected file."""
     record_flows: str | None = None

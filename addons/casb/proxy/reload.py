@@ -22,7 +22,7 @@ from casb.proxy.faults import log_fault
 from casb.proxy.runtime import Runtime
 from casb.store import in_force, known_bad, withdrawals
 from casb.store.folder import WORLD, fingerprint, load, published
-from casb.store.geo import open_geo
+from casb.store.geo import geo_of
 
 logger = logging.getLogger(__name__)
 
@@ -72,8 +72,7 @@ class Published:
 
 def snapshot_of(configuration: Configuration, agents: Agents | None = None) -> Snapshot:
     """The configuration as a snapshot; raises `Problems` with everything that is wrong in it."""
-    database = configuration.settings.geo_database
-    geo = open_geo(database) if database else None
+    geo = geo_of(configuration.settings)
     # All that is made here stays: looking through it for garbage again and again would take a third of the time.
     collecting = gc.isenabled()
     gc.disable()
