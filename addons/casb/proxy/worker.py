@@ -30,9 +30,10 @@ from casb.proxy import master as mitm
 from casb.proxy import saml
 from casb.proxy.bodies import Bodies
 from casb.proxy.certificates import Authority
+from casb.proxy.converting import Converter
 from casb.proxy.enforcement import Tags, load_tags
 from casb.proxy.engines import follow as follow_engines
-from casb.proxy.record import spool_log
+from casb.proxy.record import spool_lines, spool_log
 from casb.proxy.reload import Folder, Published, Reload, Source, snapshot_of
 from casb.proxy.runtime import Runtime, now, untold
 from casb.proxy.scanning import Scanner
@@ -42,6 +43,7 @@ from casb.settings import Settings
 from casb.store.bypasses import Bypasses
 from casb.store.held import Held
 from casb.store.keyring import Keyring
+from casb.store.protected_sqlite import ProtectedFiles
 from casb.store.sessions import close_sessions, open_sessions
 from casb.store.spool import Spool
 
@@ -153,6 +155,9 @@ def build_runtime(snapshot: Snapshot, data: Path) -> tuple[Runtime, Spool]:
         keyring=keyring,
         protector=AgeProtector(keyring.wrap, os.urandom, settings.recovery_recipient),
         scanner=Scanner(),
+        converter=Converter(),
+        protected=ProtectedFiles(data),
+        tell=spool_lines(spool),
         log=spool_log(spool),
         bypasses=Bypasses(data),
         bodies=bodies,
@@ -228,6 +233,7 @@ async def run(source: Source, ready: Callable[[Master], None] = lambda master: N
         await runtime.scanner.close()
         if runtime.streams is not None:
             await runtime.streams.close()
+        await runtime.converter.close()
         spool.close()
         runtime.close()
         await close_sessions(runtime.sessions)
