@@ -118,3 +118,44 @@ def test_an_idle_limit_above_the_absolute_default_is_told_once() -> None:
     assert errors == ["C120"]
     assert settings.session.idle == settings.session.absolute
     assert read("suffix: a.example\nsession: {absolute: 10m}")[1] == [], "the default idle limit follows"
+
+
+PROVIDER = "suffix: a.example\nproviders:\n  - {id: x, authority: 'https://login.example/%s', client_id: c%s}"
+TENANT_ID = "11111111-2222-4333-8444-555555555555"
+
+
+@pytest.mark.parametrize(
+    ("authority", "more", "expected"),
+    [
+        (f"{TENANT_ID}/v2.0", ", kind: entra", []),
+        ("organizations/v2.0", f", kind: entra, tenants: [{TENANT_ID}]", []),
+        ("organizations/v2.0", ", kind: entra", ["C125"]),
+        ("common/v2.0", ", kind: entra", ["C125"]),
+        ("organizations/v2.0", ", kind: entra, tenants: [contoso]", ["C111"]),
+        ("x", ", tenants: [contoso]", []),
+        ("x", ", hosts: [oauth2.googleapis.com, 'idp.example:8443']", []),
+        ("x", ", hosts: ['https://oauth2.googleapis.com']", ["C112"]),
+        ("x", ", hosts: ['*.googleapis.com']", ["C112"]),
+        ("x", ", claims: {username: [upn], organization: dept}, require: {hd: [a.example], ok: [true]}", []),
+        ("x", ", require: {hd: {a: b}}", ["C011"]),
+    ],
+)
+def test_providers(authority: str, more: str, expected: list[str]) -> None:
+    assert read(PROVIDER % (authority, more))[1] == expected
+
+
+def test_what_a_provider_calls_things() -> None:
+    settings, errors = read(PROVIDER % ("x", ", name: X, claims: {username: [upn]}, require: {hd: [a.example, true]}"))
+    (provider,) = settings.providers
+    assert errors == []
+    assert (provider.name, provider.claims.username, provider.claims.display_name) == ("X", ("upn",), ("name",))
+    assert provider.require == {"hd": ("a.example", True)}
+
+
+def test_proxy_protocol_needs_somebody_to_trust() -> None:
+    text = "suffix: a.example\nlisteners: {proxy_protocol: [reverse, forward]}\n"
+    assert read(text)[1] == ["C125"]
+    settings, errors = read(f"{text}trusted_proxies: [10.0.0.4]\naddress_header: forwarded\nchoose_provider: ask")
+    assert errors == []
+    assert settings.listeners.proxy_protocol == ("reverse", "forward")
+    assert (settings.address_header, settings.choose_provider) == ("forwarded", "ask")
