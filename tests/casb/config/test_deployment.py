@@ -137,7 +137,6 @@ TENANT_ID = "11111111-2222-4333-8444-555555555555"
         ("x", ", hosts: ['https://oauth2.googleapis.com']", ["C112"]),
         ("x", ", hosts: ['*.googleapis.com']", ["C112"]),
         ("x", ", claims: {username: [upn], organization: dept}, require: {hd: [a.example], ok: [true]}", []),
-        ("x", ", require: {hd: {a: b}}", ["C011"]),
     ],
 )
 def test_providers(authority: str, more: str, expected: list[str]) -> None:

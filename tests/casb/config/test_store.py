@@ -78,7 +78,9 @@ def test_what_stands_for_a_context() -> None:
     assert (rule.acr, rule.max_age) == (("phr",), 300)
     assert [each.code for each in read(PROVIDER % ", contexts: {c1: {}}")[1]] == ["C125"]
     assert [each.code for each in read(PROVIDER % ", contexts: {strong: {acr: [a]}}")[1]] == ["C111"]
-    assert [each.code for each in read(PROVIDER % (TENANTS + ", kind: entra, contexts: {c1: {acr: [a]}}"))[1]] == ["C125"]
+    assert [each.code for each in read(PROVIDER % (TENANTS + ", kind: entra, contexts: {c1: {acr: [a]}}"))[1]] == [
+        "C125"
+    ]
 
 
 @pytest.mark.parametrize(
