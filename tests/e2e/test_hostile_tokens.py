@@ -172,7 +172,7 @@ def test_a_code_replayed_at_a_provider_that_allows_it_brings_the_wrong_nonce(her
     stopped = other.follow(other.send(here.url("/")), until="/.casb/oidc/callback")
     state = parse_qs(urlsplit(onward(stopped)).query)["state"][0]
     answer = other.send(f"{here.login}/.casb/oidc/callback?{urlencode({'code': code, 'state': state})}")
-    refused(here.proxy, answer, 502, "I002")
+    refused(here.proxy, answer, 400, "T015")
 
 
 @pytest.mark.parametrize(
