@@ -31,6 +31,7 @@ VERBS = {
     "lab": "an application directly and through the suffix, compared",
     "catalog": "the apps and which of them owns a host",
     "certs": "the certificate authority: make, show, export",
+    "geo": "countries of addresses: fetch the free database, ask it",
     "saml": "SAML: what to enter at providers and apps, and the signing key",
     "open": "open a file that was handed over encrypted",
     "inspect": "what is in a file: type, label, sensitive information; lists of types",

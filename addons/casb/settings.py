@@ -6,14 +6,28 @@ configuration folder).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
+from urllib.parse import urlsplit
 
 from casb.errors import Where
 
 RECORD_FLOWS = "CASB_RECORD_FLOWS"
 """Environment variable: record flows there, whatever `record_flows` of casb.yaml says."""
+
+
+TENANT_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
+"""An Entra tenant id, in lower case."""
+
+
+def tenants_named(authority: str, tenants: tuple[str, ...]) -> tuple[str, ...]:
+    """The Entra tenants whose users may sign in: those listed, or the one that the authority names; () for none."""
+    if tenants:
+        return tenants
+    segment = urlsplit(authority).path.strip("/").split("/")[0].lower()
+    return (segment,) if TENANT_ID.fullmatch(segment) else ()
 
 
 class Secret(str):
@@ -43,6 +57,7 @@ class Listeners:
     forward: str | None = "127.0.0.1:8080"
     sidecar: str = "127.0.0.1:8090"
     health: str | None = "127.0.0.1:8091"  # /healthz, /readyz and /metrics of the proxy
+    proxy_protocol: tuple[Literal["reverse", "forward"], ...] = ()  # those where connections begin with PROXY protocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +108,16 @@ class ContextRule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimNames:
+    """What a provider calls things. A name with dots is a path into objects unless a claim has that very name."""
+
+    username: tuple[str, ...] = ("preferred_username", "upn", "email")  # the first that is there
+    display_name: tuple[str, ...] = ("name",)
+    organization: str = ""  # `User.organization`
+    tenant: str = ""  # `User.tenant`; Entra's is `tid` always
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
     """One identity provider. `authority` for Entra: `https://login.microsoftonline.com/{tenant}` and a tenant list."""
 
@@ -109,6 +134,9 @@ class Provider:
     hosts: tuple[str, ...] = ()  # further hosts of the provider (keys, token endpoint); its authority's is always one
     domains: tuple[str, ...] = ()  # the organisation's own mail domains; others are guests
     groups_claim: str = "groups"
+    name: str = ""  # what people know it by, on our page that asks where to sign in
+    claims: ClaimNames = field(default_factory=ClaimNames)
+    require: Mapping[str, tuple[str | bool, ...]] = field(default_factory=dict)  # claims that must have such a value
     contexts: Mapping[str, ContextRule] = field(default_factory=dict)  # empty: the provider knows `acrs` (Entra)
     device: DeviceRules = field(default_factory=DeviceRules)
     saml: SamlSource | None = None
@@ -393,9 +421,12 @@ class Settings:
     quarantine: Quarantine = field(default_factory=Quarantine)
     enforcement: Enforcement = field(default_factory=Enforcement)
     security_events: tuple[Transmitter, ...] = ()
+    choose_provider: Literal["first", "ask"] = "first"  # where apps name none and no hint tells
     trusted_proxies: tuple[str, ...] = ()
+    address_header: Literal["x-forwarded-for", "forwarded", "none"] = "x-forwarded-for"  # in which they tell the client
     on_failure: Literal["block", "allow"] = "block"  # the default behaviour (S22)
-    geo_database: str | None = None  # operator's .mmdb (extra `casb[geo]`)
+    geo_database: str | None = None  # operator's .mmdb (extra `casb[geo]`); None: what `casb geo update` fetched
+    geo_asn_database: str | None = None  # a second one, for network providers
     recovery_recipient: str | None = None  # age recipient added to every protected file
     recovery_certificate: str | None = None  # PEM added to every CMS file
     labels: tuple[SensitivityLabel, ...] = ()

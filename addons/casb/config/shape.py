@@ -45,6 +45,8 @@ class ListenersShape:
     """API and portal. Default `127.0.0.1:8090`."""
     health: str | None = "127.0.0.1:8091"
     """`/healthz`, `/readyz` and `/metrics` of the proxy."""
+    proxy_protocol: tuple[Literal["reverse", "forward"], ...] = ()
+    """Listeners whose connections begin with PROXY protocol (v1 or v2), e.g. `[reverse]`. Needs `trusted_proxies`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +107,20 @@ class ContextShape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimsShape:
+    """What an OpenID provider calls things. `realm_access.roles` is a path, unless a claim has that very name."""
+
+    username: tuple[str, ...] = ("preferred_username", "upn", "email")
+    """Claims with the sign-in name; the first that is there counts."""
+    display_name: tuple[str, ...] = ("name",)
+    """Claims with the full name."""
+    organization: str = ""
+    """The claim with the organisational unit, for `user.organization`."""
+    tenant: str = ""
+    """The claim with the tenant, of providers other than Entra."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderShape:
     """One identity provider."""
 
@@ -134,6 +150,14 @@ class ProviderShape:
     """The organisation's own mail domains; users of others are guests."""
     groups_claim: str = "groups"
     """The claim that lists groups."""
+    name: str = ""
+    """What people know it by, on the page that asks where to sign in. Default: the id."""
+    hosts: tuple[str, ...] = ()
+    """Further hosts that its discovery document names (`oauth2.googleapis.com`). No other is ever asked."""
+    claims: ClaimsShape | None = None
+    """What it calls things."""
+    require: Mapping[str, tuple[str | bool, ...]] | None = None
+    """Claims without which nobody is signed in: `{hd: [contoso.example], email_verified: [true]}`."""
     contexts: Mapping[str, ContextShape] | None = None
     """For providers other than Entra: `{c1: {acr: [phr], max_age: 5m}}`."""
     device: DeviceShape | None = None
@@ -571,12 +595,18 @@ class CasbFile:
     """What unsanctioned and monitored apps meet with."""
     security_events: tuple[TransmitterShape, ...] = ()
     """Who may tell us that sessions, accounts or devices have changed."""
+    choose_provider: Literal["first", "ask"] = "first"
+    """For apps that name no provider: the first of the list, or a page that asks where several fit."""
     trusted_proxies: tuple[str, ...] = ()
-    """Addresses and ranges whose `X-Forwarded-For` is believed."""
+    """Addresses and ranges of your load balancers: what they say of a client's address is believed."""
+    address_header: Literal["x-forwarded-for", "forwarded", "none"] = "x-forwarded-for"
+    """The one field in which they say it. They must set or extend it; any other is ignored."""
     on_failure: FailureWord = "block"
     """What an activity gets that cannot be judged because something of ours failed."""
     geo_database: str | None = None
-    """A GeoIP database (`.mmdb`) for countries and providers."""
+    """A GeoIP database (`.mmdb`) for countries and providers. Default: what `casb geo update` fetched, if anything."""
+    geo_asn_database: str | None = None
+    """A second one (`.mmdb`) for the providers of networks, e.g. GeoLite2-ASN."""
     recovery_recipient: str | None = None
     """age recipient that can open every protected file."""
     recovery_certificate: str | None = None

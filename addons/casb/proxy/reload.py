@@ -23,7 +23,7 @@ from casb.proxy.runtime import Runtime, now
 from casb.store import in_force, known_bad, withdrawals
 from casb.store.exceptions import verifier
 from casb.store.folder import WORLD, fingerprint, load, published
-from casb.store.geo import open_geo
+from casb.store.geo import geo_of
 
 logger = logging.getLogger(__name__)
 
@@ -73,8 +73,7 @@ class Published:
 
 def snapshot_of(configuration: Configuration, agents: Agents | None = None) -> Snapshot:
     """The configuration as a snapshot; raises `Problems` with everything that is wrong in it."""
-    database = configuration.settings.geo_database
-    geo = open_geo(database) if database else None
+    geo = geo_of(configuration.settings)
     # All that is made here stays: looking through it for garbage again and again would take a third of the time.
     collecting = gc.isenabled()
     gc.disable()

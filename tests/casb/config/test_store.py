@@ -13,6 +13,7 @@ from casb.yamlfile import read_located
 
 SECRETS = {"env:URL": "rediss://casb:s3cret@redis.internal:6380/0", "env:BAD": "http://redis", "env:PW": "pw"}
 HEAD = "suffix: casb.example\n"
+TENANTS = ", tenants: [11111111-2222-4333-8444-555555555555]"
 PROVIDER = "providers: [{id: p, authority: 'https://idp.example', client_id: c, client_secret: env:PW%s}]\n"
 
 
@@ -77,7 +78,9 @@ def test_what_stands_for_a_context() -> None:
     assert (rule.acr, rule.max_age) == (("phr",), 300)
     assert [each.code for each in read(PROVIDER % ", contexts: {c1: {}}")[1]] == ["C125"]
     assert [each.code for each in read(PROVIDER % ", contexts: {strong: {acr: [a]}}")[1]] == ["C111"]
-    assert [each.code for each in read(PROVIDER % ", kind: entra, contexts: {c1: {acr: [a]}}")[1]] == ["C125"]
+    assert [each.code for each in read(PROVIDER % (TENANTS + ", kind: entra, contexts: {c1: {acr: [a]}}"))[1]] == [
+        "C125"
+    ]
 
 
 @pytest.mark.parametrize(
