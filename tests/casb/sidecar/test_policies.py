@@ -155,6 +155,36 @@ def test_checked_while_one_types(ada: Client, text: str, told: dict[str, object]
     assert {key: error[key] for key in told} == told
 
 
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        ("{id: n, activities: download, action: {type: protect, label: Nowhere}}", "P041"),
+        ("{id: n, activities: download, action: block, when: {file: {findings: no-such-type}}}", "P014"),
+        ("{id: n, kind: discovery, when: {category: cloud_storag}}", "P0"),
+        ("{id: second, kind: discovery}", "P030"),
+    ],
+)
+def test_a_draft_is_checked_against_what_the_deployment_has(ada: Client, folder: Path, entry: str, told: str) -> None:
+    text = f"version: 1\npolicies:\n  - {entry}\n"
+    answer = ada.post("/policies/check", data={"csrf": csrf(ada), "name": "n.yaml", "text": text}).json()
+    assert [each["code"] for each in answer["errors"] if each["code"].startswith(told)], answer
+    (folder / "n.yaml").write_text(text)
+    assert told in ada.get("/policies").text, "the folder's own page says the same"
+
+
+def test_a_draft_may_name_what_the_deployment_has(ada: Client) -> None:
+    text = "version: 1\npolicies:\n  - {id: n, kind: discovery, name: Many users, daily: {users: 5}}\n"
+    answer = ada.post("/policies/check", data={"csrf": csrf(ada), "name": "n.yaml", "text": text}).json()
+    assert (answer["errors"], answer["policies"]) == ([], ["watches apps in Cloud Discovery: Many users"])
+
+
+def test_a_broken_file_can_be_opened_to_be_mended(ada: Client, folder: Path) -> None:
+    (folder / "broken.yaml").write_text("version: 1\npolicies:\n  - {id: x, action: blok}\n")
+    assert 'href="/policies/try?file=broken.yaml"' in ada.get("/policies").text
+    assert "action: blok" in ada.get("/policies/try?file=broken.yaml").text
+    assert "casb.yaml" not in ada.get("/policies/try?file=casb.yaml").text
+
+
 def test_what_is_well_is_told_in_words(ada: Client) -> None:
     text = POLICY.replace("action: audit", "action: block").replace("rollout: shadow", "when: {device: unmanaged}")
     answer = ada.post("/policies/check", data={"csrf": csrf(ada), "name": "p.yaml", "text": text}).json()
