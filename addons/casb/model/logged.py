@@ -87,7 +87,11 @@ def _activity(data: Mapping[str, Any]) -> Activity:
 
 def outcome(data: Mapping[str, Any]) -> Outcome:
     """What was done to it."""
-    return Outcome(action=data.get("action") or "allow", policies=frozenset(data.get("matched") or ()))
+    return Outcome(
+        action=data.get("action") or "allow",
+        policies=frozenset(data.get("matched") or ()),
+        alerts=frozenset(each["policy"] for each in data.get("alerts") or ()),
+    )
 
 
 def _request(data: Mapping[str, Any] | None) -> RequestFacts | None:
