@@ -1,7 +1,7 @@
 """What can be asked for in Microsoft Defender for Cloud Apps can be asked for here: each of its filters and operators.
 
 One row for each filter with each of its operators in access, session and activity policies, and how it is spelt here.
-Four have another place than `when`: activity id and date name what has happened (the portal and `casb activity` look for
+Four have another place than `when`: activity id and date name what has happened (portal and `casb activity` look for
 it; `schedule` is for policies), "from group" of people who are not signed in cannot be known, and "always apply the
 action even if the data cannot be scanned" is a policy's `unscannable`.
 """
