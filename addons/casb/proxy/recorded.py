@@ -15,15 +15,18 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from mitmproxy import exceptions, http
 from mitmproxy import io as flow_io
+from mitmproxy.flow import Error
 
 from casb.control.exchange import Party
 from casb.control.replay import Recorded, file_from, file_json
 from casb.control.snapshot import Snapshot
 from casb.errors import ContentError, Where
 from casb.model.activity import ResponseFacts
+from casb.model.app import App
 from casb.model.identity import Device, DeviceTag, User
 from casb.proxy import translate
 from casb.proxy.faults import log_fault
@@ -31,10 +34,14 @@ from casb.rewrite.hosts import split_port
 
 logger = logging.getLogger(__name__)
 
-_SECRET = frozenset(
-    b"cookie set-cookie authorization proxy-authorization www-authenticate x-api-key x-xsrf-token x-csrf-token "
-    b"x-csrftoken sec-websocket-key sec-websocket-accept x-auth-token".split()
+_KEPT = frozenset(
+    b"accept accept-encoding accept-language accept-ranges cache-control connection content-disposition "
+    b"content-encoding content-language content-length content-range content-type date host last-modified origin range "
+    b"sec-ch-ua sec-ch-ua-mobile sec-ch-ua-platform sec-fetch-dest sec-fetch-mode sec-fetch-site sec-fetch-user "
+    b"slug transfer-encoding upgrade user-agent vary x-casb-activity x-content-type-options x-file-name x-filename "
+    b"x-http-method x-http-method-override x-method-override x-requested-with x-upload-filename".split()
 )
+"""Headers that are kept, for decisions rest on them. Any other may hold a secret under a name that nobody knows."""
 
 
 class FlowLog:
@@ -71,8 +78,11 @@ def scrubbed(flow: http.HTTPFlow) -> bytes:
     copy.id = flow.id
     state = translate.state_of(flow)
     exchange = state.exchange if state else None
-    if exchange and exchange.activity and exchange.activity.file and exchange.activity.file.verdict:
-        copy.metadata["casb.file"] = json.dumps(file_json(exchange.activity.file))
+    file = exchange.activity.file if exchange and exchange.activity else None
+    if file and (file.inspected or file.verdict or file.engines):
+        copy.metadata["casb.file"] = json.dumps(file_json(file))
+    if state and state.facts.upload_name is not None:
+        copy.metadata["casb.upload_name"] = state.facts.upload_name
     if state and state.facts.instance:
         copy.metadata["casb.instance"] = state.facts.instance
     if state and state.response:
@@ -81,24 +91,30 @@ def scrubbed(flow: http.HTTPFlow) -> bytes:
         copy.metadata["casb.response"] = json.dumps(
             {name: getattr(original, name) for name in type(original).__dataclass_fields__}
         )
-    copy.request.path = copy.request.path.partition("?")[0]
-    copy.request.content = None
-    copy.request.headers = _without_secrets(copy.request.headers)
-    if copy.response is not None:
-        copy.response.content = None
-        copy.response.headers = _without_secrets(copy.response.headers)
-        for name in ("location", "refresh", "content-location", "link"):
-            copy.response.headers.pop(name, None)
-    for name in ("referer",):
-        copy.request.headers.pop(name, None)
+    copy.request.path = _path(copy.request.path, state.route.app if state else None)
+    for message in (copy.request, copy.response):
+        if message is not None:
+            message.content = None
+            message.trailers = None
+            message.headers = http.Headers(
+                [(name, value) for name, value in message.headers.fields if name.lower() in _KEPT]
+            )
+    if copy.error is not None:
+        copy.error = Error("it was cut off")  # The message may quote what the origin sent.
     copy.websocket = None
     out = io.BytesIO()
     flow_io.FlowWriter(out).add(copy)
     return out.getvalue()
 
 
-def _without_secrets(headers: http.Headers) -> http.Headers:
-    return http.Headers([(name, value) for name, value in headers.fields if name.lower() not in _SECRET])
+def _path(path: str, app: App | None) -> str:
+    """The path, and of its query what the app's signatures name: that is no secret, and recognition rests on it."""
+    bare, mark, _ = path.partition("?")
+    named = frozenset[str]().union(*(each.query for each in app.signatures)) if app and mark else frozenset[str]()
+    kept = sorted(translate.query_names(path) & named)
+    if not kept:
+        return bare
+    return f"{bare}?" + "&".join("=".join(map(quote, each.split("=", 1))) for each in kept)
 
 
 def read_flows(path: Path, snapshot: Snapshot, stranger: Party) -> Iterator[Recorded]:
@@ -135,6 +151,8 @@ def recorded(flow: http.HTTPFlow, snapshot: Snapshot, stranger: Party) -> Record
     fields = translate.request_fields(flow.request)
     request = translate.request_facts(flow.request, fields, host=name, port=int(digits or 443))
     app = snapshot.catalog.match(name)
+    if "casb.upload_name" in flow.metadata:
+        request = replace(request, upload_name=str(flow.metadata["casb.upload_name"]))
     if "casb.action" in flow.metadata:
         told = flow.metadata.get("casb.instance")  # What told it was not kept.
         request = replace(request, instance=str(told) if told else None)
