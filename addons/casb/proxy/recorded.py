@@ -21,6 +21,7 @@ from mitmproxy import exceptions, http
 from mitmproxy import io as flow_io
 from mitmproxy.flow import Error
 
+from casb.catalog.bodies import read_body
 from casb.control.exchange import Party
 from casb.control.replay import Recorded, file_from, file_json
 from casb.control.snapshot import Snapshot
@@ -30,6 +31,7 @@ from casb.model.app import App
 from casb.model.identity import Device, DeviceTag, User
 from casb.proxy import translate
 from casb.proxy.faults import log_fault
+from casb.proxy.uploads import looks_like_file
 from casb.rewrite.hosts import split_port
 
 logger = logging.getLogger(__name__)
@@ -129,7 +131,7 @@ def read_flows(path: Path, snapshot: Snapshot, stranger: Party) -> Iterator[Reco
                 if isinstance(flow, http.HTTPFlow):
                     found = recorded(flow, snapshot, stranger)
                     if found is not None:
-                        yield found
+                        yield from _each_file(flow, snapshot, found)
     except (exceptions.FlowReadException, ValueError, KeyError, TypeError) as error:
         raise ContentError(
             "R001",
@@ -137,6 +139,28 @@ def read_flows(path: Path, snapshot: Snapshot, stranger: Party) -> Iterator[Reco
             Where(file=str(path)),
             "give a mitmproxy flow file or a HAR file",
         ) from None
+
+
+def _each_file(flow: http.HTTPFlow, snapshot: Snapshot, found: Recorded) -> Iterator[Recorded]:
+    """What a body tells besides, where the recording has it (HAR): one for each file that is sent in it."""
+    body, request = flow.request.raw_content, found.request
+    app = snapshot.catalog.match(found.host)
+    if not body or app is None:
+        yield found
+        return
+    try:
+        header = flow.request.headers.get("content-type", "").encode("latin-1", "replace")
+        contents = read_body(app, request, header, body, looks_like_file)
+    except ContentError:
+        yield found
+        return
+    request = replace(request, document=contents.document)
+    for file in contents.files:
+        sent = replace(request, upload_name=file.name, content_length=None if file.announced else len(file.content))
+        yield replace(found, request=sent)
+    if not contents.files:
+        form = request.content_type.startswith("multipart/")
+        yield replace(found, request=replace(request, upload_name="") if form else request)
 
 
 def recorded(flow: http.HTTPFlow, snapshot: Snapshot, stranger: Party) -> Recorded | None:
