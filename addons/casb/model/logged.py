@@ -148,6 +148,7 @@ def _file(data: Mapping[str, Any] | None) -> FileFacts | None:
         label=data.get("label"),
         label_id=data.get("label_id"),
         signs=frozenset(data.get("signs") or ()),
+        properties=None if data.get("properties") else (),
         engines=tuple(
             EngineVerdict(**{**each, "status": VerdictStatus(each["status"])}) for each in data.get("malware") or ()
         ),

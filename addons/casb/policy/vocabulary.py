@@ -386,6 +386,8 @@ def _file_property(activity: Activity) -> str | Unread | None:
     file = activity.file
     if file is None:
         return None
+    if file.properties is None:
+        return UNREAD
     if file.properties:
         return plain_name("\n".join(f"{name}: {value}" if name else value for name, value in file.properties))
     return None if _was_read(file) else UNREAD
