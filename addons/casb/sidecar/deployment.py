@@ -39,6 +39,11 @@ class PolicyView:
     apps: tuple[str, ...] = ()
     stage: str = "enforce"
 
+    @property
+    def afterwards(self) -> bool:
+        """Whether its matches are in the alerts, and not in the records of activities."""
+        return self.kind in ("activity", "discovery")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileView:

@@ -88,7 +88,11 @@ def policy(request: Request, services: Here, who: Person, policy_id: str) -> Res
     line = next(each for each in policy_lines(services, view, timedelta(days=7)) if each.policy.id == policy_id)
     since = services.clock() - timedelta(days=DAYS - 1)
     days = [(since + timedelta(days=day)).strftime("%Y-%m-%d") for day in range(DAYS)]
-    counts = services.records.policy_days(policy_id, since)
+    if line.policy.afterwards:
+        found = services.alerts.policy_days(since, policy_id).get(policy_id, {})
+        counts = {day: {line.policy.action: times} for day, times in found.items()}
+    else:
+        counts = services.records.policy_days(policy_id, since)
     file = Path(loaded.origins.policy.file)
     return page(
         request,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from casb.sidecar.app import build_app
 from casb.sidecar.deployment import FolderDeployment
 from casb.sidecar.services import Services
 from casb.sidecar.signin import first_run_code
-from casb.store.alerts_sqlite import AlertStore
+from casb.store.alerts_sqlite import AlertStore, NewAlert
 from casb.store.folder import load
 from casb.store.portal_sqlite import PortalStore
 from casb.store.records_sqlite import Database, SqliteRecords
@@ -121,6 +122,22 @@ def test_one_policy_in_full(ada: Client, services: Services) -> None:
         assert told in text, told
     assert "Salaries" not in text, "the comment before the first policy belongs to the file"
     assert "- id: second" not in text, "another policy"
+
+
+def test_matches_of_an_activity_policy_are_its_alerts(ada: Client, services: Services, folder: Path) -> None:
+    (folder / "a.yaml").write_text("version: 1\npolicies:\n  - {id: again, kind: activity, action: audit}\n")
+    met = NewAlert(
+        time=services.clock() - timedelta(hours=1),
+        kind="policy",
+        policy="again",
+        severity="low",
+        title="x",
+        daily_limit=1,
+    )
+    services.alerts.raise_all([replace(met, activity=str(number), key=str(number)) for number in range(4)])
+    assert '<a href="/alerts?state=&amp;policy=again">4</a>' in ada.get("/policies").text
+    page = ada.get("/policies/again").text
+    assert '<a href="/alerts?state=&amp;policy=again">4</a>' in page and "4 in all" in page
 
 
 def test_its_tests_are_run(ada: Client) -> None:
