@@ -98,7 +98,8 @@ class Control:
             given=state.given,
         )
         state.exchange = exchange
-        if b"range" in state.fields and exchange.needs_whole(ActivityType.DOWNLOAD):
+        partial = b"range" in state.fields and state.facts.mode is not RequestMode.SUBRESOURCE  # players seek
+        if partial and exchange.needs_whole(ActivityType.DOWNLOAD):
             translate.whole(flow)
         if not self.uploads.wants(flow, state, exchange):
             self._apply_to_request(flow, state, exchange.request(state.facts))
@@ -111,7 +112,6 @@ class Control:
             state.naming = True
             self._hold(flow, state, state.snapshot.settings.limits.hold, state.facts.content_length, "requestheaders")
         if not translate.is_refused(flow) and state.coached is None and state.ask is None:
-            protect.ask_for_all(flow, exchange)
             translate.send_to(flow, state.route)
         return state.keeping
 

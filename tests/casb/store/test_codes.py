@@ -16,6 +16,8 @@ FILES = (
     "store/filters.py",
     "store/records_sqlite.py",
     "store/token.py",
+    "store/held.py",
+    "store/pieces.py",
     "sidecar/signin.py",
 )
 
