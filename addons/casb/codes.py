@@ -14,6 +14,7 @@ from casb.codes_catalog import ROWS as CATALOG_ROWS
 from casb.codes_content import ROWS as CONTENT_ROWS
 from casb.codes_deployment import ROWS
 from casb.codes_discovery import ROWS as DISCOVERY_ROWS
+from casb.codes_identity import ROWS as IDENTITY_ROWS
 from casb.codes_rim import ROWS as RIM_ROWS
 
 
@@ -318,7 +319,14 @@ def _table(*codes: Code) -> Mapping[str, Code]:
 
 _DEPLOYMENT = tuple(
     Code(code=code, meaning=meaning, cause=cause, cure=cure, example=example)
-    for code, meaning, cause, cure, example in (*ROWS, *CONTENT_ROWS, *RIM_ROWS, *CATALOG_ROWS, *DISCOVERY_ROWS)
+    for code, meaning, cause, cure, example in (
+        *ROWS,
+        *CONTENT_ROWS,
+        *RIM_ROWS,
+        *CATALOG_ROWS,
+        *DISCOVERY_ROWS,
+        *IDENTITY_ROWS,
+    )
 )
 
 CODES: Mapping[str, Code] = _table(*_SHARED, *_POLICY, *_DEPLOYMENT)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from casb.config.devices import read_certificates, read_graph, read_scope
 from casb.config.discovery import read_discovery
 from casb.config.malware import read_malware
 from casb.config.notes import Notes
@@ -80,6 +81,10 @@ def read_settings(shape: CasbFile, notes: Notes) -> Settings:
         alerts=_alerts(shape.alerts or AlertsShape(), notes),
         enforcement=_enforcement(shape.enforcement or EnforcementShape(), notes),
         security_events=_transmitters(shape, providers, notes),
+        client_certificates=read_certificates(shape.client_certificates, shape, notes),
+        device_inventory=notes.file(shape.device_inventory, ("device_inventory",)),
+        groups_file=notes.file(shape.groups_file, ("groups_file",)),
+        scope=read_scope(shape.scope, notes),
         trusted_proxies=shape.trusted_proxies,
         on_failure=shape.on_failure,
         geo_database=notes.file(shape.geo_database, ("geo_database",)),
@@ -190,6 +195,7 @@ def _provider(shape: ProviderShape, path: Path, notes: Notes) -> Provider:
         groups_claim=shape.groups_claim,
         contexts=_contexts(shape, path, notes),
         device=_device(shape.device or DeviceShape()),
+        graph=read_graph(shape, path, notes, check_url),
     )
 
 

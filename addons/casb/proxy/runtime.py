@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from cachetools import TTLCache
 
 from casb.catalog.tagging import TaggedApp, TagIndex
+from casb.connectors.certificates import DeviceCertificates
 from casb.connectors.events import EventReceiver
 from casb.connectors.signin import SignIn
 from casb.control.exchange import Party
@@ -71,6 +72,8 @@ class Runtime:
     engines: Engines | None = None  # who looks for malware
     tags: TagIndex | None = None  # as published; None: nothing ever was
     events: EventReceiver | None = None  # of security events
+    certificates: DeviceCertificates | None = None  # whom device certificates are believed from
+    checks: dict[str, str] = field(default_factory=dict)  # what does not work, by what it is about: `Status` tells it
     tunnelled: Tunnelled = untold
     close: Callable[[], None] = lambda: None
     problems: list[str] = field(default_factory=list)  # why the newest configuration is not in force

@@ -94,7 +94,7 @@ class Sessions:
         state.ip = self.address(flow, state)
         if state.ours:
             return None
-        if state.route.kind is Kind.LOGIN or flow.request.path.startswith(RESERVED):
+        if state.route.kind in (Kind.LOGIN, Kind.DEVICE) or flow.request.path.startswith(RESERVED):
             state.ours = True
             state.limit, state.on_overflow = state.snapshot.settings.session.resume_body, lambda: False
             return None
@@ -478,6 +478,11 @@ class Sessions:
             except ValueError:
                 return ip
         return ip
+
+    def is_trusted_peer(self, flow: http.HTTPFlow, state: State) -> bool:
+        """Whether the connection itself comes from one of the proxies in front of us (`trusted_proxies`)."""
+        peer = flow.client_conn.peername
+        return bool(peer) and self._is_trusted(plain_address(str(peer[0])), state.snapshot)
 
     def _is_trusted(self, ip: str, snapshot: Snapshot) -> bool:
         known = self._trusted.get(ip)

@@ -20,6 +20,7 @@ from typing import Any
 
 from mitmproxy.master import Master
 
+from casb.connectors.certificates import DeviceCertificates
 from casb.connectors.events import EventReceiver
 from casb.connectors.oidc import OidcProvider
 from casb.connectors.signin import SignIn
@@ -102,6 +103,24 @@ def follow_transmitters(runtime: Runtime) -> None:
     runtime.on_swap.append(swapped)
 
 
+def follow_certificates(runtime: Runtime) -> None:
+    """Believe device certificates as the newest configuration says."""
+    used: object = None
+
+    def swapped(snapshot: Snapshot) -> None:
+        nonlocal used
+        settings = snapshot.settings.client_certificates
+        if settings == used:
+            return
+        used, old = settings, runtime.certificates
+        runtime.certificates = None if settings is None else DeviceCertificates(settings, clock=now)
+        if old is not None:
+            old.close()
+
+    swapped(runtime.snapshot)
+    runtime.on_swap.append(swapped)
+
+
 def follow_limits(runtime: Runtime) -> None:
     """Hold what the configuration in force allows."""
 
@@ -149,6 +168,7 @@ def build_runtime(snapshot: Snapshot, data: Path) -> tuple[Runtime, Spool]:
     )
     follow_providers(runtime)
     follow_transmitters(runtime)
+    follow_certificates(runtime)
     follow_limits(runtime)
     follow_engines(runtime)
     return runtime, spool
@@ -190,7 +210,7 @@ class Status:
             "pid": os.getpid(),
             "time": time.time(),
             "version": self.runtime.snapshot.version,
-            "problems": self.runtime.problems[:50],
+            "problems": [*self.runtime.problems, *self.runtime.checks.values()][:50],
             "counters": dict(self.runtime.counters),
             "flush_seconds": round(flush, 4),
         }
