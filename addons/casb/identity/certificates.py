@@ -1,7 +1,7 @@
 """Whether a client certificate proves a managed device: chain, use, validity and what the deployment asks of it.
 
 Pure: certificates, trust and the present come in; a `Proof`, or `CertificateError` with one sentence, comes out. That
-the device holds the private key is proven by the TLS handshake, or by the proxy in front of us that names the certificate.
+the device holds the private key is proven by the TLS handshake, or by the proxy in front that names the certificate.
 Whether it was revoked is `certificate_status`. Sources: RFC 5280 sections 4 and 6; how MDCA checks them: anchors may be
 roots or intermediates, and any failure means an unmanaged device.
 """

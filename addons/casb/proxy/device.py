@@ -80,6 +80,9 @@ class DeviceHop:
         if login is None or login.key.hex() != seen["login"]:
             raise TokenError("I037", "the device check belongs to another browser or session")
         check = CertificateCheck(**seen["check"])
+        if check.tags and check.device_id and self.runtime.directory is not None:
+            user = login.record.user
+            check = replace(check, tags={**self.runtime.directory.by_certificate(user, check.device_id), **check.tags})
         before = login.record.certificate
         if before is not None and before.fingerprint and before.fingerprint != check.fingerprint:
             self.runtime.counters["certificates_changed"] += 1

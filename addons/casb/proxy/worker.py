@@ -21,9 +21,11 @@ from typing import Any
 from mitmproxy.master import Master
 
 from casb.connectors.certificates import DeviceCertificates
+from casb.connectors.directory import Directory
 from casb.connectors.events import EventReceiver
 from casb.connectors.oidc import OidcProvider
 from casb.connectors.signin import SignIn
+from casb.control.asked import groups_digest, named_groups
 from casb.control.snapshot import Snapshot
 from casb.protection.encrypt import AgeProtector
 from casb.proxy import master as mitm
@@ -31,6 +33,7 @@ from casb.proxy.bodies import Bodies
 from casb.proxy.certificates import Authority
 from casb.proxy.enforcement import Tags, load_tags
 from casb.proxy.engines import follow as follow_engines
+from casb.proxy.incidents import incident
 from casb.proxy.record import spool_log
 from casb.proxy.reload import Folder, Published, Reload, Source, snapshot_of
 from casb.proxy.runtime import Runtime, now, untold
@@ -121,6 +124,46 @@ def follow_certificates(runtime: Runtime) -> None:
     runtime.on_swap.append(swapped)
 
 
+def follow_directory(runtime: Runtime) -> None:
+    """Look people and devices up as the newest configuration says."""
+    endings: set[asyncio.Future[None]] = set()
+    used: object = None
+    watching: asyncio.Future[None] | None = None
+    told: dict[str, str] = {}
+
+    def tell(directory: Directory) -> None:
+        nonlocal told
+        found = directory.problems()
+        for name in told.keys() - found.keys():
+            runtime.checks.pop(name, None)
+        for name, text in found.items():
+            if told.get(name) != text:
+                incident(runtime, code="I042" if name.startswith("contexts") else "I043", fact=text, ip="")
+        runtime.checks.update(found)
+        told = found
+
+    def swapped(snapshot: Snapshot) -> None:
+        nonlocal used, watching
+        settings, named = snapshot.settings, named_groups(snapshot)
+        wanted = (settings.providers, settings.device_inventory, settings.groups_file, named)
+        if wanted == used:
+            return
+        used, old = wanted, runtime.directory
+        digest = groups_digest(named)
+        directory = Directory(settings, named, groups_for=digest)
+        runtime.directory, runtime.sign_in.enrich, runtime.sign_in.groups_for = directory, directory.known, digest
+        if watching is not None:
+            watching.cancel()
+        ending = [] if old is None else [asyncio.ensure_future(old.close())]
+        watching = asyncio.ensure_future(directory.watch_contexts(lambda: tell(directory)))
+        for each in (watching, *ending):
+            endings.add(each)
+            each.add_done_callback(endings.discard)
+
+    swapped(runtime.snapshot)
+    runtime.on_swap.append(swapped)
+
+
 def follow_limits(runtime: Runtime) -> None:
     """Hold what the configuration in force allows."""
 
@@ -169,6 +212,7 @@ def build_runtime(snapshot: Snapshot, data: Path) -> tuple[Runtime, Spool]:
     follow_providers(runtime)
     follow_transmitters(runtime)
     follow_certificates(runtime)
+    follow_directory(runtime)
     follow_limits(runtime)
     follow_engines(runtime)
     return runtime, spool
