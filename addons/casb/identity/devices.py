@@ -103,7 +103,7 @@ def read_inventory(data: bytes, file: str) -> Inventory:
     rows = _yaml_rows(text, file) if file.endswith((".yaml", ".yml")) else _csv_rows(text, file)
     found: dict[str, Entry] = {}
     for line, name, tags, owner in rows:
-        where = Where(file=file, line=line)
+        where = place(file, line)
         key = name.strip().lower()
         if not key or key in found:
             raise ConfigError("I043", f"the device '{name}' is there twice, or has no id", where)
@@ -125,17 +125,22 @@ def _csv_rows(text: str, file: str) -> list[_Row]:
         reader = csv.DictReader(io.StringIO(text), strict=True)
         head = {name.strip().lower() for name in reader.fieldnames or ()}
         if not {"device", "tags"} <= head:
-            raise ConfigError("I043", "the head must name 'device' and 'tags'", Where(file=file, line=1))
+            raise ConfigError("I043", "the head must name 'device' and 'tags'", place(file, 1))
         rows: list[_Row] = []
         for row in reader:
             if None in row or None in row.values():
-                raise ConfigError("I043", "the row is not as long as the head", Where(file=file, line=reader.line_num))
+                raise ConfigError("I043", "the row is not as long as the head", place(file, reader.line_num))
             fields = {name.strip().lower(): value for name, value in row.items()}
             tags = fields["tags"].replace("|", " ").split()
             rows.append((reader.line_num, fields["device"], tags, fields.get("owner", "")))
         return rows
     except csv.Error as error:
         raise ConfigError("I043", f"the CSV cannot be read: {error}", Where(file=file)) from error
+
+
+def place(file: str, line: int) -> Where:
+    """The beginning of a line; the file where the line is not known (0)."""
+    return Where(file=file, line=line, column=1) if line else Where(file=file)
 
 
 def load_yaml(text: str, file: str) -> Any:
@@ -151,7 +156,7 @@ def load_yaml(text: str, file: str) -> Any:
 def _yaml_rows(text: str, file: str) -> list[_Row]:
     document = load_yaml(text, file)
     if not isinstance(document, dict):
-        raise ConfigError("I043", "the inventory must be a mapping of device ids", Where(file=file, line=1))
+        raise ConfigError("I043", "the inventory must be a mapping of device ids", place(file, 1))
     rows: list[_Row] = []
     for name, value in document.items():
         tags = value.get("tags") if isinstance(value, dict) else value

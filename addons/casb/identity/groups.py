@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from casb.errors import ConfigError, Where
-from casb.identity.devices import load_yaml
+from casb.identity.devices import load_yaml, place
 from casb.model.identity import User
 from casb.settings import Scope, ScopeRule
 
@@ -33,9 +33,9 @@ def read_groups(data: bytes, file: str) -> Imported:
     for count, (line, group, member) in enumerate(pairs):
         name, person = group.strip(), member.strip().lower()
         if not name or not person or count >= MAX_MEMBERS:
-            raise ConfigError("I043", "a group or member is empty, or there are too many", Where(file=file, line=line))
+            raise ConfigError("I043", "a group or member is empty, or there are too many", place(file, line))
         if name.casefold() == EXTERNAL.casefold():
-            raise ConfigError("I043", f"'{EXTERNAL}' is built in", Where(file=file, line=line), "take another name")
+            raise ConfigError("I043", f"'{EXTERNAL}' is built in", place(file, line), "take another name")
         found.setdefault(person, set()).add(name)
     return MappingProxyType({person: frozenset(groups) for person, groups in found.items()})
 
@@ -45,11 +45,11 @@ def _csv_pairs(text: str, file: str) -> list[tuple[int, str, str]]:
         reader = csv.DictReader(io.StringIO(text), strict=True)
         head = {name.strip().lower() for name in reader.fieldnames or ()}
         if not {"group", "member"} <= head:
-            raise ConfigError("I043", "the head must name 'group' and 'member'", Where(file=file, line=1))
+            raise ConfigError("I043", "the head must name 'group' and 'member'", place(file, 1))
         pairs = []
         for row in reader:
             if None in row or None in row.values():
-                raise ConfigError("I043", "the row is not as long as the head", Where(file=file, line=reader.line_num))
+                raise ConfigError("I043", "the row is not as long as the head", place(file, reader.line_num))
             fields = {name.strip().lower(): value for name, value in row.items()}
             pairs.append((reader.line_num, fields["group"], fields["member"]))
         return pairs
@@ -60,7 +60,7 @@ def _csv_pairs(text: str, file: str) -> list[tuple[int, str, str]]:
 def _yaml_pairs(text: str, file: str) -> list[tuple[int, str, str]]:
     document = load_yaml(text, file)
     if not isinstance(document, dict):
-        raise ConfigError("I043", "the groups file must be a mapping of groups to members", Where(file=file, line=1))
+        raise ConfigError("I043", "the groups file must be a mapping of groups to members", place(file, 1))
     pairs = []
     for group, members in document.items():
         if not isinstance(group, str) or not isinstance(members, list):

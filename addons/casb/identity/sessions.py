@@ -97,6 +97,8 @@ class LoginRecord:
     ip: str = ""
     agent: str = ""  # digest of the user agent
     key: str = ""  # thumbprint of the key that signed the ID token
+    logout_hint: str = field(default="", repr=False)  # see `Claims.logout_hint`
+    attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)  # those that apps are told
     proven: Mapping[str, datetime] = field(default_factory=dict)  # when each context was proven last
     evaluated: datetime | None = None  # when the provider last said all this; None: at `started`
     asked_ip: str = ""  # where the request came from that led to the sign-in: another family's address, perhaps
@@ -121,6 +123,7 @@ class LoginRecord:
             expires=self.expires,
             auth_contexts=self.contexts,
             ip=self.ip,
+            provider=self.provider,
             proven=self.proven,
             evaluated=self.evaluated or self.started,
             addresses=frozenset(filter(None, (self.ip, self.asked_ip))),
@@ -243,11 +246,12 @@ def renewed(record: LoginRecord, fresh: LoginRecord, asked: Collection[str] = ()
         context: when if context in asked else record.proven.get(context, when)
         for context, when in fresh.proven.items()
     }
+    ends = min(record.expires, fresh.expires)  # a provider may have set an earlier end than before
     return replace(
         fresh,
         id=record.id,
         started=record.started,
-        expires=record.expires,
+        expires=ends,
         proven=proven,
         certificate=record.certificate,
     )
@@ -322,6 +326,8 @@ def _login_json(record: LoginRecord) -> dict[str, Any]:
         "ip": record.ip,
         "agent": record.agent,
         "key": record.key,
+        "logout_hint": record.logout_hint,
+        "attributes": {name: list(values) for name, values in record.attributes.items()},
         "proven": {context: when.timestamp() for context, when in record.proven.items()},
         "evaluated": record.evaluated.timestamp() if record.evaluated else None,
         "asked_ip": record.asked_ip,
@@ -349,6 +355,7 @@ def _login_members(members: dict[str, Any]) -> dict[str, Any]:
         "proven": proven,
         "evaluated": None if evaluated is None else datetime.fromtimestamp(evaluated, UTC),
         "auth_time": None if auth_time is None else datetime.fromtimestamp(auth_time, UTC),
+        "attributes": {name: tuple(values) for name, values in members.get("attributes", {}).items()},
     }
 
 

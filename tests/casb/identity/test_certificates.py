@@ -125,7 +125,7 @@ def test_the_proof_ends_with_the_first_of_the_chain() -> None:
     assert proof.ends - NOW <= timedelta(days=1)
 
 
-HEADERS = {
+HEADERS: dict[str, tuple[str, Callable[[Held], str]]] = {
     "nginx": ("x-ssl-client-cert", lambda leaf: quote(leaf.pem.decode())),
     "envoy cert": ("x-forwarded-client-cert", lambda leaf: f'Hash=ab;Cert="{quote(leaf.pem.decode())}";Subject="a,b"'),
     "envoy last": (
