@@ -19,7 +19,7 @@ ROWS: tuple[tuple[str, str, str, str, str], ...] = (
         "C261",
         "revocation cannot be checked",
         "Revoked certificates are to be refused, and neither lists nor a responder are named.",
-        "Name `crls` or `ocsp`, or write `revocation: off` and mean it.",
+        "Name `crls` or `ocsp`, or write `revocation: ignore` and mean it.",
         "client_certificates: {anchors: [ca.pem]}",
     ),
     (

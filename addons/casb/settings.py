@@ -127,7 +127,7 @@ class ClientCertificates:
     intermediates: tuple[str, ...] = ()
     crls: tuple[str, ...] = ()  # files, http or https addresses
     ocsp: str | None = None  # address of the responder
-    revocation: Literal["require", "prefer", "off"] = "require"  # prefer: what nobody can tell counts as not revoked
+    revocation: Literal["require", "prefer", "ignore"] = "require"  # prefer: what nobody can tell counts as not revoked
     rules: tuple[CertificateRule, ...] = ()  # any of them must fit; none: every certificate of the anchors counts
     device_id: Literal["san_uri", "san_dns", "san_email", "common_name"] = "common_name"
     device_id_pattern: str = ""  # the device id is its one group, or all that it fits

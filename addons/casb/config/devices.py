@@ -25,8 +25,8 @@ def read_certificates(shape: ClientCertificatesShape | None, file: CasbFile, not
     here: Path = ("client_certificates",)
     if not shape.anchors:
         notes.wrong("C260", "'anchors' is empty: no certificate could be believed", (*here, "anchors"))
-    if shape.revocation != "off" and not shape.crls and shape.ocsp is None:
-        hint = "name `crls` or `ocsp`, or write `revocation: off`"
+    if shape.revocation != "ignore" and not shape.crls and shape.ocsp is None:
+        hint = "name `crls` or `ocsp`, or write `revocation: ignore`"
         notes.wrong("C261", "nobody could tell whether a certificate was revoked", here, hint)
     if shape.header is not None and not file.trusted_proxies:
         hint = "name the addresses of the proxies in front of you"

@@ -158,8 +158,8 @@ class ClientCertificatesShape:
     """Revocation lists: files, or http or https addresses that are read again in time."""
     ocsp: str | None = None
     """Address of the OCSP responder for the device certificates."""
-    revocation: Literal["require", "prefer", "off"] = "require"
-    """`require`: an unknown or stale status is a failure. `prefer`: it is not. `off`: nobody is asked."""
+    revocation: Literal["require", "prefer", "ignore"] = "require"
+    """`require`: an unknown or stale status is a failure. `prefer`: it is not. `ignore`: nobody is asked."""
     rules: tuple[CertificateRuleShape, ...] = ()
     """Any of them must fit. Default: every certificate of the anchors counts."""
     device_id: Literal["san_uri", "san_dns", "san_email", "common_name"] = "common_name"
