@@ -83,7 +83,7 @@ def test_graph_files_and_scope_are_read() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("client_certificates: {anchors: [], revocation: ignore}", "casb.yaml:3:33: C260"),
+        ("client_certificates: {anchors: [], revocation: ignore}", "casb.yaml:3:32: C260"),
         ("client_certificates: {anchors: [a.pem]}", "casb.yaml:3:22: C261"),
         ("client_certificates: {anchors: [a.pem], revocation: ignore, header: x-ssl-client-cert}", "C262"),
         ("client_certificates: {anchors: [a.pem], revocation: ignore, rules: [{}]}", "C263"),
