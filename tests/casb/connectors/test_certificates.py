@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -11,6 +12,8 @@ from casb.errors import ConnectorError
 from casb.identity.certificates import CertificateError
 from casb.settings import ClientCertificates
 from device_pki import NOW, answer, authority, device
+
+type Revoking = Literal["require", "prefer", "ignore"]
 
 ROOT = authority("Device root")
 OTHER = authority("Other root")
@@ -22,7 +25,7 @@ def away(url: str, body: bytes | None, limit: int) -> bytes:
 
 
 @pytest.mark.parametrize(("revocation", "code"), [("require", "I036"), ("prefer", ""), ("ignore", "")])
-async def test_what_nobody_can_tell_counts_as_the_setting_says(tmp_path: Path, revocation: str, code: str) -> None:
+async def test_what_nobody_can_tell_counts_as_the_setting_says(tmp_path: Path, revocation: Revoking, code: str) -> None:
     (tmp_path / "root.pem").write_bytes(ROOT.pem)
     settings = ClientCertificates(anchors=(str(tmp_path / "root.pem"),), ocsp="http://localhost:1/x")
     settings = replace(settings, revocation=revocation)
@@ -36,7 +39,7 @@ async def test_what_nobody_can_tell_counts_as_the_setting_says(tmp_path: Path, r
 
 
 @pytest.mark.parametrize("revocation", ["require", "prefer"])
-async def test_a_revoked_certificate_is_refused_softly_or_not(tmp_path: Path, revocation: str) -> None:
+async def test_a_revoked_certificate_is_refused_softly_or_not(tmp_path: Path, revocation: Revoking) -> None:
     (tmp_path / "root.pem").write_bytes(ROOT.pem)
     settings = ClientCertificates(anchors=(str(tmp_path / "root.pem"),), ocsp="http://localhost:1/x")
     said = answer(LEAF, ROOT, revoked=True)

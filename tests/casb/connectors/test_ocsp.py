@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -47,7 +48,7 @@ def crl(issuer: Held, *revoked: Held, days: int = 7) -> bytes:
 
 
 @asynccontextmanager
-async def sources(time: Time, **given: object) -> AsyncIterator[Revocation]:
+async def sources(time: Time, **given: Any) -> AsyncIterator[Revocation]:
     made = Revocation(replace(ClientCertificates(anchors=()), **given), clock=time.now, monotonic=time)
     try:
         yield made
