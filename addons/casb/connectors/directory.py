@@ -243,8 +243,14 @@ class Directory:
         return complete
 
     async def watch_contexts(self, changed: Callable[[], None]) -> None:
-        """Look at start-up and daily, sooner after a failure; `changed` is called after each look."""
+        """Look at start-up and daily, sooner after a failure. `changed` is called every minute: files change, too."""
+        due = float("-inf")
         while True:
-            complete = await self.look_at_contexts()
-            changed()
-            await asyncio.sleep(DAILY if complete else AGAIN)
+            try:
+                if self._monotonic() >= due:
+                    complete = await self.look_at_contexts()
+                    due = self._monotonic() + (DAILY if complete else AGAIN)
+                changed()
+            except Exception:
+                logger.exception("the directory cannot be watched")
+            await asyncio.sleep(AGAIN)

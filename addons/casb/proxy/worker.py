@@ -156,7 +156,9 @@ def follow_directory(runtime: Runtime) -> None:
             runtime.checks.pop(name, None)
         for name, text in found.items():
             if told.get(name) != text:
-                incident(runtime, code="I042" if name.startswith("contexts") else "I043", fact=text, ip="")
+                incident(
+                    runtime, code=next((each for each in ("I042", "I040") if each in text), "I043"), fact=text, ip=""
+                )
         runtime.checks.update(found)
         told = found
 

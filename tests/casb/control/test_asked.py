@@ -54,7 +54,7 @@ def test_a_certificate_is_asked_for_where_a_policy_could_use_it(when: str, more:
     [
         ("{user: {group: Staff}}", {"Staff"}),
         ("{not: {user: {group: Staff}}}", {"Staff"}),
-        ("{any: [{user: {group: {any_of: [A, B]}}}, {user: {group: {none_of: [C]}}}]}", {"A", "B", "C"}),
+        ("{any: [{user: {group: {any_of: [A, B]}}}, {user: {group: {other_than: [C]}}}]}", {"A", "B", "C"}),
         ("{device: unmanaged}", set()),
     ],
 )
