@@ -118,6 +118,68 @@ class ClaimNames:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Graph:
+    """Microsoft Graph as an application of its own: groups beyond a token, devices, what guards a context."""
+
+    client_id: str
+    client_secret: Secret | None = None
+    client_certificate: str | None = None  # PEM with key and certificate; preferred over a secret
+    url: str = "https://graph.microsoft.com"  # of the national cloud
+    ca: str | None = None  # PEM that alone is trusted for Graph; None: the system's roots
+    groups: bool = True  # look up groups when the token leaves them out
+    group_ids: Mapping[str, str] = field(default_factory=dict)  # names that policies use, to object ids
+    devices: bool = False  # look up devices by their id
+    contexts: bool = True  # believe an authentication context only while a policy guards it
+    fresh: int = 600  # seconds that what was looked up is used without asking
+    usable: int = 3600  # seconds that it is used while Graph is away
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateRule:
+    """Which certificates count: all parts that are given must fit. Texts may have `*`; names are as in RFC 4514."""
+
+    issuer: str = ""
+    subject: str = ""
+    san: str = ""
+    oid: str = ""  # an extension, extended key usage or certificate policy that it must have
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientCertificates:
+    """Device certificates, asked for on `device.<suffix>`. Paths are absolute."""
+
+    anchors: tuple[str, ...]  # PEM files; roots or intermediates
+    intermediates: tuple[str, ...] = ()
+    crls: tuple[str, ...] = ()  # files, http or https addresses
+    ocsp: str | None = None  # address of the responder
+    revocation: Literal["require", "prefer", "ignore"] = "require"  # prefer: what nobody can tell counts as not revoked
+    rules: tuple[CertificateRule, ...] = ()  # any of them must fit; none: every certificate of the anchors counts
+    device_id: Literal["san_uri", "san_dns", "san_email", "common_name"] = "common_name"
+    device_id_pattern: str = ""  # the device id is its one group, or all that it fits
+    valid_for: int = 8 * 3600  # seconds; then it is asked for again
+    header: Literal["x-ssl-client-cert", "x-forwarded-client-cert"] | None = None  # of trusted proxies
+    ask: Literal["needed", "always"] = "needed"  # needed: a policy is about devices
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScopeRule:
+    """People by group or name, for all apps or some."""
+
+    groups: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
+    apps: tuple[str, ...] = ()  # apps or suites; none: all
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """Whose activities are recorded (MDCA scoped deployment). Exclusion wins; policies hold for everybody."""
+
+    include: tuple[ScopeRule, ...] = ()
+    exclude: tuple[ScopeRule, ...] = ()
+    suites: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # name to apps
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
     """One identity provider. `authority` for Entra: `https://login.microsoftonline.com/{tenant}` and a tenant list."""
 
@@ -139,6 +201,7 @@ class Provider:
     require: Mapping[str, tuple[str | bool, ...]] = field(default_factory=dict)  # claims that must have such a value
     contexts: Mapping[str, ContextRule] = field(default_factory=dict)  # empty: the provider knows `acrs` (Entra)
     device: DeviceRules = field(default_factory=DeviceRules)
+    graph: Graph | None = None
     saml: SamlSource | None = None
 
 
@@ -422,6 +485,10 @@ class Settings:
     enforcement: Enforcement = field(default_factory=Enforcement)
     security_events: tuple[Transmitter, ...] = ()
     choose_provider: Literal["first", "ask"] = "first"  # where apps name none and no hint tells
+    client_certificates: ClientCertificates | None = None
+    device_inventory: str | None = None  # CSV or YAML: device id to tags and owner
+    groups_file: str | None = None  # CSV or YAML: group to members
+    scope: Scope = field(default_factory=Scope)
     trusted_proxies: tuple[str, ...] = ()
     address_header: Literal["x-forwarded-for", "forwarded", "none"] = "x-forwarded-for"  # in which they tell the client
     on_failure: Literal["block", "allow"] = "block"  # the default behaviour (S22)
@@ -442,6 +509,10 @@ class Settings:
     @property
     def login_host(self) -> str:
         return f"login.{self.suffix}"
+
+    @property
+    def device_host(self) -> str:
+        return f"device.{self.suffix}"
 
     @property
     def sidecar_url(self) -> str:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from casb.config.devices import read_certificates, read_graph, read_scope
 from casb.config.discovery import read_discovery
 from casb.config.malware import read_malware
 from casb.config.notes import Notes
@@ -98,6 +99,10 @@ def read_settings(shape: CasbFile, notes: Notes) -> Settings:
         enforcement=_enforcement(shape.enforcement or EnforcementShape(), notes),
         security_events=_transmitters(shape, providers, notes),
         choose_provider=shape.choose_provider,
+        client_certificates=read_certificates(shape.client_certificates, shape, notes),
+        device_inventory=notes.file(shape.device_inventory, ("device_inventory",)),
+        groups_file=notes.file(shape.groups_file, ("groups_file",)),
+        scope=read_scope(shape.scope, notes),
         trusted_proxies=shape.trusted_proxies,
         address_header=shape.address_header,
         on_failure=shape.on_failure,
@@ -226,6 +231,7 @@ def _provider(shape: ProviderShape, path: Path, notes: Notes) -> Provider:
         require=dict(shape.require or {}),
         contexts=_contexts(shape, path, notes),
         device=_device(shape.device or DeviceShape()),
+        graph=read_graph(shape, path, notes, check_url),
         saml=read_source(shape.saml, (*path, "saml"), notes, check_url) if shape.kind == "saml" else None,
     )
 

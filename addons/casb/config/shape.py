@@ -121,6 +121,100 @@ class ClaimsShape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GraphShape:
+    """Microsoft Graph, for an Entra provider: an app registration of its own with application permissions."""
+
+    client_id: str
+    """Its application id. Permissions: User.Read.All, GroupMember.Read.All; Device.Read.All; Policy.Read.All."""
+    client_secret: str | None = None
+    """`env:NAME` or `file:PATH`. Prefer `client_certificate`."""
+    client_certificate: str | None = None
+    """PEM file with private key and certificate."""
+    url: str | None = None
+    """Graph of your cloud. Default `https://graph.microsoft.com`."""
+    ca: str | None = None
+    """PEM file that alone is trusted for Graph. Default: the system's roots."""
+    groups: bool = True
+    """Look up the groups that policies name when a token leaves a person's groups out (more than 200)."""
+    group_ids: Mapping[str, str] | None = None
+    """Names that policies use, to object ids: `{Finance: 5a1e0c1e-…}`."""
+    devices: bool = False
+    """Look up devices by the id in the token or certificate: `isCompliant` and `trustType`."""
+    contexts: bool = True
+    """Believe an authentication context of `device` only while an enabled policy guards it; looked at every day."""
+    fresh: str | None = None
+    """What was looked up is used for this long without asking. Default `10m`."""
+    usable: str | None = None
+    """And for this long while Graph is away. Default `60m`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateRuleShape:
+    """Which certificates count; all parts that are given must fit, and texts may have `*`."""
+
+    issuer: str = ""
+    """Its issuer as RFC 4514 writes it: `CN=Device issuing CA,*`."""
+    subject: str = ""
+    """Its subject, likewise."""
+    san: str = ""
+    """One of its alternative names."""
+    oid: str = ""
+    """An extension, extended key usage or certificate policy that it must have."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientCertificatesShape:
+    """Device certificates, asked for on `device.<suffix>` and nowhere else."""
+
+    anchors: tuple[str, ...]
+    """PEM files of the authorities whose certificates prove a device: roots or intermediates."""
+    intermediates: tuple[str, ...] = ()
+    """PEM files of authorities between these and the certificates; browsers do not always send them."""
+    crls: tuple[str, ...] = ()
+    """Revocation lists: files, or http or https addresses that are read again in time."""
+    ocsp: str | None = None
+    """Address of the OCSP responder for the device certificates."""
+    revocation: Literal["require", "prefer", "ignore"] = "require"
+    """`require`: an unknown or stale status is a failure. `prefer`: it is not. `ignore`: nobody is asked."""
+    rules: tuple[CertificateRuleShape, ...] = ()
+    """Any of them must fit. Default: every certificate of the anchors counts."""
+    device_id: Literal["san_uri", "san_dns", "san_email", "common_name"] = "common_name"
+    """Where the device's id stands."""
+    device_id_pattern: str = ""
+    """Regular expression; its one group is the id: `IntuneDevice://(.+)`."""
+    valid_for: str | None = None
+    """The result holds for the session, at most this long. Default `8h`."""
+    header: Literal["x-ssl-client-cert", "x-forwarded-client-cert"] | None = None
+    """A proxy in front of us (`trusted_proxies`) ends TLS and names the certificate in this header."""
+    ask: Literal["needed", "always"] = "needed"
+    """`needed`: only of people whose app a policy with a device condition is about."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScopeRuleShape:
+    """People, for all apps or some."""
+
+    groups: tuple[str, ...] = ()
+    """Names or ids of groups."""
+    users: tuple[str, ...] = ()
+    """Names that people sign in with."""
+    apps: tuple[str, ...] = ()
+    """Apps, or suites of them. Default: all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScopeShape:
+    """Whose activities are recorded. Policies hold for everybody, and what they do is always recorded."""
+
+    include: tuple[ScopeRuleShape, ...] = ()
+    """With a rule for an app, its other users are out; a rule for all apps does so for all."""
+    exclude: tuple[ScopeRuleShape, ...] = ()
+    """Who is out, whatever `include` says."""
+    suites: Mapping[str, tuple[str, ...]] | None = None
+    """Apps that belong together: `{microsoft-365: [exchange, power-bi]}`. A rule for the app itself comes first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderShape:
     """One identity provider."""
 
@@ -162,6 +256,8 @@ class ProviderShape:
     """For providers other than Entra: `{c1: {acr: [phr], max_age: 5m}}`."""
     device: DeviceShape | None = None
     """Which proof gives which device tag."""
+    graph: GraphShape | None = None
+    """Look-ups in Microsoft Graph."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -597,6 +693,14 @@ class CasbFile:
     """Who may tell us that sessions, accounts or devices have changed."""
     choose_provider: Literal["first", "ask"] = "first"
     """For apps that name no provider: the first of the list, or a page that asks where several fit."""
+    client_certificates: ClientCertificatesShape | None = None
+    """Device certificates."""
+    device_inventory: str | None = None
+    """CSV (`device,tags,owner`) or YAML file of managed devices by id."""
+    groups_file: str | None = None
+    """CSV (`group,member`) or YAML file of groups and their members."""
+    scope: ScopeShape | None = None
+    """Whose activities are recorded. Default: everybody's."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses and ranges of your load balancers: what they say of a client's address is believed."""
     address_header: Literal["x-forwarded-for", "forwarded", "none"] = "x-forwarded-for"

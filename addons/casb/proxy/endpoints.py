@@ -55,6 +55,7 @@ from casb.policy.engine import may_concern
 from casb.proxy import opening, quarantine, rewriting, translate
 from casb.proxy.coaching import Coaching
 from casb.proxy.controls import Controls
+from casb.proxy.device import DEVICE_PATH, DeviceHop
 from casb.proxy.escapes import Escapes
 from casb.proxy.ids import ulid
 from casb.proxy.incidents import incident
@@ -86,7 +87,7 @@ KEEP_FRAGMENT = (
 )
 RESTORE_FRAGMENT = (
     'const on=document.getElementById("on"),key="casb."+on.dataset.for;let part="";'
-    'try{part=sessionStorage.getItem(key)||"";sessionStorage.removeItem(key)}catch{}location.replace(on.href+part)'
+    'try{part=sessionStorage.getItem(key)||"";sessionStorage.removeItem(key)}catch{}location.replace(on.href+(part||location.hash))'
 )
 # Synchronous, so that the browser takes this page for no page of its own: it has gone on before it is loaded.
 JOIN = (
@@ -141,9 +142,12 @@ class Endpoints:
             ("POST", REPORT_PATH): learning.report,
             ("POST", JOIN_PATH): self.join,
         }
+        self.device = DeviceHop(runtime, sessions)
+        self.on_device: dict[tuple[str, str], Endpoint] = {("GET", DEVICE_PATH): self.device.presented}
         self.on_login: dict[tuple[str, str], Endpoint] = {
             ("GET", "/"): self.apps,
             ("GET", "/.casb/login"): self.login,
+            ("GET", DEVICE_PATH): self.device_known,
             ("GET", "/.casb/session"): self.whoami,
             ("GET", "/.casb/oidc/callback"): self.callback,
             ("POST", "/.casb/oidc/callback"): self.posted_callback,
@@ -186,12 +190,12 @@ class Endpoints:
         state = translate.state_of(flow)
         if state is None or not state.ours or flow.response is not None or state.stranger or state.coached:
             return None
-        if state.route.kind in (Kind.LOGIN, Kind.APP):
+        if state.route.kind in (Kind.LOGIN, Kind.APP, Kind.DEVICE):
             return self._serve(flow, state)
         return None
 
     async def _serve(self, flow: http.HTTPFlow, state: State) -> None:
-        table = self.on_login if state.route.kind is Kind.LOGIN else self.on_app
+        table = {Kind.LOGIN: self.on_login, Kind.DEVICE: self.on_device}.get(state.route.kind, self.on_app)
         path = state.facts.path
         method = "GET" if flow.request.method == "HEAD" else flow.request.method
         endpoint = table.get((method, path))
@@ -508,13 +512,13 @@ class Endpoints:
         settings, record = state.snapshot.settings, login.record
         shown = Shown(
             provider=record.provider,
-            device_id=record.device.id or "",
+            device_id=self.runtime.sign_in.session_of(record).device.id or "",
             idle=settings.session.idle,
             reevaluate=settings.session.reevaluate,
             ip=state.ip,
             token=await self.runtime.sign_in.once(login),
         )
-        return session_page(record.session(), shown, now())
+        return session_page(self.runtime.sign_in.session_of(record), shown, now())
 
     async def ask_sign_out(self, flow: http.HTTPFlow, state: State) -> Page:
         """A page with a button, for a link alone must not sign anybody out."""
@@ -586,6 +590,8 @@ class Endpoints:
         if login is not None and pending is not None and sign_in.suffices(login, pending):
             if pending.host == state.route.authority:
                 return redirect(pending.target)
+            if self.device.is_due(state, login, pending):
+                return redirect(await self.device.ask(state, login, pending_id))
             code = await sign_in.hand_off(login, pending_id)
             return redirect(f"https://{code.host}/.casb/session?code={code.code}")
         header = state.fields.get(b"cookie", b"").decode("latin-1")
@@ -719,9 +725,18 @@ class Endpoints:
         pending = await self.runtime.sign_in.pending(result.pending) if result.pending else None
         if pending is None or pending.host == state.route.authority:
             return redirect(pending.target if pending else "/", headers=cookies)
+        if self.device.is_due(state, result.login, pending):
+            return redirect(await self.device.ask(state, result.login, result.pending), headers=cookies)
         code = await self.runtime.sign_in.hand_off(result.login, result.pending)
         url = f"https://{code.host}/.casb/session?code={code.code}"
         return self._onward(state, url, RESTORE_FRAGMENT, result.pending, cookies)
+
+    async def device_known(self, flow: http.HTTPFlow, state: State) -> Page:
+        """Back from the device host: what was found out is kept with the login, and the app gets its code."""
+        login, pending_id = await self.device.take(flow, self._login_cookie(state))
+        code = await self.runtime.sign_in.hand_off(login, pending_id)
+        url = f"https://{code.host}/.casb/session?code={code.code}"
+        return self._onward(state, url, RESTORE_FRAGMENT, pending_id, ())
 
     async def _declined(self, state: State, told: Declined) -> Page:
         """The provider did not confirm a session: it has ended, and what waits leads to an ordinary sign-in. Or it did

@@ -32,7 +32,7 @@ from casb.identity.sessions import (
 )
 from casb.model.activity import ActivityType, RequestMode
 from casb.model.app import App
-from casb.model.forwarded import client_address, plain_address
+from casb.model.forwarded import client_address, is_trusted, plain_address
 from casb.model.identity import Session
 from casb.proxy import translate
 from casb.proxy.faults import log_fault
@@ -88,7 +88,7 @@ class Sessions:
         state.ip = self.address(flow, state)
         if state.ours:
             return None
-        if state.route.kind is Kind.LOGIN or flow.request.path.startswith(RESERVED):
+        if state.route.kind in (Kind.LOGIN, Kind.DEVICE) or flow.request.path.startswith(RESERVED):
             state.ours = True
             state.limit, state.on_overflow = state.snapshot.settings.session.resume_body, lambda: False
             return None
@@ -466,6 +466,11 @@ class Sessions:
         name = settings.address_header
         told = [value.decode("latin-1") for key, value in flow.request.headers.fields if key.lower() == name.encode()]
         return client_address(str(peer[0]) if peer else "", name, told, settings.trusted_proxies)
+
+    def is_trusted_peer(self, flow: http.HTTPFlow, state: State) -> bool:
+        """Whether the connection itself comes from one of the proxies in front of us (`trusted_proxies`)."""
+        peer = flow.client_conn.peername
+        return bool(peer) and is_trusted(plain_address(str(peer[0])), state.snapshot.settings.trusted_proxies)
 
 
 def _with_id(page: Page, identifier: str) -> Page:
