@@ -46,7 +46,7 @@ policies:
     action: {type: step_up, context: c6}
 """
 FILE = os.urandom(200_000)
-BINARY = bytes(range(256)) * 4000 + b"\r\n--x1-not--\r\n" + os.urandom(900_000)
+BINARY = bytes(range(256)) * 4000 + b"\r\n--x2-not--\r\n" + os.urandom(900_000)
 OWN_PAGE = {"sec-fetch-site": "same-origin"}
 
 

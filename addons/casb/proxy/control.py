@@ -156,9 +156,12 @@ class Control:
         self.runtime.counters["access_blocked"] += 1
         translate.refuse(flow, "requestheaders", page_for(refusal))
 
-    def _apply_to_request(self, flow: http.HTTPFlow, state: State, effect: Effect) -> None:
+    def _apply_to_request(
+        self, flow: http.HTTPFlow, state: State, effect: Effect, phase: str = "requestheaders"
+    ) -> None:
+        """`phase` says whether a body is still to come, and can be waited for: in `request` none is."""
         if isinstance(effect, Redact):
-            masked = self._mask_request(flow, state, effect.order)
+            masked = self._mask_request(flow, state, effect.order, phase)
             if masked is None:
                 return
             effect = masked
@@ -172,21 +175,23 @@ class Control:
                 if has_body and (length is None or length > 65_536) and not state.map_body and state.resumed is None:
                     rewriter, state.body_rewriter = state.body_rewriter, None
                     translate.stream_request(flow, rewriter)
-            case Hold(limit=limit):
-                self._hold(flow, state, limit, state.facts.content_length, "requestheaders")
-            case Answer(kind="coach") if self._keeps_form(flow, state):
+            case Hold(limit=limit) if phase == "requestheaders":
+                self._hold(flow, state, limit, state.facts.content_length, phase)
+            case Hold():
+                raise ValueError("nothing more will come of the body")
+            case Answer(kind="coach") if phase == "requestheaders" and self._keeps_form(flow, state):
                 state.coached, state.ours = effect, True
                 state.limit, state.on_overflow = state.snapshot.settings.session.resume_body, lambda: False
             case Answer():
-                self._refuse(flow, state, effect, "requestheaders")
+                self._refuse(flow, state, effect, phase)
             case Protect():
                 raise ValueError("an upload cannot be protected")
 
-    def _mask_request(self, flow: http.HTTPFlow, state: State, order: Redaction) -> Effect | None:
+    def _mask_request(self, flow: http.HTTPFlow, state: State, order: Redaction, phase: str) -> Effect | None:
         """What becomes of a request whose findings are to be masked; None: it is held until it is there."""
         limit = state.snapshot.settings.limits.hold
         if flow.request.raw_content is None:
-            if (state.facts.content_length or 0) > limit:
+            if phase != "requestheaders" or (state.facts.content_length or 0) > limit:
                 return self._unmaskable(state, order, f"larger than {limit} bytes")
             state.mask_request = order
             self._hold(flow, state, limit, state.facts.content_length, "requestheaders")
@@ -206,7 +211,7 @@ class Control:
 
     async def _judge(self, flow: http.HTTPFlow, state: State) -> None:
         """The body that had to be read first has come."""
-        self._apply_to_request(flow, state, await self.uploads.judge(flow, state))
+        self._apply_to_request(flow, state, await self.uploads.judge(flow, state), "request")
         if translate.is_refused(flow):
             translate.hold_refusal(flow, "request")
         if state.keeping is not None:
@@ -230,7 +235,7 @@ class Control:
             return None
         if state.mask_request is not None:
             state.held = False
-            self._apply_to_request(flow, state, Redact(order=state.mask_request))
+            self._apply_to_request(flow, state, Redact(order=state.mask_request), "request")
             if translate.is_refused(flow):
                 translate.hold_refusal(flow, "request")
             return None
@@ -500,13 +505,15 @@ class Control:
         """A held body cannot be held any longer. True: policy lets it pass unread."""
         try:
             state.held = False
+            if phase == "requestheaders":  # What came of the body is a part, and no more of it is waited for.
+                phase, state.cut = "request", True
             if state.mask_request is not None:
                 order, state.mask_request = state.mask_request, None
-                self._apply_to_request(flow, state, self._unmaskable(state, order, why))
+                self._apply_to_request(flow, state, self._unmaskable(state, order, why), phase)
             elif state.naming and state.exchange is not None:
                 state.naming = False
                 effect = self.uploads.unread(state, state.exchange, why)
-                self._apply_to_request(flow, state, effect)
+                self._apply_to_request(flow, state, effect, phase)
             else:
                 self._decided(flow, state, why, phase)
         except Exception:
@@ -518,8 +525,8 @@ class Control:
         if state.exchange is None:
             raise LookupError("no exchange")
         effect = state.exchange.unscannable(why)
-        if phase == "requestheaders":
-            self._apply_to_request(flow, state, effect)
+        if phase in ("requestheaders", "request"):
+            self._apply_to_request(flow, state, effect, phase)
         else:
             self._apply_to_response(flow, state, effect, phase)
 
@@ -541,7 +548,7 @@ class Control:
         else:
             effect = exchange.inspected(await self.uploads.read(exchange, known, plain))
         if phase == "request":
-            self._apply_to_request(flow, state, effect)
+            self._apply_to_request(flow, state, effect, "request")
             if translate.is_refused(flow):
                 translate.hold_refusal(flow, "request")
         else:
@@ -559,7 +566,7 @@ class Control:
             text = None
         else:
             text = chat.text_of(plain, state.facts.content_type)
-        self._apply_to_request(flow, state, exchange.told(prompts.facts(state.snapshot, text)))
+        self._apply_to_request(flow, state, exchange.told(prompts.facts(state.snapshot, text)), "request")
         if translate.is_refused(flow):
             translate.hold_refusal(flow, "request")
 
