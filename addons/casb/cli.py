@@ -35,6 +35,7 @@ VERBS = {
     "open": "open a file that was handed over encrypted",
     "inspect": "what is in a file: type, label, sensitive information; lists of types",
     "keys": "the key ring of protected files: list, rotate, retire",
+    "quarantine": "refused uploads that are kept: list, show, release, delete, fetch",
     "protected": "files that were handed over protected: list, revoke, expire",
     "schema": "the JSON Schema of policy and configuration files",
 }

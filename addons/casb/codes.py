@@ -252,6 +252,13 @@ _POLICY = (
         example="message: {english: 'Not on this device.'}",
     ),
     Code(
+        code="P043",
+        meaning="only uploads can be kept in quarantine",
+        cause="`quarantine: true` keeps the bytes that were refused, and only an upload brings any.",
+        cure="Write activities: upload, and a second policy for the other activities.",
+        example="activities: download\naction: {type: block, quarantine: true}",
+    ),
+    Code(
         code="P050",
         meaning="can never match (warning)",
         cause="The conditions exclude each other, or ask for a file at activities that have none.",

@@ -361,6 +361,16 @@ class Recipient:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantine:
+    """Refused uploads that are kept. What would go beyond `limit` is not kept; what is there never makes room."""
+
+    keep: int = 30 * 86400  # seconds
+    limit: int = 20 * 1024**3  # bytes, of all files together
+    folder: str | None = None  # None: `quarantine` in the data folder
+    two_people: bool = False  # who asks for a release cannot be who allows it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """One deployment."""
 
@@ -380,6 +390,7 @@ class Settings:
     discovery: Discovery = field(default_factory=Discovery)
     alerts: Alerts = field(default_factory=Alerts)
     malware: Malware | None = None
+    quarantine: Quarantine = field(default_factory=Quarantine)
     enforcement: Enforcement = field(default_factory=Enforcement)
     security_events: tuple[Transmitter, ...] = ()
     trusted_proxies: tuple[str, ...] = ()

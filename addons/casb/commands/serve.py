@@ -28,7 +28,7 @@ from casb.connectors.oidc import OidcProvider
 from casb.errors import CasbError, StoreError
 from casb.model.app import App
 from casb.settings import Settings
-from casb.sidecar import activity_policies, budgets, notify, shadow_dashboard
+from casb.sidecar import activity_policies, budgets, notify, quarantine, shadow_dashboard
 from casb.sidecar.app import build_app
 from casb.sidecar.deployment import FolderDeployment
 from casb.sidecar.server import bind, server
@@ -184,6 +184,7 @@ def keep_tidy(services: Services, over: threading.Event, every: timedelta = time
             oldest = services.clock() - timedelta(days=services.settings.sidecar.retention_days)
             dropped = services.records.purge(oldest)
             services.alerts.purge(oldest)
+            quarantine.tidy(services, oldest)
             if dropped:
                 logger.info("retention dropped=%d", dropped)
         except StoreError as error:

@@ -23,6 +23,7 @@ from casb.config.shape import (
     LabelShape,
     ListenersShape,
     ProviderShape,
+    QuarantineShape,
     SidecarShape,
 )
 from casb.config.store import read_store
@@ -39,6 +40,7 @@ from casb.settings import (
     Listeners,
     Mail,
     Provider,
+    Quarantine,
     Recipient,
     SensitivityLabel,
     SessionLimits,
@@ -84,6 +86,7 @@ def read_settings(shape: CasbFile, notes: Notes) -> Settings:
         sidecar=_sidecar(shape.sidecar or SidecarShape(), providers, notes),
         discovery=read_discovery(shape.discovery or DiscoveryShape(), notes, address=_address, url=check_url),
         malware=read_malware(shape.malware, notes) if shape.malware else None,
+        quarantine=_quarantine(shape.quarantine, notes) if shape.quarantine else Quarantine(),
         alerts=_alerts(shape.alerts or AlertsShape(), notes),
         enforcement=_enforcement(shape.enforcement or EnforcementShape(), notes),
         security_events=_transmitters(shape, providers, notes),
@@ -324,6 +327,19 @@ def _limits(shape: CasbFile, notes: Notes) -> Limits:
         request_body=notes.byte_count(given.request_body, default.request_body, ("limits", "request_body")),
         head=notes.byte_count(given.head, default.head, ("limits", "head")),
         upstream_idle=notes.seconds(given.upstream_idle, default.upstream_idle, ("limits", "upstream_idle")),
+    )
+
+
+def _quarantine(shape: QuarantineShape, notes: Notes) -> Quarantine:
+    default, here = Quarantine(), "quarantine"
+    keep = notes.seconds(shape.keep, default.keep, (here, "keep"))
+    if not 3600 <= keep <= 3650 * 86400:
+        notes.wrong("C120", "files are kept from an hour to 3650 days", (here, "keep"))
+    return Quarantine(
+        keep=keep,
+        limit=notes.byte_count(shape.limit, default.limit, (here, "limit")),
+        folder=shape.folder and notes.path(shape.folder),
+        two_people=shape.two_people,
     )
 
 

@@ -516,6 +516,20 @@ class InspectionShape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QuarantineShape:
+    """Refused uploads that a policy keeps (`action: {type: block, quarantine: true}`)."""
+
+    keep: str | None = None
+    """How long the files stay. What is known of them stays as long as activities. Default `30d`."""
+    limit: str | None = None
+    """All files together. A file that would go beyond is refused and not kept, with an alert. Default `20GB`."""
+    folder: str | None = None
+    """Folder of the encrypted files. Default: `quarantine` in the data folder."""
+    two_people: bool = False
+    """A release takes two admins: one asks, another one allows it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CasbFile:
     """`casb.yaml`: the deployment."""
 
@@ -549,6 +563,8 @@ class CasbFile:
     """Shadow IT."""
     malware: MalwareShape | None = None
     """Engines that look for malware in files, where a policy asks for it."""
+    quarantine: QuarantineShape | None = None
+    """Refused uploads that are kept."""
     alerts: AlertsShape | None = None
     """Whom alerts are told, besides the portal."""
     enforcement: EnforcementShape | None = None

@@ -253,20 +253,18 @@ class Exchange:
         return decide(replace(self.activity, file=file), self.snapshot.policies, final=True).action
 
     def needs_whole(self, kind: ActivityType) -> bool:
-        """Whether any policy wants to read or to encrypt the files of such an activity: parts of them will not do."""
-        concerned = self.snapshot.policies.concerning(self._activity(kind, None))
-        return any(each.content or each.action is Action.PROTECT for each in concerned)
+        """Whether a policy for this party may want to read or to encrypt the files of such an activity: parts of them
+        will not do."""
+        activity = self._activity(kind, None)
+        return any(
+            (each.content or each.protect is not None) and each.session_check(activity) is not NO
+            for each in self.snapshot.policies.concerning(activity)
+        )
 
     def asks_engines(self) -> bool:
         """Whether a policy for what is being decided asks what malware engines say."""
         activity = self.activity
         return activity is not None and any(each.malware for each in self.snapshot.policies.concerning(activity))
-
-    def may_protect(self) -> bool:
-        """Whether a policy could have a download of this party protected: then a part of a file is of no use."""
-        activity = self._activity(ActivityType.DOWNLOAD, None)
-        concerning = self.snapshot.policies.concerning(activity)
-        return any(each.protect is not None and each.session_check(activity) is not NO for each in concerning)
 
     def sibling(self) -> Exchange:
         """A fresh exchange of the same party with the same app: for one of several files in a request."""

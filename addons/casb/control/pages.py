@@ -162,6 +162,8 @@ class Refusal:
     ask: str = ""  # the path under which an exception can be asked for
     origin: str = ""  # scheme and authority that the browser knows, for a text outside of any page
     coach: str = ""  # the id of the question that was kept (`coach`)
+    kept: str = ""  # what was refused: `kept` in quarantine, or `failed` to be
+    kept_at: str = ""  # the address where people see what was kept of theirs
 
     @property
     def words(self) -> Words:
@@ -182,6 +184,13 @@ def message_of(refusal: Refusal) -> str:
         what = words("what.download" if refusal.is_download else "what.action")
     kind = decision.action.word if decision.action in (Action.STEP_UP, Action.COACH, Action.NOTIFY) else "block"
     return words(f"say.{kind}", what=what)
+
+
+def kept_of(refusal: Refusal) -> str:
+    """What has become of the bytes that were refused; nothing where no policy wants them kept."""
+    if not refusal.kept:
+        return ""
+    return refusal.words("say.kept" if refusal.kept == "kept" else "say.not_kept", activity=refusal.activity_id)
 
 
 def in_language(refusal: Refusal) -> str:
@@ -213,6 +222,8 @@ def notice(refusal: Refusal) -> dict[str, Any]:
             "activity": words("label.activity"),
         },
     }
+    if refusal.kept:
+        told["message"] += f" {kept_of(refusal)}"
     if refusal.ask:
         told |= {"help_url": refusal.ask, "help_text": words("go.ask")}
     if refusal.coach and decision.coaching is not None:
@@ -266,17 +277,22 @@ def refusal_page(refusal: Refusal, *, shown: bool = False) -> Page:
         return _text_file(refusal, headers)
     words = refusal.words
     if mode is RequestMode.NAVIGATION:
-        body = in_language(refusal) + rows_of(refusal)
+        told = f"<p>{escape(kept_of(refusal))}</p>" if refusal.kept else ""
+        body = in_language(refusal) + told + rows_of(refusal)
         body += f"<p><small>{escape(words('say.help'))}</small></p>"
-        if refusal.ask:
-            link = f'<a class="button plain" href="{escape(refusal.ask)}">{escape(words("go.ask"))}</a>'
-            body += f'<p class="row">{link}</p>'
+        onward = ((refusal.kept_at if refusal.kept == "kept" else "", "go.kept"), (refusal.ask, "go.ask"))
+        links = [
+            f'<a class="button plain" href="{escape(url)}">{escape(words(name))}</a>' for url, name in onward if url
+        ]
+        body += f'<p class="row">{"".join(links)}</p>' if links else ""
         return html(403, title_of(refusal), body, headers=headers, bad=True, mark="!", words=words)
     kind = _KINDS.get(refusal.decision.action, "blocked")
     value = notice(refusal) | {"casb": kind, "policy": refusal.decision.policy}
     del value["kind"]
     if refusal.coach:
         value["url"] = f"{COACH_PATH}?c={refusal.coach}"
+    if refusal.kept:
+        value["quarantine"] = {"state": refusal.kept, "id": refusal.activity_id, "url": refusal.kept_at}
     return json_page(403, value, headers=headers)
 
 

@@ -11,9 +11,10 @@ import io
 import json
 import re
 from collections.abc import Mapping
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import olefile  # type: ignore[import-untyped]  # ships no types
+import re2  # type: ignore[import-untyped]  # ships no types
 
 from casb.errors import ContentError
 from casb.inspection import charsets, xmlparts
@@ -165,30 +166,36 @@ _PACKAGES = ("application/vnd.openxmlformats-officedocument.", "application/vnd.
              "application/java-archive", "application/vnd.android.package-archive", "application/vnd.ms-word.",
              "application/vnd.ms-excel.", "application/vnd.ms-powerpoint.", "application/vnd.ms-visio.",
              "application/vnd.apple.iwork", "application/vnd.ms-xpsdocument", "application/msix")  # fmt: skip
+
+
 # Words that scripts of a kind have and prose has not: two different ones are taken for proof.
-_SCRIPTS: tuple[tuple[str, re.Pattern[str]], ...] = (
+def _words(pattern: str, *, case: bool = True) -> Any:
+    """By RE2: a text of eight thousand characters takes it a fraction of a millisecond, `re` seven."""
+    return re2.compile(("(?m)" if case else "(?im)") + pattern)
+
+
+_SCRIPTS: tuple[tuple[str, Any], ...] = (
     (
         "application/x-bat",
-        re.compile(r"^\s*(@?echo off|@?setlocal|@?rem\b|goto :?\w+|:\w+|@?set \w+=|if (?:not )?exist|call )|"
-                   r"%~\w?\d|%\w+%",
-                   re.IGNORECASE | re.MULTILINE),
+        _words(r"^\s*(@?echo off|@?setlocal|@?rem\b|goto :?\w+|:\w+|@?set \w+=|if (?:not )?exist|call )|"
+                   r"%~\w?\d|%\w+%", case=False),
     ),
     (
         "application/x-powershell",
-        re.compile(r"(\$env:\w|\bWrite-(?:Host|Output)|\bInvoke-\w+|\bNew-Object|\bSet-\w+|\bGet-\w+|^\s*param\s*\(|"
-                   r"\[System\.|\bStart-Process|-ExecutionPolicy|\bImport-Module|\$PSScriptRoot|\|\s*ForEach-Object)",
-                   re.IGNORECASE | re.MULTILINE),
+        _words(r"(\$env:\w|\bWrite-(?:Host|Output)|\bInvoke-\w+|\bNew-Object|\bSet-\w+|\bGet-\w+|^\s*param\s*\(|"
+                   r"\[System\.|\bStart-Process|-ExecutionPolicy|\bImport-Module|\$PSScriptRoot|"
+                   r"\|\s*ForEach-Object)", case=False),
     ),
     (
         "text/vbscript",
-        re.compile(r"^\s*(dim \w+|set \w+ ?= ?\w+|end (?:sub|function|if)|option explicit|sub \w+|"
-                   r"on error resume next)|(\bCreateObject\s*\(|\bWScript\.|\bMsgBox\b)", re.IGNORECASE | re.MULTILINE),
+        _words(r"^\s*(dim \w+|set \w+ ?= ?\w+|end (?:sub|function|if)|option explicit|sub \w+|"
+                   r"on error resume next)|(\bCreateObject\s*\(|\bWScript\.|\bMsgBox\b)", case=False),
     ),
     (
         "application/javascript",
-        re.compile(r"(^\s*(?:var|let|const) [\w$]+ ?=|\bfunction\s*[\w$]*\s*\(|=>\s*[{(]|\bdocument\.\w|\bwindow\.\w|"
+        _words(r"(^\s*(?:var|let|const) [\w$]+ ?=|\bfunction\s*[\w$]*\s*\(|=>\s*[{(]|\bdocument\.\w|\bwindow\.\w|"
                    r"\brequire\(|^\s*import .* from |^\s*export (?:default|const|function)|\bnew ActiveXObject|"
-                   r"\bWScript\.|===|[\"']use strict[\"'])", re.MULTILINE),
+                   r"\bWScript\.|===|[\"']use strict[\"'])"),
     ),
 )  # fmt: skip
 _SCRIPT_NAMES = {

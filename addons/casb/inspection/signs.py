@@ -50,7 +50,7 @@ _DOCUMENT_EXTENSIONS = frozenset(
 _TYPES: Mapping[str, tuple[str, ...]] = {
     "pdf": ("application/pdf",),
     "doc": ("application/msword", "application/rtf", "text/html", "application/encrypted", "application/xml"),
-    "dot": ("application/msword",),
+    "dot": ("application/msword", TEXT),
     "docx": (f"{_OPENXML}wordprocessingml.document", "application/encrypted"),
     "dotx": (f"{_OPENXML}wordprocessingml.template", "application/encrypted"),
     "docm": ("application/vnd.ms-word.document.macroenabled.12", "application/encrypted"),
@@ -129,6 +129,7 @@ _EMPTY_CLAIMS = frozenset(
      "application/x-zip-compressed", "application/x-msdownload", "multipart/form-data", "application/unknown",
      "application/x-www-form-urlencoded"}
 )  # fmt: skip
+_NAMELESS = ("application/x-executable", "application/x-mach-binary", "application/wasm")
 _OFFICE = ("application/msword", "application/vnd.ms-", _OPENXML)
 _EQUAL = {
     "application/x-zip-compressed": ZIP,
@@ -212,8 +213,9 @@ def _fits_extension(extension: str, detected: str) -> bool:
         return detected.startswith(_TYPES[extension])
     if extension in _TEXT_EXTENSIONS:
         return detected.startswith(_TEXTS)
-    # A program under a name of no known kind is odd when the name is not that of a program.
-    return not (executable(detected) and extension and extension not in EXECUTABLE_EXTENSIONS and _is_binary(detected))
+    # A program under a name of no known kind is odd, except where names do not matter.
+    disguised = executable(detected) and extension.isalpha() and extension not in EXECUTABLE_EXTENSIONS
+    return not (disguised and _is_binary(detected) and detected not in _NAMELESS)
 
 
 def _is_binary(detected: str) -> bool:

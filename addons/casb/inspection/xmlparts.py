@@ -1,6 +1,6 @@
 """The few XML parts of office files that we read, with expat: no DTD, no entity, no network.
 
-Any bytes give a value or raise `ContentError` (F101 not well-formed, F104 declares a document type).
+Any bytes give a value or raise `ContentError` (F101 not well-formed, F104 declares a document type of its own).
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ def walk(data: bytes, on_start: OnStart | None = None, on_text: OnText | None = 
     def refuse(*_: object) -> None:
         raise ContentError("F104", "an XML part declares a document type")
 
+    def doctype(_: str, __: str | None, public: str | None, subset: bool) -> None:
+        if not public or subset:  # older OpenDocument files name a public one, which nobody fetches
+            refuse()
+
     def start(name: str, attributes: dict[str, str]) -> None:
         local = name.rpartition(" ")[2]
         plain = {key.rpartition(" ")[2]: value for key, value in attributes.items()}
@@ -41,7 +45,7 @@ def walk(data: bytes, on_start: OnStart | None = None, on_text: OnText | None = 
         if on_text:
             on_text(name, attributes, "".join(parts))
 
-    parser.StartDoctypeDeclHandler = refuse
+    parser.StartDoctypeDeclHandler = doctype
     parser.EntityDeclHandler = refuse
     parser.StartElementHandler = start
     parser.CharacterDataHandler = text

@@ -139,6 +139,7 @@ class Decision:
     message: str = ""
     messages: Mapping[str, str] = field(default_factory=dict)  # by language (BCP 47), where there are several
     using: str = ""  # protect: which protector; step_up: which authentication context
+    quarantine: bool = False  # block: what is refused is kept
     redaction: Redaction | None = None
     coaching: Coaching | None = None
     fresh_for: timedelta | None = None  # step_up: how long the proof counts; None: as long as the session

@@ -13,6 +13,7 @@ from casb.model.decision import Action, Coaching, Redaction, Severity
 from casb.policy import conditions, rollout
 from casb.policy.document import (
     AlertDetails,
+    Block,
     Budget,
     Coach,
     Kind,
@@ -78,6 +79,7 @@ class Policy:
     on_failure: str = ""
     repeated: Repeated | None = None
     malware: bool = False  # it asks for what malware engines say
+    quarantine: bool = False  # what it refuses is kept
 
     @property
     def strictest(self) -> Action:
@@ -255,6 +257,7 @@ def _compile(loaded: LoadedPolicy, *, withdrawn: bool = False) -> Policy:
         on_failure=document.on_failure.value if document.on_failure else "",
         repeated=document.repeated,
         malware=any(leaf.code in MALWARE for leaf in loaded.when.leaves()),
+        quarantine=isinstance(action, Block) and action.quarantine,
     )
 
 

@@ -166,6 +166,19 @@ class Redact:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Refuse."""
+
+    type: Literal["block"] = field(metadata=_doc("Always `block`."))
+    quarantine: bool = field(
+        default=False,
+        metadata=_doc(
+            "Uploads only: the refused file is kept, encrypted, for admins to look at, release or delete.", "true"
+        ),
+    )
+
+
 class OnFailure(StrEnum):
     """What a policy wants when we cannot do what it says."""
 
@@ -287,13 +300,14 @@ class PolicyDocument:
         ),
     )
     when: Any = field(default=None, metadata=_doc("Conditions that must all hold; always, when left out."))
-    action: SimpleAction | Coach | Redact | Protect | StepUp = field(
+    action: SimpleAction | Block | Coach | Redact | Protect | StepUp = field(
         metadata=_doc(
             "`audit` lets through and records, `notify` tells the person besides, `coach` lets it go on once the "
             "person has said why, `redact` masks what was found, `protect` hands a download over encrypted, `step_up` "
             "asks for a stronger sign-in, `block` refuses. When several policies match, the strictest wins (in this "
             "order).",
             "block",
+            "{type: block, quarantine: true}",
             "{type: coach, reasons: [A customer asked for it], lasts: 8h}",
             "{type: redact, types: [credit-card]}",
             "{type: protect, label: Confidential, expires: 30d}",

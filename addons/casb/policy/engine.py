@@ -149,7 +149,7 @@ def _could_change(
             return True
         if Action.COACH in possible and best is Action.COACH:
             return True  # One answer is for all that ask.
-        if policy.alert is not None or max(possible) > best:
+        if policy.alert is not None or max(possible) > best or (policy.quarantine and Action.BLOCK in possible):
             return True
         if winner is not None and best in possible and policy.id < winner.id:
             return True
@@ -185,6 +185,7 @@ def _decision(
         message=fill(winner.message, values) if winner.message else "",
         messages={tag: fill(text, values) for tag, text in winner.messages.items()},
         using=_using(winner, action),
+        quarantine=any(policy.quarantine and each is Action.BLOCK for policy, each, _ in matched),
         redaction=_redaction(matched) if action is Action.REDACT else None,
         coaching=_coaching(winner, matched) if action is Action.COACH else None,
         on_failure=_on_failure(winner, matched),

@@ -16,6 +16,7 @@ from casb.errors import CasbError, PolicyError, Problems, Where
 from casb.model.activity import IN_PAGE, ActivityType
 from casb.policy import conditions, rollout
 from casb.policy.document import (
+    Block,
     Coach,
     FreeText,
     Kind,
@@ -275,6 +276,9 @@ def _check_action(
     if (protects or document.unscannable is Unscannable.PROTECT) and set(activities) != {ActivityType.DOWNLOAD}:
         where = marks.where((*path, "action" if protects else "unscannable"))
         errors.add("036", "only downloads can be protected", where, "write activities: download")
+    if isinstance(document.action, Block) and document.action.quarantine and set(activities) != {ActivityType.UPLOAD}:
+        where = marks.where((*path, "action", "quarantine"))
+        errors.add("043", "only uploads can be kept in quarantine", where, "write activities: upload")
     if isinstance(document.action, Protect):
         _check_protect(document.action, (*path, "action"), context)
 

@@ -52,6 +52,7 @@ class Control:
         self.uploads = Uploads(runtime, notices)
         self.waiting = waiting
         self.coaching = coaching
+        self.keeping = self.uploads.keeping
 
     # ------------------------------------------------------------ request
 
@@ -98,7 +99,8 @@ class Control:
             given=state.given,
         )
         state.exchange = exchange
-        if b"range" in state.fields and exchange.needs_whole(ActivityType.DOWNLOAD):
+        partial = b"range" in state.fields and state.facts.mode is not RequestMode.SUBRESOURCE  # players seek
+        if partial and exchange.needs_whole(ActivityType.DOWNLOAD):
             translate.whole(flow)
         if not self.uploads.wants(flow, state, exchange):
             self._apply_to_request(flow, state, exchange.request(state.facts))
@@ -111,7 +113,6 @@ class Control:
             state.naming = True
             self._hold(flow, state, state.snapshot.settings.limits.hold, state.facts.content_length, "requestheaders")
         if not translate.is_refused(flow) and state.coached is None and state.ask is None:
-            protect.ask_for_all(flow, exchange)
             translate.send_to(flow, state.route)
         return state.keeping
 
@@ -182,10 +183,57 @@ class Control:
             case Answer(kind="coach") if phase == "requestheaders" and self._keeps_form(flow, state):
                 state.coached, state.ours = effect, True
                 state.limit, state.on_overflow = state.snapshot.settings.session.resume_body, lambda: False
+            case Answer() if phase == "requestheaders" and self._keeps_refused(flow, state, effect):
+                pass
             case Answer():
                 self._refuse(flow, state, effect, phase)
             case Protect():
                 raise ValueError("an upload cannot be protected")
+
+    def _keeps_refused(self, flow: http.HTTPFlow, state: State, effect: Answer) -> bool:
+        """Whether an upload that is refused by its head is taken in first, because it is to be kept."""
+        if not self.keeping.wants(state, effect) or flow.request.raw_content is not None or state.taking is not None:
+            return False
+        length = state.facts.content_length
+        if not (length or b"transfer-encoding" in state.fields or (length is None and flow.request.is_http2)):
+            return False
+        bodies, limit = self.runtime.bodies, state.snapshot.settings.limits.hold
+
+        def give_up(why: str) -> bool:
+            state.held, state.refused = False, None
+            state.kept = self.keeping.failed(state, self._last(state), why)
+            self._refuse(flow, state, effect, "requestheaders")
+            return False
+
+        largest = bodies.file if bodies is not None else limit
+        if length is not None and length > largest:
+            give_up(f"larger than {largest} bytes")
+            return True
+        state.held, state.refused = True, effect
+        flow.request.stream = False
+        if bodies is None or not taking.wanted() or (length is not None and length <= SMALL):
+            state.limit, state.on_overflow = limit, lambda: give_up(f"larger than {limit} bytes")
+        else:
+            state.limit, state.on_overflow, state.taking = None, None, Spooling(bodies, give_up)
+        return True
+
+    @staticmethod
+    def _last(state: State) -> Record:
+        if state.exchange is None or not state.exchange.records:
+            raise LookupError("nothing was refused")
+        return state.exchange.records[-1]
+
+    async def _keep_refused(self, flow: http.HTTPFlow, state: State, effect: Answer) -> None:
+        """An upload that was refused by its head has come."""
+        state.held, state.refused = False, None
+        body = _body(state, flow.request)
+        try:
+            body = await self._decoded(state, body, state.fields.get(b"content-encoding", b"").decode("latin-1"))
+        except (ContentError, StoreError):
+            logger.info("a refused upload is kept in its content coding")
+        state.kept = await self.keeping.keep(state, self._last(state), body)
+        self._refuse(flow, state, effect, "request")
+        translate.hold_refusal(flow, "request")
 
     def _mask_request(self, flow: http.HTTPFlow, state: State, order: Redaction, phase: str) -> Effect | None:
         """What becomes of a request whose findings are to be masked; None: it is held until it is there."""
@@ -211,7 +259,14 @@ class Control:
 
     async def _judge(self, flow: http.HTTPFlow, state: State) -> None:
         """The body that had to be read first has come."""
-        self._apply_to_request(flow, state, await self.uploads.judge(flow, state), "request")
+        effect = await self.uploads.judge(flow, state)
+        if self.keeping.wants(state, effect):
+            record = self._last(state)
+            if state.piece is None:
+                state.kept = await self.keeping.keep(state, record, flow.request.raw_content or b"")
+            else:
+                state.kept = self.keeping.failed(state, record, "it was refused before all of its pieces had come")
+        self._apply_to_request(flow, state, effect, "request")
         if translate.is_refused(flow):
             translate.hold_refusal(flow, "request")
         if state.keeping is not None:
@@ -526,6 +581,8 @@ class Control:
             raise LookupError("no exchange")
         effect = state.exchange.unscannable(why)
         if phase in ("requestheaders", "request"):
+            if self.keeping.wants(state, effect):
+                state.kept = self.keeping.failed(state, self._last(state), why)
             self._apply_to_request(flow, state, effect, phase)
         else:
             self._apply_to_response(flow, state, effect, phase)
@@ -544,9 +601,11 @@ class Control:
         try:
             plain = await self._decoded(state, body, coding)
         except (ContentError, StoreError) as error:
-            effect = exchange.unscannable(error.message)
+            plain, effect = body, exchange.unscannable(error.message)
         else:
             effect = exchange.inspected(await self.uploads.read(exchange, known, plain))
+        if phase == "request" and self.keeping.wants(state, effect):
+            state.kept = await self.keeping.keep(state, self._last(state), plain)
         if phase == "request":
             self._apply_to_request(flow, state, effect, "request")
             if translate.is_refused(flow):
@@ -600,6 +659,8 @@ class Control:
             file_name=activity.file.name if activity and activity.file else "",
             is_download=activity is not None and activity.type is ActivityType.DOWNLOAD,
             languages=state.fields.get(b"accept-language", b"").decode("latin-1")[:1000],
+            kept=state.kept,
+            kept_at=self.keeping.address(state),
         )
 
     def _write(self, flow: http.HTTPFlow, state: State) -> None:

@@ -51,7 +51,7 @@ from casb.model.activity import ActivityType, RequestMode
 from casb.model.app import View
 from casb.model.identity import Session
 from casb.policy.engine import may_concern
-from casb.proxy import opening, rewriting, translate
+from casb.proxy import opening, quarantine, rewriting, translate
 from casb.proxy.coaching import Coaching
 from casb.proxy.controls import Controls
 from casb.proxy.escapes import Escapes
@@ -155,6 +155,7 @@ class Endpoints:
             ("POST", "/.casb/open"): self.open_file,
             ("POST", "/.casb/open/key"): self.open_key,
             ("POST", "/.casb/open/secret"): self.open_secret,
+            ("GET", quarantine.PATH): self.quarantined,
         }
 
     @sealed
@@ -191,6 +192,9 @@ class Endpoints:
         path = state.facts.path
         method = "GET" if flow.request.method == "HEAD" else flow.request.method
         endpoint = table.get((method, path))
+        if (method, path) == ("POST", quarantine.PATH) and state.route.kind is Kind.LOGIN and same_origin(state):
+            await self._release(flow, state)
+            return
         if endpoint is None and state.route.kind is Kind.APP and path.startswith("/.casb/notice/") and method == "GET":
             endpoint = self.notice
         if endpoint is None and state.route.kind is Kind.APP and path.startswith(WAIT_PATH) and method == "GET":
@@ -217,7 +221,9 @@ class Endpoints:
     def _from_elsewhere(self, path: str) -> bool:
         return path in _FROM_ELSEWHERE or self.saml.from_elsewhere(path)
 
-    async def _answered(self, endpoint: Endpoint, flow: http.HTTPFlow, state: State) -> Page:
+    async def _answered[T: Page | None](
+        self, endpoint: Callable[[http.HTTPFlow, State], Awaitable[T]], flow: http.HTTPFlow, state: State
+    ) -> T | Page:
         try:
             return await endpoint(flow, state)
         except TokenError as error:
@@ -770,6 +776,26 @@ class Endpoints:
         if login is None:
             return await self._login_and_back(state)
         return opening.opened(self.runtime, flow, state, login.record)
+
+    async def quarantined(self, flow: http.HTTPFlow, state: State) -> Page:
+        """What was kept of a person's uploads."""
+        login = await self.runtime.sign_in.login_for(self._login_cookie(state))
+        if login is None:
+            return await self.sessions.to_sign_in(state, quarantine.PATH)
+        return await asyncio.to_thread(quarantine.page_of, self.runtime, state, login.record)
+
+    async def _release(self, flow: http.HTTPFlow, state: State) -> None:
+        """Hand a released file over to who uploaded it."""
+
+        async def given(flow: http.HTTPFlow, state: State) -> Page | None:
+            login = await self.runtime.sign_in.login_for(self._login_cookie(state))
+            if login is None:
+                return await self.sessions.to_sign_in(state, quarantine.PATH)
+            return await quarantine.give(self.runtime, flow, state, login.record)
+
+        page = await self._answered(given, flow, state)
+        if page is not None:
+            translate.answer(flow, page)
 
     async def open_key(self, flow: http.HTTPFlow, state: State) -> Page:
         """The key of an age container, for the page's script."""

@@ -11,7 +11,6 @@ from pathlib import Path
 from cryptography import x509
 from mitmproxy import http
 
-from casb.control.exchange import Exchange
 from casb.control.pages import attachment
 from casb.control.protecting import Plan, order_of, plan_of
 from casb.errors import ContentError
@@ -75,14 +74,6 @@ def _decodable(coding: str) -> bool:
         return codings.decoder_for(coding) is not None
     except ContentError:
         return False
-
-
-def ask_for_all(flow: http.HTTPFlow, exchange: Exchange) -> None:
-    """Where a download could be protected, the app is asked for all of the file: a part cannot be protected."""
-    headers = flow.request.headers
-    if ("range" in headers or "if-range" in headers) and exchange.may_protect():
-        headers.pop("range", None)
-        headers.pop("if-range", None)
 
 
 def planned(state: State) -> Plan:

@@ -60,11 +60,11 @@ class SocketUploads:
         if isinstance(document, dict | list):
             single = main.sibling()
             facts = replace(state.facts, method=MESSAGE, document=document, content_type="", upload_name="")
-            effects.append(await self._settled(single, single.request(facts), content))
+            effects.append(await self._settled(state, single, single.request(facts), content))
         for name, kind, body in self._files(state, document, content, is_text=is_text):
             single = main.sibling()
             known = FileFacts(name=name, extension=extension_of(name), size=len(body), declared_type=kind or None)
-            effects.append(await self._settled(single, single.upload(known, state.facts), body))
+            effects.append(await self._settled(state, single, single.upload(known, state.facts), body))
         refused = any(isinstance(each, Answer) for each in effects)
         if refused:
             self.runtime.counters["messages_refused"] += 1
@@ -88,11 +88,14 @@ class SocketUploads:
             return []
         return [("", "", state.socket_file)]
 
-    async def _settled(self, exchange: Exchange, effect: Effect, body: bytes) -> Effect:
+    async def _settled(self, state: State, exchange: Exchange, effect: Effect, body: bytes) -> Effect:
         if isinstance(effect, Hold):
             known = exchange.activity.file if exchange.activity and exchange.activity.file else FileFacts(name="")
             effect = exchange.inspected(await self.uploads().read(exchange, known, body))
         effect = firm(exchange, effect)
+        keeping = self.uploads().keeping
+        if keeping.wants(state, effect):
+            await keeping.keep(state, exchange.records[-1], body)
         for record in exchange.records:
             self.runtime.log(replace(record, extra={**record.extra, "via": "websocket"}))
         return effect

@@ -33,6 +33,7 @@ from casb.model.activity import ActivityType
 from casb.model.decision import Answer, Effect, Hold
 from casb.model.file import FileFacts, VerdictStatus
 from casb.proxy.faults import log_fault
+from casb.proxy.quarantine import Keeping
 from casb.proxy.runtime import Runtime
 from casb.proxy.translate import State
 from casb.rewrite import codings
@@ -77,8 +78,9 @@ type Read = Callable[[Exchange, FileFacts, bytes], Awaitable[FileFacts]]
 class Transfers:
     """The transfers of all sessions, as far as a policy looks at them."""
 
-    def __init__(self, runtime: Runtime, read: Read) -> None:
+    def __init__(self, runtime: Runtime, read: Read, keeping: Keeping) -> None:
         self.runtime = runtime
+        self.keeping = keeping
         self.read = read
         self.pieces = Pieces(Path(runtime.snapshot.settings.data) / "transfers")
         self._locks: TTLCache[str, asyncio.Lock] = TTLCache(10_000, LIFETIME)
@@ -183,7 +185,10 @@ class Transfers:
             return self._final(main, transfer, main.unscannable("a piece of it is missing"))
         facts = await self.read(main, known, joined.body)
         if complete:
-            return self._final(main, transfer, main.inspected(facts))
+            effect = self._final(main, transfer, main.inspected(facts))
+            if self.keeping.wants(state, effect):
+                state.kept = await self.keeping.keep(state, main.records[-1], joined.body)
+            return effect
         if _conclusive(facts) and main.would(facts).halts:
             return self._final(main, transfer, main.inspected(facts))
         main.wait()

@@ -111,6 +111,8 @@ class State:
     page_secret: str = ""  # what the guard of the page in the answer tells back
     page_sent: bool = False  # and the page went out
     response: ResponseFacts | None = None
+    refused: Answer | None = None  # what an upload meets with once it has come, to be kept
+    kept: str = ""  # in quarantine: `kept` or `failed`
     plan: Plan | None = None  # how the held response is to be labelled and encrypted
     sealing: Stream | None = None  # what encrypts the response as it streams
     protected: bool = False  # the response leaves encrypted: nobody touches its body any more

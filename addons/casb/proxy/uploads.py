@@ -18,7 +18,7 @@ from casb.catalog.recognise import signature_of
 from casb.catalog.signatures import index_of
 from casb.catalog.transfers import Piece, Step, chunk_of, handshake
 from casb.control.exchange import PASS, Exchange, Stage
-from casb.control.pages import Refusal, message_of
+from casb.control.pages import Refusal, kept_of, message_of
 from casb.errors import ContentError
 from casb.inspection.filetype import HEAD, detect_head
 from casb.inspection.spec import Recipe
@@ -29,6 +29,7 @@ from casb.policy.truths import NO
 from casb.proxy import translate
 from casb.proxy.engines import pieces_of
 from casb.proxy.notices import Notices
+from casb.proxy.quarantine import Keeping
 from casb.proxy.runtime import Runtime
 from casb.proxy.transfers import Transfers
 from casb.proxy.translate import State
@@ -53,6 +54,7 @@ class _Judged:
     file: UploadedFile
     exchange: Exchange
     effect: Effect
+    kept: str = ""  # in quarantine: `kept` or `failed`
 
 
 class Uploads:
@@ -61,7 +63,8 @@ class Uploads:
     def __init__(self, runtime: Runtime, notices: Notices) -> None:
         self.runtime = runtime
         self.notices = notices
-        self.transfers = Transfers(runtime, self.read)
+        self.keeping = Keeping(runtime)
+        self.transfers = Transfers(runtime, self.read, self.keeping)
 
     def wants(self, flow: http.HTTPFlow, state: State, exchange: Exchange) -> bool:
         """Whether the body must be read before anything is decided: only where a policy concerns this person."""
@@ -87,10 +90,14 @@ class Uploads:
             return await self.transfers.judge(flow, state, piece, content)
         effect = await self._main(state, main, contents, flow.request.raw_content or b"")
         if isinstance(effect, Answer):
+            if self.keeping.wants(state, effect):
+                state.kept = await self.keeping.keep(state, main.records[-1], body)
             return effect
         for each in contents.inner:
             effect = self._inner(state, main, each)
             if isinstance(effect, Answer):
+                if self.keeping.wants(state, effect):
+                    state.kept = await self.keeping.keep(state, main.records[-1], each.body)
                 return effect
         return await self._files(flow, state, main, contents)
 
@@ -209,12 +216,22 @@ class Uploads:
             return PASS
         first = next((each for each in refused if _asks(each.effect)), refused[0])
         main.activity = first.exchange.activity
+        for each in refused:
+            if self.keeping.wants(state, each.effect):
+                each.kept = await self._keep(state, each)
+        state.kept = first.kept
         if _asks(first.effect) or len(refused) == len(judged) or not self._can_remove(state, contents, refused):
             self._last(main, first)
             return first.effect
         self._remove(flow, state, contents, refused)
         self._tell(flow, state, main, refused, len(judged))
         return PASS
+
+    async def _keep(self, state: State, each: _Judged) -> str:
+        record = each.exchange.records[-1]
+        if each.file.announced:
+            return self.keeping.failed(state, record, "it was refused before it was sent")
+        return await self.keeping.keep(state, record, each.file.content)
 
     def _one(self, state: State, main: Exchange, file: UploadedFile) -> _Judged:
         facts = replace(state.facts, upload_name=file.name, content_length=len(file.content))
@@ -273,6 +290,7 @@ class Uploads:
             facts=state.facts,
             app_name=main.app.name,
             file_name=first.file.name,
+            kept=first.kept,
         )
         count = len(refused)
         self.notices.keep(
@@ -280,7 +298,7 @@ class Uploads:
             {
                 "kind": "block",
                 "title": f"{count} of {of} files {'was' if count == 1 else 'were'} not uploaded",
-                "message": message_of(refusal),
+                "message": " ".join(filter(None, (message_of(refusal), kept_of(refusal)))),
                 "file": ", ".join(names[:_TOLD]) + more,
                 "app": main.app.name,
                 "policy": record.decision.policy or "",

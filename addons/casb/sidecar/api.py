@@ -19,6 +19,7 @@ from casb.sidecar.ingest import MOST_RECORDS, TooMany, take
 from casb.sidecar.views import app_lines, policy_lines, proxy_lines
 from casb.store.filters import FILTERS
 from casb.store.protected_sqlite import ProtectedFiles
+from casb.store.quarantine_sqlite import QuarantinedFiles
 
 EXPORT_LIMIT = 100_000  # records, as in Microsoft's export
 
@@ -34,8 +35,9 @@ async def post_records(request: Request, services: Here) -> dict[str, Any]:
     """
     try:
         traffic = services.discovery.proxy.take if services.discovery is not None else None
-        body, protected = await request.body(), ProtectedFiles(services.settings.data)
-        receipt = await run_in_threadpool(take, body, services.records, services.alerts, traffic, protected)
+        body, data = await request.body(), services.settings.data
+        others = (ProtectedFiles(data), QuarantinedFiles(data))
+        receipt = await run_in_threadpool(take, body, services.records, services.alerts, traffic, *others)
     except TooMany as error:
         raise HTTPException(413, f"more than {MOST_RECORDS} records in one batch") from error
     services.counters.accepted += receipt.accepted

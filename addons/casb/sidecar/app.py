@@ -24,6 +24,7 @@ from casb.sidecar import (
     policies,
     portal,
     protected,
+    quarantine,
     requests,
     sessions,
     shadow_app,
@@ -65,6 +66,8 @@ def build_app(services: Services, provider: signin.AdminProvider | None = None) 
     | `/access…` | a session; changes: an admin's | access.py |
     | `/protected` `/protected/{revoke,restore,expire}` | a session; changes: an admin's | protected.py |
     | `/v1/protected[/ID]` | a session or a read token | protected.py |
+    | `/quarantine[/ID]` `/quarantine/{release,delete,fetch}` | a session; POST: an admin's | quarantine.py |
+    | `/v1/quarantine[/ID]` | a session or a read token | quarantine.py |
     | `/sessions[/revoke]` `/v1/sessions/revoke` | a session; ending: an admin's | sessions.py |
     | `/learned[/export.csv]` `/learned/attach` | a session; changes: an admin's | learned.py |
     | `/static/…` | anybody | style, script, icon |
@@ -97,6 +100,8 @@ def build_app(services: Services, provider: signin.AdminProvider | None = None) 
         learned.router,
         protected.router,
         protected.api,
+        quarantine.router,
+        quarantine.api,
         shadow_dashboard.router,
         shadow_manage.router,
         shadow_executive.router,

@@ -24,4 +24,10 @@ CODES: Mapping[str, str] = {
     "S041": "The data folder, or the token file in it, cannot be used. Check its owner.",
     "S042": "The file `sidecar.token` holds no token. Remove it; a new one is made at the next start.",
     "S043": "The file `first-run-code` holds no set-up code. Remove it; a new one is made at once.",
+    "S081": "No room in the quarantine: `quarantine.limit` is used up, or its disk is nearly full. The upload was "
+    "refused all the same. Delete what is not needed any more, or raise the limit.",
+    "S082": "A file could not be put into the quarantine, or removed from it: the disk is full or reports errors, or "
+    "the folder is not ours. The upload was refused all the same.",
+    "S083": "A file is not in the quarantine any more, or is not what was put there.",
+    "S084": "A file in the quarantine cannot be released or deleted as asked. The message says why.",
 }

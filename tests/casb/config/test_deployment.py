@@ -4,7 +4,7 @@ from casb.config.deployment import endpoint, read_settings
 from casb.config.notes import Notes, Outside
 from casb.config.shape import CasbFile
 from casb.errors import CasbError
-from casb.settings import Settings
+from casb.settings import Quarantine, Settings
 from casb.yamlfile import read_located
 
 
@@ -118,3 +118,19 @@ def test_an_idle_limit_above_the_absolute_default_is_told_once() -> None:
     assert errors == ["C120"]
     assert settings.session.idle == settings.session.absolute
     assert read("suffix: a.example\nsession: {absolute: 10m}")[1] == [], "the default idle limit follows"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "errors"),
+    [
+        ("", Quarantine(), []),
+        ("{keep: 7d, limit: 1GB, two_people: true}", Quarantine(keep=604_800, limit=1024**3, two_people=True), []),
+        ("{folder: kept}", Quarantine(folder="/etc/casb/kept"), []),
+        ("{keep: 5m}", Quarantine(keep=300), ["C120"]),
+        ("{limit: much}", Quarantine(), ["C102"]),
+    ],
+)
+def test_quarantine(text: str, expected: Quarantine, errors: list[str]) -> None:
+    settings, found = read(f"suffix: casb.example\nquarantine: {text}\n")
+    assert found == errors
+    assert settings.quarantine == expected

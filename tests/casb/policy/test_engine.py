@@ -476,3 +476,31 @@ def test_a_proof_counts_for_as_long_as_the_policy_says(fresh_for: str, age: int 
     decision = decide(asked, chosen)
     assert decision.action is action
     assert decision.fresh_for == (timedelta(minutes=15) if action is Action.STEP_UP else None)
+
+
+KEEPING = """
+- {id: a-plain, activities: upload, action: block, when: {file: '*1*'}}
+- {id: b-keep, activities: upload, action: {type: block, quarantine: true}, when: {file: '*2*'}}
+- {id: c-read, activities: upload, action: {type: block, quarantine: true}, when: {file: {name: '*3*', label: Secret}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "kept", "policy"),
+    [
+        ("1.txt", None, False, "a-plain"),
+        ("2.txt", None, True, "b-keep"),
+        ("12.txt", None, True, "a-plain"),
+        ("13.txt", "Secret", True, "a-plain"),
+        ("13.txt", "Public", False, "a-plain"),
+        ("4.txt", None, False, None),
+    ],
+)
+def test_what_any_policy_wants_kept_is_kept(name: str, label: str | None, kept: bool, policy: str | None) -> None:
+    decision = decide(activity("upload", file=read_file(name, label=label)), policies(KEEPING), final=True)
+    assert (decision.quarantine, decision.policy) == (kept, policy)
+
+
+def test_whether_a_file_is_kept_is_known_before_it_is_refused() -> None:
+    decision = decide(activity("upload", file="13.txt"), policies(KEEPING))
+    assert (decision.action, decision.needs) == (Action.BLOCK, CONTENT)

@@ -31,7 +31,8 @@ TESTS = jsonschema.Draft202012Validator(cases_schema())
 NOT_IN_SCHEMA = {
     # What a schema cannot say, or JSON has no notion of.
     "access-policy", "anchor-bomb", "bidi", "bom", "duplicate-id", "duplicate-key", "merge-key", "placeholders",
-    "protect-uploads", "python-tag", "regex", "unknown-app", "yes-and-on", "octal-and-time", "deep", "utf-16",
+    "protect-uploads", "python-tag", "quarantine-downloads", "regex", "unknown-app", "yes-and-on", "octal-and-time",
+    "deep", "utf-16",
 }  # fmt: skip
 
 

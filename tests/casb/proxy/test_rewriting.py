@@ -14,6 +14,7 @@ import pytest
 
 from proxy_world import APP_HOST, FETCH, NAVIGATE, SUFFIX, World, reply
 
+PLAYER = {"sec-fetch-mode": "no-cors", "sec-fetch-dest": "video"}
 SCRIPT = {"sec-fetch-mode": "no-cors", "sec-fetch-dest": "script"}
 URL = f"https://{APP_HOST}/x"
 
@@ -65,9 +66,12 @@ def test_a_rewritten_body_is_asked_for_again_by_its_own_tag(proxy: World) -> Non
 def test_what_is_not_rewritten_keeps_its_tag_and_its_ranges(proxy: World) -> None:
     kind = {"content_type": "video/mp4", "etag": '"v1"', "cache_control": "public, max-age=60"}
     serve(proxy, "/film", b"0123456789", **kind)
-    got = proxy.ask("/film", cookie=proxy.session(), headers={**FETCH, "range": "bytes=4-", "if-range": '"v1"'})
+    part, cookie = {"range": "bytes=4-", "if-range": '"v1"'}, proxy.session()
+    got = proxy.ask("/film", cookie=cookie, headers={**PLAYER, **part})
     assert (got.status, got.body, got.headers["etag"]) == (206, b"456789", '"v1"')
     assert got.headers["cache-control"] == "private, max-age=60", "for this browser alone"
+    got = proxy.ask("/film", cookie=cookie, headers={**FETCH, **part})
+    assert (got.status, got.body) == (200, b"0123456789"), "a script gets all of it where policies read files"
 
 
 def test_a_part_is_never_joined_to_a_rewritten_body(proxy: World) -> None:

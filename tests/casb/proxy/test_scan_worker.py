@@ -16,7 +16,7 @@ ENVIRONMENT = {"PYTHONPATH": os.pathsep.join(sys.path)}
 
 def request(body: bytes, **changes: object) -> bytes:
     plain = {"name": "a.txt", "declared_type": None, "path": None, "source": None, "size": len(body), "seconds": 5}
-    search = {"text": True, "matcher": None, "factory": None, "recipe_size": 0}
+    search: dict[str, object] = {"text": True, "matcher": None, "rules": None, "making": []}
     head = json.dumps(plain | search | changes).encode()
     return FRAME.pack(len(head)) + head + body
 

@@ -185,8 +185,9 @@ GOOD = {
     "label": None,
     "label_id": None,
     "signs": ["macro"],
+    "engines": [],
     "properties": [["author", "Ada"]],
-    "verdict": {"status": "clean", "inspector": "structure", "why": "", "findings": []},
+    "verdict": {"status": "clean", "inspector": "structure", "why": "", "findings": [], "threat": ""},
 }
 
 

@@ -10,12 +10,18 @@ from casb.store.codes import CODES
 ADDONS = Path(__file__).parents[3] / "addons/casb"
 FILES = (
     "store/spool.py",
+    "store/held.py",
+    "store/pieces.py",
+    "store/quarantine.py",
+    "store/quarantine_desk.py",
     "store/shipper.py",
     "store/schema.py",
     "store/row.py",
     "store/filters.py",
     "store/records_sqlite.py",
     "store/token.py",
+    "store/held.py",
+    "store/pieces.py",
     "sidecar/signin.py",
 )
 

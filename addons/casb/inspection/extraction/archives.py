@@ -43,6 +43,7 @@ ARCHIVES = frozenset(
 STREAMED = frozenset({"application/x-tar", "application/x-cpio", *COMPRESSED})
 """Those that can be read from front to back without being kept."""
 
+_INDEXES = ("/", "//", "/SYM64/")
 _UNPACKED = 1024 * 1024
 _ENCRYPTED = re.compile(r"encrypt|passphrase|password", re.IGNORECASE)
 _UNKNOWN = re.compile(r"unsupported|not supported|unknown (compression|method|codec)|unrecognized", re.IGNORECASE)
@@ -139,6 +140,8 @@ def _entry(context: Context, item: Item, entry: Any, *, single: str | None) -> T
     import libarchive  # noqa: PLC0415  # an extra
 
     name = _inner_name(item.name) if single else _name(entry)
+    if name in _INDEXES:  # of a library
+        return
     if not single:
         yield item.part, f"{name}\n"
         for sign in of_name(name):

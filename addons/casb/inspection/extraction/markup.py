@@ -7,7 +7,7 @@ bounds expat sets to amplification. HTML by libxml2 with a target, so that depth
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from xml.parsers import expat  # document types are refused, or bounded by expat itself
+from xml.parsers import expat  # entities are refused, or bounded by expat itself
 
 from lxml import etree
 
@@ -89,7 +89,7 @@ def xml(
     all_attributes: bool = False,
 ) -> Texts:
     """The text of an XML document. `on_element` sees the elements that it names. Raises `Refused`: CORRUPT when it is
-    not well-formed or, unless `entities` are allowed, declares a document type; BOMB when entities multiply."""
+    not well-formed or, unless `entities` are allowed, declares any; BOMB when entities multiply."""
     reader = _XmlReader(entities=entities, on_element=on_element, all_attributes=all_attributes)
     yield from _pushed(part, blocks, reader)
 
@@ -108,7 +108,6 @@ class _Expat:
         self.parser.buffer_text = True
         self.parser.buffer_size = 64 * 1024
         if not entities:
-            self.parser.StartDoctypeDeclHandler = self._refuse
             self.parser.EntityDeclHandler = self._refuse
         self.parser.CharacterDataHandler = self.out.append
 

@@ -92,14 +92,25 @@ def _member(
             context.sign(Sign.EMBEDDED_FILE)
         yield from context.nested(item, name, blocks)
         return
+    yield from _xml_part(context, item, member, blocks, shared, used)
+
+
+def _xml_part(
+    context: Context, item: Item, member: Member, blocks: Iterator[bytes], shared: list[str], used: bytearray
+) -> Texts:
+    low = member.name.lower()
     context.member()
-    part = item.inside(name)
+    part = item.inside(member.name)
+    if not member.size:  # LibreOffice leaves such parts behind
+        return
     if low == _SHARED and context.texts:
         return
     if not context.texts and not (low.endswith(".rels") or low in _PARTS or low == "content.xml"):
         return
     counted = context.counted(blocks)
-    if _SHEET.fullmatch(low):
+    if low == "meta-inf/manifest.xml":  # a list of names, which old programs wrote carelessly
+        yield from text.plain(part, counted)
+    elif _SHEET.fullmatch(low):
         yield from markup.sheet(part, counted, shared, used)
     elif low.endswith(".rels"):
         yield from markup.xml(part, counted, on_element={"Relationship": functools.partial(_relation, context)})

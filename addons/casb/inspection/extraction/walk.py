@@ -27,6 +27,7 @@ UNREAD = frozenset(
 )  # fmt: skip
 """Formats that hold text or files which nobody here can read."""
 _XLSB = "application/vnd.ms-excel.sheet.binary.macroenabled.12"
+_INNER = ("application/java-vm", "application/vnd.android.dex")  # what programs consist of
 _PICTURES = ("image/",)
 
 
@@ -104,7 +105,7 @@ def _walk(context: Context, item: Item, detected: str | None = None) -> Texts:
 
 
 def _nested_signs(context: Context, kind: str, item: Item) -> None:
-    if executable(kind):
+    if executable(kind) and kind not in _INNER:
         context.sign(Sign.EMBEDDED_EXECUTABLE)
     if item.depth and (kind == ZIP or kind in archives.ARCHIVES) and _in_archive(item):
         context.sign(Sign.NESTED_ARCHIVE)

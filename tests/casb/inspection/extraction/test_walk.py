@@ -186,6 +186,7 @@ TEXTS: list[tuple[str, Callable[[], bytes], str, str]] = [
     ("xlsx unused string", lambda: hostile.xlsx("<row/>", "<si><t>never shown</t></si>"), "xl/sharedStrings.xml", "never shown"),
     ("xlsx exponent", lambda: hostile.xlsx('<row><c><v>4.111111111111111E15</v></c></row>'), "xl/worksheets/sheet1.xml", "4111111111111111"),
     ("xlsx last cell", hostile.last_cell, "xl/worksheets/sheet1.xml", "last 4111111111111111"),
+    ("OpenDocument of old", lambda: hostile.zipped({"mimetype": "application/vnd.oasis.opendocument.text", "meta.xml": "<!DOCTYPE m PUBLIC '-//OpenOffice.org//DTD' 'm.dtd'><m/>", "content.xml": f"<!DOCTYPE c PUBLIC '-//OpenOffice.org//DTD' 'c.dtd'><c><p>{CARD}</p></c>"}), "content.xml", CARD),
     ("pdf", pdf, "page 1", CARD),
     ("pdf attachment", lambda: pdf(attached), "inner.docx!/word/document.xml", "in it"),
     ("pdf form", lambda: pdf(filled), "form", "filled in"),
