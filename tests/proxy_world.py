@@ -201,7 +201,7 @@ class World:
                 env=environment,
                 stderr=log,
             )
-        wait_for(lambda: listens(self.port), "the worker to listen", 30, self.alive)
+        wait_for(lambda: listens(self.port), "the worker to listen", 120, self.alive)
 
     @contextlib.contextmanager
     def inside(self) -> Iterator[None]:
@@ -226,7 +226,7 @@ class World:
         thread = threading.Thread(target=serve)
         thread.start()
         try:
-            wait_for(lambda: listens(self.port), "the worker to listen", 30, check)
+            wait_for(lambda: listens(self.port), "the worker to listen", 120, check)
             yield
         finally:
             if masters:

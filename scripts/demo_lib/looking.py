@@ -35,7 +35,7 @@ def ask(
     method: str = "GET",
     body: bytes | None = None,
 ) -> Answer:
-    """One request to the proxy, with somebody's cookies, following nothing."""
+    """One request to the proxy, with somebody's cookies and by their browser's name, following nothing."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     context = ssl.create_default_context(cafile=str(stack.our_ca))
@@ -44,6 +44,8 @@ def ask(
     sent = {"Accept-Encoding": "identity", **(headers or {})}
     if cookies_of is not None:
         sent["Cookie"] = "; ".join(f"{each['name']}={each['value']}" for each in cookies_of.cookies(url))
+        # A session that comes from another browser all at once is asked about anew. Every profile has a blank page.
+        sent["User-Agent"] = cookies_of.pages[0].evaluate("navigator.userAgent")
     try:
         connection.request(method, (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), body, sent)
         response = connection.getresponse()

@@ -45,8 +45,12 @@ policies:
     apps: [wiki]
     action: {type: step_up, context: c6}
 """
+KEPT = 7 * 1024 * 1024
+"""Bytes of a body that are kept across a step-up here."""
+READ = 12 * 1024 * 1024
+"""Bytes of a form that are read here."""
 FILE = os.urandom(200_000)
-BINARY = bytes(range(256)) * 4000 + b"\r\n--x1-not--\r\n" + os.urandom(900_000)
+BINARY = bytes(range(256)) * 4000 + b"\r\n--x2-not--\r\n" + os.urandom(900_000)
 OWN_PAGE = {"sec-fetch-site": "same-origin"}
 
 
@@ -70,7 +74,8 @@ def serve(origin: Origin) -> None:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with site(tmp_path_factory.mktemp("step"), policies=POLICIES) as made:
+    limits = {"limits": "{hold: 12MB}", "session": "{step_up_body: 7MB}"}
+    with site(tmp_path_factory.mktemp("step"), policies=POLICIES, **limits) as made:
         serve(made.proxy.origin)
         serve(made.wiki)
         yield made
@@ -229,13 +234,28 @@ def test_parallel_step_ups_in_several_tabs(here: Site, browser: Browser) -> None
     assert browser.send(here.url("/secret.bin"), headers=FETCH).content == FILE
 
 
-def test_an_upload_too_large_to_keep_is_said_to_be_lost(here: Site, browser: Browser) -> None:
-    headers, body = multipart(b"x" * (33 * 1024 * 1024))
+@pytest.mark.parametrize("size", [KEPT + 1, READ + 1])
+def test_an_upload_too_large_to_keep_is_said_to_be_lost(here: Site, browser: Browser, size: int) -> None:
+    """Larger than what is kept, and larger than what is read."""
+    headers, body = multipart(b"x" * size)
     headers["origin"] = here.url("")
     before = len(posts(here.proxy.origin))
     answer = browser.open(here.url("/upload"), method="POST", headers=headers, data=body)
     assert "send it again" in answer.text
     assert len(posts(here.proxy.origin)) == before
+
+
+def test_an_upload_that_outgrows_what_is_read_waits_for_the_proof_all_the_same(here: Site, browser: Browser) -> None:
+    """Its length is not known beforehand: the question comes in the middle of it, and none of it goes on."""
+    headers, body = multipart(b"x" * (READ + 1))
+    headers["origin"] = here.url("")
+    before = len(here.proxy.origin.seen)
+    pieces = (body[at : at + 1_000_000] for at in range(0, len(body), 1_000_000))
+    first = browser.send(here.url("/upload"), method="POST", headers=headers, data=pieces)
+    assert first.status_code == 303
+    assert here.proxy.record(first.headers["x-casb-activity"])["action"] == "step_up"
+    assert "send it again" in browser.follow(first).text
+    assert [each.path for each in here.proxy.origin.seen[before:]] == []
 
 
 def test_a_hidden_field_of_the_wrong_session_sends_nothing(here: Site, browser: Browser) -> None:

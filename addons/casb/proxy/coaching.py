@@ -222,7 +222,7 @@ class Coaching:
     ) -> Page:
         if question.pending and not scripted:
             pending = await self.runtime.sign_in.pending(question.pending)
-            token = await self.runtime.sign_in.keep_body(session, pending) if pending is not None else None
+            token = await self.runtime.sign_in.keep_body(session, pending, question.pending) if pending else None
             if token is not None:
                 return coach_pages.resend_page(words, with_resume(question.path, token), SUBMIT)
         path = question.path if question.method in ("GET", "HEAD") else ""

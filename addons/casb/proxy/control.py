@@ -157,9 +157,12 @@ class Control:
         self.runtime.counters["access_blocked"] += 1
         translate.refuse(flow, "requestheaders", page_for(refusal))
 
-    def _apply_to_request(self, flow: http.HTTPFlow, state: State, effect: Effect) -> None:
+    def _apply_to_request(
+        self, flow: http.HTTPFlow, state: State, effect: Effect, phase: str = "requestheaders"
+    ) -> None:
+        """`phase` says whether a body is still to come, and can be waited for: in `request` none is."""
         if isinstance(effect, Redact):
-            masked = self._mask_request(flow, state, effect.order)
+            masked = self._mask_request(flow, state, effect.order, phase)
             if masked is None:
                 return
             effect = masked
@@ -173,15 +176,17 @@ class Control:
                 if has_body and (length is None or length > 65_536) and not state.map_body and state.resumed is None:
                     rewriter, state.body_rewriter = state.body_rewriter, None
                     translate.stream_request(flow, rewriter)
-            case Hold(limit=limit):
-                self._hold(flow, state, limit, state.facts.content_length, "requestheaders")
-            case Answer(kind="coach") if self._keeps_form(flow, state):
+            case Hold(limit=limit) if phase == "requestheaders":
+                self._hold(flow, state, limit, state.facts.content_length, phase)
+            case Hold():
+                raise ValueError("nothing more will come of the body")
+            case Answer(kind="coach") if phase == "requestheaders" and self._keeps_form(flow, state):
                 state.coached, state.ours = effect, True
                 state.limit, state.on_overflow = state.snapshot.settings.session.resume_body, lambda: False
-            case Answer() if self._keeps_refused(flow, state, effect):
+            case Answer() if phase == "requestheaders" and self._keeps_refused(flow, state, effect):
                 pass
             case Answer():
-                self._refuse(flow, state, effect, "requestheaders")
+                self._refuse(flow, state, effect, phase)
             case Protect():
                 raise ValueError("an upload cannot be protected")
 
@@ -227,14 +232,14 @@ class Control:
         except (ContentError, StoreError):
             logger.info("a refused upload is kept in its content coding")
         state.kept = await self.keeping.keep(state, self._last(state), body)
-        self._refuse(flow, state, effect, "requestheaders")
+        self._refuse(flow, state, effect, "request")
         translate.hold_refusal(flow, "request")
 
-    def _mask_request(self, flow: http.HTTPFlow, state: State, order: Redaction) -> Effect | None:
+    def _mask_request(self, flow: http.HTTPFlow, state: State, order: Redaction, phase: str) -> Effect | None:
         """What becomes of a request whose findings are to be masked; None: it is held until it is there."""
         limit = state.snapshot.settings.limits.hold
         if flow.request.raw_content is None:
-            if (state.facts.content_length or 0) > limit:
+            if phase != "requestheaders" or (state.facts.content_length or 0) > limit:
                 return self._unmaskable(state, order, f"larger than {limit} bytes")
             state.mask_request = order
             self._hold(flow, state, limit, state.facts.content_length, "requestheaders")
@@ -261,7 +266,7 @@ class Control:
                 state.kept = await self.keeping.keep(state, record, flow.request.raw_content or b"")
             else:
                 state.kept = self.keeping.failed(state, record, "it was refused before all of its pieces had come")
-        self._apply_to_request(flow, state, effect)
+        self._apply_to_request(flow, state, effect, "request")
         if translate.is_refused(flow):
             translate.hold_refusal(flow, "request")
         if state.keeping is not None:
@@ -285,7 +290,7 @@ class Control:
             return None
         if state.mask_request is not None:
             state.held = False
-            self._apply_to_request(flow, state, Redact(order=state.mask_request))
+            self._apply_to_request(flow, state, Redact(order=state.mask_request), "request")
             if translate.is_refused(flow):
                 translate.hold_refusal(flow, "request")
             return None
@@ -555,13 +560,15 @@ class Control:
         """A held body cannot be held any longer. True: policy lets it pass unread."""
         try:
             state.held = False
+            if phase == "requestheaders":  # What came of the body is a part, and no more of it is waited for.
+                phase, state.cut = "request", True
             if state.mask_request is not None:
                 order, state.mask_request = state.mask_request, None
-                self._apply_to_request(flow, state, self._unmaskable(state, order, why))
+                self._apply_to_request(flow, state, self._unmaskable(state, order, why), phase)
             elif state.naming and state.exchange is not None:
                 state.naming = False
                 effect = self.uploads.unread(state, state.exchange, why)
-                self._apply_to_request(flow, state, effect)
+                self._apply_to_request(flow, state, effect, phase)
             else:
                 self._decided(flow, state, why, phase)
         except Exception:
@@ -573,10 +580,10 @@ class Control:
         if state.exchange is None:
             raise LookupError("no exchange")
         effect = state.exchange.unscannable(why)
-        if phase == "requestheaders":
+        if phase in ("requestheaders", "request"):
             if self.keeping.wants(state, effect):
                 state.kept = self.keeping.failed(state, self._last(state), why)
-            self._apply_to_request(flow, state, effect)
+            self._apply_to_request(flow, state, effect, phase)
         else:
             self._apply_to_response(flow, state, effect, phase)
 
@@ -600,7 +607,7 @@ class Control:
         if phase == "request" and self.keeping.wants(state, effect):
             state.kept = await self.keeping.keep(state, self._last(state), plain)
         if phase == "request":
-            self._apply_to_request(flow, state, effect)
+            self._apply_to_request(flow, state, effect, "request")
             if translate.is_refused(flow):
                 translate.hold_refusal(flow, "request")
         else:
@@ -618,7 +625,7 @@ class Control:
             text = None
         else:
             text = chat.text_of(plain, state.facts.content_type)
-        self._apply_to_request(flow, state, exchange.told(prompts.facts(state.snapshot, text)))
+        self._apply_to_request(flow, state, exchange.told(prompts.facts(state.snapshot, text)), "request")
         if translate.is_refused(flow):
             translate.hold_refusal(flow, "request")
 

@@ -221,6 +221,8 @@ class StepUp:
 
 def _held(state: State, request: http.Request) -> bytes | None:
     """The request's body, in memory or on disk; None when it is too large to be kept, or has been passed on."""
+    if state.cut:
+        return None
     if not isinstance(state.taking, Spooling):
         return request.raw_content
     most = state.snapshot.settings.session.step_up_body
