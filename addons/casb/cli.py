@@ -26,6 +26,7 @@ VERBS = {
     "record": "capture sessions for replay, secrets left out",
     "alert": "list, show and close alerts",
     "activity": "search and export the activity log",
+    "sessions": "end sessions at once; rotate their key",
     "lab": "an application directly and through the suffix, compared",
     "catalog": "the apps and which of them owns a host",
     "certs": "the certificate authority: make, show, export",

@@ -190,6 +190,13 @@ ROWS: tuple[tuple[str, str, str, str, str], ...] = (
         "recovery_recipient: someone@example.com",
     ),
     (
+        "C150",
+        "the server of `store: sessions` cannot be used",
+        "The extra `casb[redis]` is not installed on this machine, or the address is none that its client takes.",
+        "`pip install 'casb[redis]'`; the address is redis:// or rediss://, then user, host, port and database.",
+        "",
+    ),
+    (
         "C127",
         "flows cannot be recorded",
         "The file that `casb record` was given cannot be opened for writing.",

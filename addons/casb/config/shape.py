@@ -62,6 +62,16 @@ class DeviceShape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ContextShape:
+    """What stands for an authentication context at a provider that knows no `acrs`."""
+
+    acr: tuple[str, ...] = ()
+    """Accepted values of the claim `acr`, e.g. `[phr, phrh]`; asked for as `acr_values`."""
+    max_age: str | None = None
+    """The person proved themself actively within this time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderShape:
     """One identity provider."""
 
@@ -89,6 +99,8 @@ class ProviderShape:
     """The organisation's own mail domains; users of others are guests."""
     groups_claim: str = "groups"
     """The claim that lists groups."""
+    contexts: Mapping[str, ContextShape] | None = None
+    """For providers other than Entra: `{c1: {acr: [phr], max_age: 5m}}`."""
     device: DeviceShape | None = None
     """Which proof gives which device tag."""
 
@@ -107,6 +119,55 @@ class SessionShape:
     """Life of the one-time hand-off between hosts. Default `60s`."""
     resume_body: str | None = None
     """Largest POST body kept across a sign-in. Default `1MB`."""
+    step_up_body: str | None = None
+    """Largest upload kept across a step-up or a re-evaluation. Default `32MB`."""
+    reevaluate: str | None = None
+    """What the provider said is asked anew, silently, at the first navigation after this long; `never`: not at all.
+    Default `15m`."""
+    grace: str | None = None
+    """Scripts of a page that stays open go on for so much longer, then get 401 until the provider was asked.
+    Default `5m`."""
+    watch_address: Literal["any", "network", "off"] = "network"
+    """A change of the client's address that is a reason to ask at once: of the address itself, of its network
+    (provider where `geo_database` knows it, else /24 or /48), or none."""
+    watch_agent: bool = True
+    """Another user agent is a reason to ask at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransmitterShape:
+    """A transmitter of security events (CAEP, RISC): it pushes them to `https://login.<suffix>/.casb/events`."""
+
+    issuer: str
+    """`iss` of its tokens."""
+    jwks: str
+    """Address of its signing keys."""
+    audience: str
+    """`aud` that it addresses us by."""
+    provider: str
+    """Id of the identity provider whose sessions its events are about."""
+    token: str | None = None
+    """Bearer token that it sends, `env:NAME` or `file:PATH`. Left out: its signature alone counts."""
+    ca: str | None = None
+    """PEM file that alone is trusted for `jwks`. Default: the system's roots."""
+    algorithms: tuple[Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384"], ...] = ("RS256",)
+    """Signature algorithms accepted in its tokens."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreShape:
+    """Where sessions are kept. Without `sessions`: in the data folder, for one machine."""
+
+    sessions: str | None = None
+    """A Redis-compatible server that all nodes share: `rediss://user@host:port/0`, or `env:NAME`, `file:PATH`."""
+    password: str | None = None
+    """Password of the address's user, `env:NAME` or `file:PATH`."""
+    ca: str | None = None
+    """PEM file that alone is trusted for `rediss://`. Default: the system's roots."""
+    keys: str | None = None
+    """Key ring that sessions are encrypted with, the same on all nodes. Default: `sessions.keys` in the data folder."""
+    prefix: str = "casb"
+    """Of every key and of the channel on the server."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -417,6 +478,8 @@ class CasbFile:
     """Identity providers; the first is the default."""
     session: SessionShape | None = None
     """How long things live."""
+    store: StoreShape | None = None
+    """Where sessions are kept."""
     limits: LimitsShape | None = None
     """Ceilings."""
     inspection: InspectionShape | None = None
@@ -431,6 +494,8 @@ class CasbFile:
     """Whom alerts are told, besides the portal."""
     enforcement: EnforcementShape | None = None
     """What unsanctioned and monitored apps meet with."""
+    security_events: tuple[TransmitterShape, ...] = ()
+    """Who may tell us that sessions, accounts or devices have changed."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses and ranges whose `X-Forwarded-For` is believed."""
     on_failure: FailureWord = "block"

@@ -5,6 +5,7 @@ Live traffic, recorded flows and tests drive the same object. It does no I/O and
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
@@ -47,6 +48,7 @@ class Party:
     client: Client
     session_id: str | None = None
     auth_contexts: frozenset[str] = frozenset()
+    proven: Mapping[str, datetime] = field(default_factory=dict)
 
     @classmethod
     def of(cls, session: Session, client: Client, device: Device | None = None) -> Party:
@@ -57,6 +59,7 @@ class Party:
             client=client,
             session_id=session.id,
             auth_contexts=session.auth_contexts,
+            proven=session.proven,
         )
 
 
@@ -197,6 +200,7 @@ class Exchange:
             client=party.client,
             session_id=party.session_id,
             auth_contexts=party.auth_contexts,
+            proven=party.proven,
             file=file,
             instance=self.facts.instance if self.facts else None,
             request=self.facts,
@@ -252,6 +256,7 @@ def access(snapshot: Snapshot, app: App, party: Party, *, now: datetime, new_id:
         client=party.client,
         session_id=party.session_id,
         auth_contexts=party.auth_contexts,
+        proven=party.proven,
         source=Source.ACCESS_CONTROL,
     )
     decision = decide(activity, snapshot.policies, final=True)

@@ -91,6 +91,7 @@ def _activity(
         client=party.client,
         session_id=party.session_id,
         auth_contexts=party.auth_contexts,
+        proven=party.proven,
         text=text,
         request=request,
         source=Source.SESSION_CONTROL,

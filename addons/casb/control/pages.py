@@ -26,6 +26,7 @@ font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-seri
 main{width:100%;max-width:620px;background:var(--card);border:1px solid var(--line);border-radius:14px;
 padding:36px 40px;box-shadow:0 10px 30px rgb(0 0 0/.06)}
 h1{font-size:1.45rem;line-height:1.25;margin:0 0 14px}
+h2{font-size:1.05rem;margin:24px 0 8px}
 .mark{width:44px;height:44px;border-radius:50%;display:grid;place-items:center;font-weight:700;font-size:1.35rem;margin-bottom:18px;
 color:#fff;background:var(--accent)}
 .mark.bad{background:var(--bad)}
@@ -67,9 +68,10 @@ def html(
     mark: str = "i",
     script: str = "",
     connect: str = "",
+    ancestors: str = "'none'",
 ) -> Page:
     """A page around `content`, which is HTML already escaped by the caller. `script` is ours alone, allowed by hash;
-    `connect` are the CSP sources that it may send to."""
+    `connect` are the CSP sources that it may send to; `ancestors` those that may frame the page."""
     body = (
         "<!doctype html><html lang=en><head><meta charset=utf-8>"
         '<meta name=viewport content="width=device-width,initial-scale=1">'
@@ -83,7 +85,7 @@ def html(
     allowed += f"connect-src {connect}; " if connect else ""
     policy = (
         f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; {allowed}form-action {form_action}; "
-        "frame-ancestors 'none'; base-uri 'none'"
+        f"frame-ancestors {ancestors}; base-uri 'none'"
     )
     return Page(
         status=status,
@@ -148,7 +150,7 @@ def message_of(refusal: Refusal) -> str:
     if refusal.is_logon:
         what = f"Opening {refusal.app_name}"
     if refusal.decision.action.word == "step_up":
-        return f"{what} needs a stronger sign-in, which is not available here yet."
+        return f"{what} needs a stronger sign-in first."
     return f"{what} is not allowed by your organisation's policy."
 
 

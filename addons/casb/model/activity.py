@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -142,6 +143,7 @@ class Activity:
     response: ResponseFacts | None = None
     source: Source = Source.SESSION_CONTROL
     auth_contexts: frozenset[str] = frozenset()
+    proven: Mapping[str, datetime] = field(default_factory=dict)  # when each of them was proven last
     admin: bool = False  # an administrator's operation, by the app's signatures or its connector
     impersonated: bool = False  # done in somebody else's name
     outcome: Outcome | None = None  # None while it is being decided on

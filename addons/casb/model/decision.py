@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import Enum, IntEnum, StrEnum
 
 from casb.errors import Where
@@ -90,6 +91,7 @@ class Decision:
     severity: Severity | None = None
     message: str = ""
     using: str = ""  # protect: which protector; step_up: which authentication context
+    fresh_for: timedelta | None = None  # step_up: how long the proof counts; None: as long as the session
     shadow: tuple[Shadowed, ...] = ()
     default_behaviour: bool = False  # True: our own failure decided, not a policy (S22)
 

@@ -77,6 +77,7 @@ def _activity(data: Mapping[str, Any]) -> Activity:
         outcome=outcome(data),
         session_id=data.get("session"),
         auth_contexts=frozenset(data.get("auth_contexts", ())),
+        proven={name: datetime.fromisoformat(when) for name, when in (data.get("proven") or {}).items()},
         file=_file(data.get("file")),
         text=_text(data),
     )

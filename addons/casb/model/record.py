@@ -64,6 +64,7 @@ def to_json(record: Record) -> dict[str, Any]:
         },
         "session": activity.session_id,
         "auth_contexts": sorted(activity.auth_contexts),
+        **({"proven": _proven(activity.proven)} if activity.proven else {}),
         "objects": [{"type": each.type, "id": each.id, "name": each.name} for each in activity.objects],
         "file": file
         and {
@@ -165,6 +166,10 @@ def reason_json(reason: Reason) -> dict[str, Any]:
         "fact": reason.fact,
         "truth": reason.truth.name.lower(),
     }
+
+
+def _proven(proven: Mapping[str, datetime]) -> dict[str, str]:
+    return {context: rfc3339(proven[context]) for context in sorted(proven)}
 
 
 def rfc3339(time: datetime) -> str:

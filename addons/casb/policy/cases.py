@@ -372,6 +372,7 @@ def activity_of(given: Given) -> Activity:
         impersonated=given.impersonated,
         outcome=_outcome(given.outcome),
         auth_contexts=frozenset(given.auth_contexts),
+        proven=dict.fromkeys(given.auth_contexts, moment(given.time, UTC)),
     )
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 
+from casb.config.units import seconds
 from casb.model.activity import Activity, ActivityType
 from casb.model.decision import Action, Severity
 from casb.policy import conditions, rollout
@@ -38,7 +40,8 @@ class Policy:
     """One policy, ready to be asked.
 
     `check` is its conditions as one closure. `unknown` is what it does when that stays unknown; None: nothing.
-    `content` says that reading the file can settle it. `context` is the authentication context of its step-up.
+    `content` says that reading the file can settle it.
+    `context` is the authentication context of its step-up, `fresh_for` how long that counts.
     `session_check` knows only what is known at sign-in (S30). `season` and `live` are None where they make no
     difference: always in season, enforced for everybody. `withdrawn` says that its budget has put it into shadow.
     """
@@ -56,6 +59,7 @@ class Policy:
     action: Action
     using: str
     context: str
+    fresh_for: timedelta | None
     unknown: Action | None
     content: bool
     message: str
@@ -146,6 +150,11 @@ def digest_of(loaded: LoadedPolicy) -> str:
     return hashlib.sha256(loaded.digest).hexdigest()[:16]
 
 
+def _fresh_for(action: object) -> timedelta | None:
+    told = action.fresh_for if isinstance(action, StepUp) else None
+    return None if told is None else timedelta(seconds=seconds(told))
+
+
 def action_of(document: PolicyDocument) -> Action:
     """What it does when it matches."""
     return _ACTIONS[document.action if isinstance(document.action, SimpleAction) else document.action.type]
@@ -181,6 +190,7 @@ def _compile(loaded: LoadedPolicy, *, withdrawn: bool = False) -> Policy:
         action=action_of(document),
         using=action.using if isinstance(action, Protect) else "age",
         context=action.context if isinstance(action, StepUp) else "c1",
+        fresh_for=_fresh_for(action),
         unknown=unknown_of(document),
         content=conditions.depends_on_content(loaded.when),
         message=document.message,

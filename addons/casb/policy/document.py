@@ -62,6 +62,13 @@ class StepUp:
     context: str = field(
         default="c1", metadata=_doc("The authentication context that must have been satisfied: c1 to c99.", "c1")
     )
+    fresh_for: str | None = field(
+        default=None,
+        metadata=_doc(
+            "How long the proof counts, at least a minute; asked for again after it. Left out: as long as the session.",
+            "15m",
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,7 +48,7 @@ def decide(activity: Activity, policies: Policies, *, final: bool = False) -> De
             if policy.unknown is None:
                 continue
             action = policy.unknown
-        if action is Action.STEP_UP and policy.context in activity.auth_contexts:
+        if action is Action.STEP_UP and satisfied(policy, activity):
             continue
         if policy.live is not None and not policy.live(activity):
             shadow = [*(shadow or ()), _shadowed(policy, action, activity, truth)]
@@ -63,6 +63,16 @@ def decide(activity: Activity, policies: Policies, *, final: bool = False) -> De
     if matched is None or winner is None:
         return Decision(action=Action.ALLOW, needs=needs, shadow=watched) if needs or watched else _ALLOWED
     return _decision(activity, best, winner, matched, needs, watched)
+
+
+def satisfied(policy: Policy, activity: Activity) -> bool:
+    """Whether the step-up of a policy has been passed, recently enough. A proof of unknown age is not recent."""
+    if policy.context not in activity.auth_contexts:
+        return False
+    if policy.fresh_for is None:
+        return True
+    proven = activity.proven.get(policy.context)
+    return proven is not None and activity.time - proven <= policy.fresh_for
 
 
 def open_outcomes(activity: Activity, policies: Policies) -> frozenset[Action]:
@@ -87,11 +97,11 @@ def _unread(activity: Activity) -> bool:
 def _could_change(still_open: list[Policy], best: Action, winner: Policy | None, activity: Activity) -> bool:
     """Whether a policy that waits for content could raise an alert, win, or take a tie by its id."""
     for policy in still_open:
-        satisfied = policy.context in activity.auth_contexts
+        passed = satisfied(policy, activity)
         possible = [
             each
             for each in (policy.action, policy.unknown)
-            if each is not None and not (each is Action.STEP_UP and satisfied)
+            if each is not None and not (each is Action.STEP_UP and passed)
         ]
         if not possible:
             continue
@@ -133,6 +143,7 @@ def _decision(
         severity=winner.severity,
         message=_message(winner, activity),
         using=using,
+        fresh_for=winner.fresh_for if action is Action.STEP_UP else None,
         shadow=shadow,
     )
 
@@ -270,11 +281,11 @@ def _trace(policy: Policy, activity: Activity, final: bool) -> Trace:
     action: Action | None = policy.action
     if truth is UNKNOWN:
         action = policy.unknown if final or not policy.content or not _unread(activity) else None
-    satisfied = action is Action.STEP_UP and policy.context in activity.auth_contexts
+    passed = action is Action.STEP_UP and satisfied(policy, activity)
     conditions = tuple(_all_conditions(policy, policy.when, activity))
     failing = next((each for each in conditions if each.truth is NO), None) if truth is NO else None
     dormant = policy.season is not None and not policy.season(activity.time)
-    applies = truth is not NO and action is not None and not satisfied and not dormant
+    applies = truth is not NO and action is not None and not passed and not dormant
     watched = policy.live is not None and not policy.live(activity)
     return Trace(
         policy=policy.id,
@@ -283,7 +294,7 @@ def _trace(policy: Policy, activity: Activity, final: bool) -> Trace:
         action=action or policy.action,
         truth=truth,
         matched=applies and not watched,
-        satisfied=satisfied,
+        satisfied=passed,
         shadow=applies and watched,
         dormant=dormant,
         conditions=conditions,

@@ -11,6 +11,7 @@ from datetime import timedelta
 
 import orjson
 
+from casb.config.units import seconds
 from casb.errors import CasbError, PolicyError, Problems, Where
 from casb.model.activity import IN_PAGE, ActivityType
 from casb.policy import conditions, rollout
@@ -22,6 +23,7 @@ from casb.policykinds import without_discovery
 from casb.yamlfile import MAX_BYTES, Marks, Path, Report, did_you_mean, examine
 
 _ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
+FRESH = 60  # seconds: less, and a person would be asked again before what was interrupted goes on
 _CONTEXT = re.compile(r"c[1-9][0-9]?")
 
 FILE_ACTIVITIES = frozenset({ActivityType.DOWNLOAD, ActivityType.UPLOAD, ActivityType.VIEW, ActivityType.PRINT})
@@ -219,6 +221,13 @@ def _check_action(
     if isinstance(document.action, StepUp) and not _CONTEXT.fullmatch(document.action.context):
         where = marks.where((*path, "action", "context"))
         errors.add("017", f"'{document.action.context}' is no authentication context", where, "write c1 to c99")
+    if isinstance(document.action, StepUp) and document.action.fresh_for is not None:
+        where = marks.where((*path, "action", "fresh_for"))
+        try:
+            if seconds(document.action.fresh_for) < FRESH:
+                errors.add("017", "a proof that counts for less than a minute", where, "write 1m or more")
+        except ValueError as error:
+            errors.add("017", str(error), where, "write 15m, 8h")
     protects = isinstance(document.action, Protect) or document.action is SimpleAction.PROTECT
     if (protects or document.unscannable is Unscannable.PROTECT) and set(activities) != {ActivityType.DOWNLOAD}:
         where = marks.where((*path, "action" if protects else "unscannable"))

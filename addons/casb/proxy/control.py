@@ -30,6 +30,7 @@ from casb.proxy.notices import Notices, cookie
 from casb.proxy.passing import charset_of, judge, may_pass
 from casb.proxy.runtime import Runtime, Visitor, now
 from casb.proxy.sealed import sealed
+from casb.proxy.stepup import StepUp, ask_of
 from casb.proxy.streaming import Inspecting
 from casb.proxy.translate import State
 from casb.proxy.waiting import Waiting
@@ -45,21 +46,22 @@ class Control:
     def __init__(self, runtime: Runtime, notices: Notices, waiting: Waiting) -> None:
         self.runtime = runtime
         self.notices = notices
+        self.step_up = StepUp(runtime)
         self.waiting = waiting
 
     # ------------------------------------------------------------ request
 
     @sealed
-    def requestheaders(self, flow: http.HTTPFlow) -> None:
+    def requestheaders(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         """Access policies first; then what the request's head alone shows."""
         state = translate.state_of(flow)
         if state is None:
             raise LookupError("exchange without a route")
         if state.ours or state.route.kind is not Kind.APP:
-            return
+            return None
         if state.preflight:
             translate.send_to(flow, state.route)
-            return
+            return None
         session = state.session
         if session is None or state.route.app is None:
             raise LookupError("a controlled exchange without a session")
@@ -71,7 +73,7 @@ class Control:
             )
         if visitor.access.decision.action >= Action.STEP_UP:
             self._refuse_access(flow, state, visitor)
-            return
+            return state.keeping
         exchange = Exchange(
             snapshot=state.snapshot,
             app=state.route.app,
@@ -91,8 +93,9 @@ class Control:
             # The form's head does not tell what it holds: it is held until its parts have.
             state.naming = True
             self._hold(flow, state, state.snapshot.settings.limits.hold, state.facts.content_length, "requestheaders")
-        if not translate.is_refused(flow):
+        if not translate.is_refused(flow) and state.ask is None:
             translate.send_to(flow, state.route)
+        return state.keeping
 
     def visitor(self, session: Session, state: State) -> Visitor:
         """The party and its access decision, kept while session, address, program and policies stay the same."""
@@ -125,8 +128,11 @@ class Control:
             user_name=visitor.party.user.name if visitor.party.user else "",
             is_logon=True,
         )
-        self.runtime.counters["access_blocked"] += 1
         translate.annotate(flow, record, state.route, visitor.party)
+        ask = ask_of(record.decision, record.activity.id)
+        if record.decision.action is Action.STEP_UP and self.step_up.send(flow, state, ask, "requestheaders"):
+            return
+        self.runtime.counters["access_blocked"] += 1
         translate.refuse(flow, "requestheaders", refusal_page(refusal))
 
     def _apply_to_request(self, flow: http.HTTPFlow, state: State, effect: Effect) -> None:
@@ -194,6 +200,8 @@ class Control:
                 main.activity = single.activity
                 self._write(flow, state)
                 self._refuse(flow, state, effect, "request")
+                if state.keeping is not None:
+                    await state.keeping
                 return
         self._write(flow, state)
 
@@ -249,7 +257,7 @@ class Control:
     # ------------------------------------------------------------ response
 
     @sealed
-    def responseheaders(self, flow: http.HTTPFlow) -> None:
+    def responseheaders(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         """Downloads and views, by the response's head."""
         state = translate.state_of(flow)
         if state is None:
@@ -257,11 +265,12 @@ class Control:
         if state.exchange is None or state.ours or flow.response is None:
             if flow.response is not None and state.route.kind is Kind.TUNNEL:
                 flow.response.stream = True
-            return
+            return None
         state.held, state.limit, state.on_overflow = False, None, None
         facts = translate.response_facts(flow.response)
         state.response = facts
         self._apply_to_response(flow, state, state.exchange.response(facts), "responseheaders")
+        return state.keeping
 
     def _apply_to_response(self, flow: http.HTTPFlow, state: State, effect: Effect, phase: str) -> None:
         exchange = state.exchange
@@ -422,10 +431,16 @@ class Control:
                 translate.hold_refusal(flow, "request")
         else:
             self._apply_to_response(flow, state, effect, phase)
+        if state.keeping is not None:
+            await state.keeping
 
     def _refuse(self, flow: http.HTTPFlow, state: State, effect: Answer, phase: str) -> None:
         activity = state.exchange.activity if state.exchange else None
         record = state.exchange.records[-1] if state.exchange else None
+        if effect.kind == "step_up" and record is not None:
+            saved = activity is not None and activity.type is ActivityType.DOWNLOAD
+            if self.step_up.send(flow, state, ask_of(effect.decision, record.activity.id, saved=saved), phase):
+                return
         refusal = Refusal(
             activity_id=record.activity.id if record else ulid(),
             decision=effect.decision,

@@ -6,6 +6,7 @@ recorded flows.
 
 from __future__ import annotations
 
+import asyncio
 import fnmatch
 import functools
 import json
@@ -33,6 +34,7 @@ from casb.rewrite.context import RewriteContext
 from casb.rewrite.shared import Seal
 
 if TYPE_CHECKING:
+    from casb.proxy.stepup import Ask
     from casb.proxy.waiting import Ticket, Waiting
 
 REFUSED = "casb.refused"
@@ -89,6 +91,8 @@ class State:
     seal: Seal | None = field(default=None, repr=False)  # for cookies that flattened hosts share
     noted: str = ""  # id of the record that a cookie without a session was shown
     preflight: bool = False  # a question that browsers ask without cookies; it goes on without a session
+    ask: Ask | None = None  # what must be proven before the request goes on; its body is awaited first
+    keeping: asyncio.Future[None] | None = None  # what must be in the store before the answer leaves
     part: bytes = b""  # a static part of a page, let through for who has the page open: its `Sec-Fetch-Dest`
     ending: bool = False  # the app's own sign-out
     resumed: bytes | None = None  # the body kept across a sign-in
@@ -448,4 +452,5 @@ def party_json(party: Party) -> dict[str, Any]:
         "ip": party.client.ip,
         "session": party.session_id,
         "auth_contexts": sorted(party.auth_contexts),
+        "proven": {name: when.isoformat() for name, when in party.proven.items()},
     }

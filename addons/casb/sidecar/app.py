@@ -23,6 +23,7 @@ from casb.sidecar import (
     operate,
     policies,
     portal,
+    sessions,
     shadow_app,
     shadow_apps,
     shadow_catalog,
@@ -59,6 +60,7 @@ def build_app(services: Services, provider: signin.AdminProvider | None = None) 
     | `/discovery…` | a session; changes: an admin's | shadow_*.py |
     | `/catalog…` | a session; changes: an admin's; wishes: anybody's | shadow_app.py, shadow_catalog.py |
     | `/access…` | a session; changes: an admin's | access.py |
+    | `/sessions[/revoke]` `/v1/sessions/revoke` | a session; ending: an admin's | sessions.py |
     | `/learned[/export.csv]` `/learned/attach` | a session; changes: an admin's | learned.py |
     | `/static/…` | anybody | style, script, icon |
     """
@@ -82,6 +84,8 @@ def build_app(services: Services, provider: signin.AdminProvider | None = None) 
         alerts.router,
         alerts.api,
         access.router,
+        sessions.router,
+        sessions.api,
         enforcement_api.api,
         enforcement_api.lists,
         learned.router,

@@ -28,9 +28,28 @@ const observed = (response) => {
 };
 const requestObservers = []; // and `watch(request)` for each XMLHttpRequest opened
 
+/** What to call with an answer that asks the person for something, and with how to ask again: notices.js. */
+let resume = null;
+/** The arguments of a fetch for a second attempt, or null where its body can be read once only. */
+const spare = (args, realm) => {
+  const [first, init] = args;
+  if (init && init.body && realm.ReadableStream && init.body instanceof realm.ReadableStream) return null;
+  if (!(first instanceof realm.Request) || !first.body || (init && init.body)) return args;
+  try {
+    return [first.clone(), ...args.slice(1)];
+  } catch {
+    return null; // read already: the first attempt will say so
+  }
+};
+const asked = (native, self, args, realm) => {
+  const again = resume && quietlyOr(null, () => spare(args, realm));
+  const first = apply(native, self, args).then(observed);
+  return again ? first.then((response) => resume(response, () => apply(native, self, again).then(observed))) : first;
+};
+
 /** Where no name is mapped, in the forward mode, answers are looked at all the same. */
 const watchAnswers = (realm) => {
-  method(realm, "fetch", (native, self, args) => apply(native, self, args).then(observed));
+  method(realm, "fetch", (native, self, args) => asked(native, self, args, realm));
   method(realm.XMLHttpRequest?.prototype, "open", (native, self, args) => {
     for (const watch of requestObservers) watch(self);
     return apply(native, self, args);
@@ -39,7 +58,7 @@ const watchAnswers = (realm) => {
 
 part((realm) => {
   const opened = new WeakSet();
-  method(realm, "fetch", (native, self, args) => apply(native, self, fetched(args, realm)).then(observed));
+  method(realm, "fetch", (native, self, args) => asked(native, self, fetched(args, realm), realm));
   wrap(realm, "Request", { construct: (native, args, self) => construct(native, fetched(args, realm), self) });
   accessor(realm.Request?.prototype, "url", inward);
   accessor(realm.Response?.prototype, "url", inward);

@@ -17,7 +17,7 @@ if (inWindow) show = (() => {
     }
     dialog::backdrop { background: rgb(15 20 28 / .5) }
     .bar { height: 6px; background: #b3261e }
-    .protect .bar { background: #8a5a00 } .sign-in .bar, .step-up .bar { background: #0b57d0 }
+    .protect .bar { background: #8a5a00 } .sign-in .bar, .step-up .bar, .re-evaluate .bar { background: #0b57d0 }
     .body { padding: 1.1rem 1.4rem 1.3rem }
     h2 { margin: 0 0 .5rem; font-size: 1.2rem; line-height: 1.3 }
     p { margin: 0 0 .9rem; white-space: pre-line; overflow-wrap: anywhere }
@@ -97,6 +97,7 @@ if (inWindow) show = (() => {
     if (same(open) || waiting.some(same) || told.has(notice.key)) return;
     if (open) {
       if (waiting.length < 5) waiting.push(notice);
+      else notice.closed?.();
       return;
     }
     if (!document.documentElement) return;
@@ -123,6 +124,7 @@ if (inWindow) show = (() => {
     dialog.addEventListener("close", () => {
       host.remove();
       open = null;
+      notice.closed?.();
       if (before && before.isConnected && before !== document.body) before.focus?.({ preventScroll: true });
       if (waiting.length) show(waiting.shift());
     });
@@ -227,6 +229,62 @@ if (inWindow) show = (() => {
   const GO = {
     "sign-in": ["Your session has ended", "Sign in again to go on. What you have not saved in this page may be lost.", "Sign in"],
     "step-up": ["One more check is needed", "Your organisation asks you to confirm who you are before this step.", "Continue"],
+    "re-evaluate": ["Please confirm that it is you", "Some time has passed, or your network or device has changed. It takes a moment.", "Continue"],
+  };
+
+  // A window of its own proves more, so that what is open in this one stays; at its end it tells us.
+  const openWindow = window.open;
+  const Channel = window.BroadcastChannel;
+  const proofs = new Map(); // address -> promise: requests of one page share one window
+
+  const prove = (body, url) => {
+    let waiting = proofs.get(url.href);
+    if (waiting) return waiting;
+    const [title, message, label] = GO[body.casb];
+    waiting = new Promise((resolve) => {
+      let channel = null;
+      const run = (close) => {
+        channel ||= new Channel("casb.step-up");
+        channel.onmessage = () => {
+          resolve(true);
+          close();
+        };
+        if (!apply(openWindow, window, [url.href, "casb-step-up", "popup,width=560,height=720"])) leave(url);
+      };
+      const closed = () => {
+        channel?.close();
+        resolve(false); // what was resolved before stays so
+      };
+      const notice = { key: url.href, kind: body.casb, title, message: word(body.message) || message };
+      shower()({ ...notice, policy: word(body.policy), activity: word(body.activity), again: true, go: { label, run }, closed });
+    }).finally(() => proofs.delete(url.href));
+    proofs.set(url.href, waiting);
+    return waiting;
+  };
+
+  const leave = (url) => {
+    try {
+      window.top.location.assign(url.href);
+    } catch {
+      location.assign(url.href);
+    }
+  };
+
+  const proving = (status, body) => {
+    if (status !== 401 || !body || (body.casb !== "step-up" && body.casb !== "re-evaluate")) return null;
+    const url = typeof body.url === "string" ? web(body.url) : null;
+    return ours(url) && Channel ? prove(body, url) : null;
+  };
+
+  /** The page's fetch waits until the person has proven more, and is sent once more then. */
+  resume = async (response, again) => {
+    try {
+      if (response.status !== 401 || !isJson(response.headers.get("content-type"))) return response;
+      const proof = proving(401, await response.clone().json());
+      return proof && (await proof) ? again() : response;
+    } catch {
+      return response;
+    }
   };
 
   const answered = (status, body) => {
@@ -235,17 +293,12 @@ if (inWindow) show = (() => {
       explain({ kind: "block", ...body }, word(body.activity));
       return;
     }
+    if (proving(status, body)) return;
     const go = status === 401 && Object.hasOwn(GO, body.casb) && GO[body.casb];
     const url = go && typeof body.url === "string" ? web(body.url) : null;
     if (!go || !ours(url)) return;
     const [title, message, label] = go;
-    const run = () => {
-      try {
-        window.top.location.assign(url.href);
-      } catch {
-        location.assign(url.href);
-      }
-    };
+    const run = () => leave(url);
     shower()({ key: body.casb, kind: body.casb, title, message: word(body.message) || message, go: { label, run } });
   };
 
