@@ -14,7 +14,10 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import psycopg
+
 from casb.discovery.shaping import Row
+from casb.settings import Secret
 from casb.store.discovery_frames import table, write
 
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
@@ -118,3 +121,11 @@ def postgres() -> Iterator[str]:
         server.terminate()
         server.wait(30)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def emptied(conninfo: str) -> Secret:
+    """The same database with nothing in it."""
+    with psycopg.connect(conninfo, autocommit=True) as con:
+        con.execute("DROP SCHEMA public CASCADE")
+        con.execute("CREATE SCHEMA public")
+    return Secret(conninfo)
