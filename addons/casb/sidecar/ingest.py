@@ -8,6 +8,7 @@ from typing import Any
 
 from casb.errors import StoreError
 from casb.store.alerts_sqlite import AlertStore, NewAlert, of_record
+from casb.store.records_postgres import PostgresRecords
 from casb.store.records_sqlite import SqliteRecords, prepared
 from casb.store.row import parse
 
@@ -65,7 +66,7 @@ def take(
                     raise StoreError("S031", "the field 'id' is missing")
                 tunnels += 1
             else:
-                rows.append(prepared(record))
+                rows.append(prepared(record, line.decode()))
                 raised += of_record(record)
             counted.append(record)
         except StoreError as error:

@@ -34,7 +34,7 @@ _KEEP = (
     f"(SELECT * FROM staged WHERE NOT EXISTS (SELECT 1 FROM activities WHERE activities.id = staged.id) ORDER BY at) "
     "AS fresh ON CONFLICT DO NOTHING RETURNING id, seq"
 )
-_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\ufffd"})
+_ESCAPES = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"), ("\0", "\ufffd"))
 
 
 class PostgresRecords:
@@ -259,7 +259,13 @@ def _field(value: str | int | None) -> str:
     """One field of COPY's text format."""
     if value is None:
         return "\\N"
-    return value.translate(_ESCAPES) if isinstance(value, str) else str(value)
+    if not isinstance(value, str):
+        return str(value)
+    if value.isprintable() and "\\" not in value:
+        return value
+    for given, written in _ESCAPES:
+        value = value.replace(given, written)
+    return value
 
 
 def _count(con: psycopg.Connection[Any], kept: list[tuple[Row, set[str], str, int]]) -> None:

@@ -325,9 +325,9 @@ class SqliteRecords:
             return int(reader.execute("SELECT coalesce(sum(count), 0) FROM hourly").fetchone()[0])
 
 
-def prepared(record: Mapping[str, Any]) -> tuple[Row, set[str], str]:
-    """A record made ready for `append_rows`. Raises `StoreError` (S031)."""
-    return to_row(record), matched(record), _app_name(record)
+def prepared(record: Mapping[str, Any], text: str | None = None) -> tuple[Row, set[str], str]:
+    """A record made ready for `append_rows`; `text` as in `to_row`. Raises `StoreError` (S031)."""
+    return to_row(record, text), matched(record), _app_name(record)
 
 
 def _insert(writer: sqlite3.Connection, items: list[tuple[Row, set[str], str]]) -> None:
