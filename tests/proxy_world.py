@@ -96,7 +96,7 @@ class Origin:
                 with contextlib.suppress(OSError):
                     route(self, body)
 
-            do_GET = do_POST = do_PUT = do_HEAD = do_OPTIONS = do_DELETE = _any
+            do_GET = do_POST = do_PUT = do_PATCH = do_HEAD = do_OPTIONS = do_DELETE = _any
 
             def log_message(self, *arguments: Any) -> None:
                 """Quiet."""
@@ -355,7 +355,7 @@ class World:
 
     def records(self) -> list[dict[str, Any]]:
         """The activities that the worker wrote into its spool, oldest first."""
-        return [each for each in self.spooled() if each.get("kind") != "traffic"]
+        return [each for each in self.spooled() if "kind" not in each]
 
     def spooled(self) -> list[dict[str, Any]]:
         """All that the worker wrote into its spool, oldest first."""

@@ -16,6 +16,7 @@ VERBS = {
     "check": "every error of every policy and configuration file",
     "new": "begin a policy from a template",
     "test": "run the *_test.yaml kept beside policies",
+    "exception": "exceptions to policies: list, approve, deny, revoke, sign",
     "explain": "an error code, or a decision by its activity id",
     "diff": "what a change of the policies means, in words",
     "replay": "recorded flows through the decision path",
@@ -30,8 +31,11 @@ VERBS = {
     "lab": "an application directly and through the suffix, compared",
     "catalog": "the apps and which of them owns a host",
     "certs": "the certificate authority: make, show, export",
+    "saml": "SAML: what to enter at providers and apps, and the signing key",
     "open": "open a file that was handed over encrypted",
     "inspect": "what is in a file: type, label, sensitive information; lists of types",
+    "keys": "the key ring of protected files: list, rotate, retire",
+    "protected": "files that were handed over protected: list, revoke, expire",
     "schema": "the JSON Schema of policy and configuration files",
 }
 

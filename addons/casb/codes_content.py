@@ -100,6 +100,63 @@ ROWS: tuple[tuple[str, str, str, str, str], ...] = (
         "",
     ),
     (
+        "F011",
+        "the encrypted file does not open again",
+        "What was encrypted did not pass the check that is made before anything is handed out, or the password is not "
+        "the one of this file.",
+        "The download was refused. Report the file's kind and size.",
+        "",
+    ),
+    (
+        "F012",
+        "the file is signed",
+        "Writing a label or a password into a signed PDF would break its signature.",
+        "The policy's `otherwise` decides: an age container keeps the signature whole.",
+        "",
+    ),
+    (
+        "F013",
+        "a library is not installed",
+        "The format that a policy asks for needs a library that this installation does not have.",
+        "Install casb[protection].",
+        "",
+    ),
+    (
+        "F014",
+        "nothing can be encrypted to this certificate",
+        "The file is no PEM certificate, cannot be read, or its key is neither RSA nor EC.",
+        "Name another certificate under `recipients` or `recovery_certificate` in casb.yaml.",
+        "",
+    ),
+    (
+        "F015",
+        "this kind of file has no label and no password of its own",
+        "Only Office files (docx, xlsx, pptx and their kin) and PDF can be labelled and encrypted in their own format.",
+        "The policy's `otherwise` decides what happens to others.",
+        "",
+    ),
+    (
+        "F016",
+        "the file may no longer be opened",
+        "It was revoked by an administrator, or its time is over.",
+        "Ask whoever administers casb, or download the file from the app again.",
+        "",
+    ),
+    (
+        "F017",
+        "the file may not be opened here and now",
+        "The policies in force today, or the device it is opened on, do not allow it.",
+        "Open it on a managed device, or ask whoever administers casb.",
+        "",
+    ),
+    (
+        "F018",
+        "nothing is known of this file",
+        "It is no protected file, was changed after it was handed over, or its record has not arrived yet.",
+        "Open the file as it was downloaded; a minute after the download at the latest its record is there.",
+        "",
+    ),
+    (
         "F101",
         "the file is damaged",
         "Its parts are not where its directory says, or cannot be read.",
@@ -141,6 +198,13 @@ ROWS: tuple[tuple[str, str, str, str, str], ...] = (
         "ZIP has methods that few programs know, such as Deflate64, PPMd and those of one vendor.",
         "Pack the file anew with the usual method (Deflate). Policies decide with `unscannable` what happens to such "
         "files.",
+        "",
+    ),
+    (
+        "F301",
+        "the content cannot be masked",
+        "Its media type or encoding is none that casb can mask: only text, CSV, JSON, HTML and event streams are.",
+        "Nothing: the `otherwise` of the policy's `redact` was done instead.",
         "",
     ),
     (
@@ -214,10 +278,24 @@ ROWS: tuple[tuple[str, str, str, str, str], ...] = (
         "",
     ),
     (
+        "K005",
+        "the key cannot be retired",
+        "It is the current key, which new files are closed with, or there is none of this id.",
+        "Run `casb keys rotate` first; `casb keys list` shows the ids.",
+        "",
+    ),
+    (
         "K004",
         "a file cannot be written",
         "The folder is missing, read-only or full.",
         "Make room, or let the user who runs casb write there.",
+        "",
+    ),
+    (
+        "K010",
+        "the SAML signing keys cannot be used",
+        "The file is malformed, can be read by others, or a rollover is asked for out of order.",
+        "Follow the message; `casb saml keys` shows where the rollover stands.",
         "",
     ),
     (

@@ -190,6 +190,13 @@ ROWS: tuple[tuple[str, str, str, str, str], ...] = (
         "recovery_recipient: someone@example.com",
     ),
     (
+        "C133",
+        "not a GUID",
+        "Sensitivity labels and tenants are known by GUIDs, 32 hexadecimal digits in five groups.",
+        "Copy it from the Purview portal, or from what Get-Label shows as Guid.",
+        "labels: [{id: confidential, name: Confidential, tenant: contoso, priority: 2}]",
+    ),
+    (
         "C150",
         "the server of `store: sessions` cannot be used",
         "The extra `casb[redis]` is not installed on this machine, or the address is none that its client takes.",
@@ -211,6 +218,13 @@ ROWS: tuple[tuple[str, str, str, str, str], ...] = (
         "",
     ),
     (
+        "C129",
+        "no product of that name is known",
+        "An app names the `product` that it is, so that its activities are recognised; that one is not shipped.",
+        "Follow the hint; without `product` it is found by the app's domains, and `signatures` say what is missing.",
+        "product: nextcluod",
+    ),
+    (
         "U001",
         "an upload's description cannot be read",
         "An app's signature says where the request names the file, and the request is not like that.",
@@ -223,6 +237,20 @@ ROWS: tuple[tuple[str, str, str, str, str], ...] = (
         "A multipart form is malformed or ambiguous, so that the app might find a file in it that we do not.",
         "Nothing to do for an admin: browsers send forms that can be read.",
         "",
+    ),
+    (
+        "C190",
+        "the `saml` of an app or provider is not complete",
+        "It needs either `metadata`, or an entity id with addresses (and certificates for a provider).",
+        "Add what the message names; `casb schema` lists the keys.",
+        "providers: [{id: adfs, kind: saml, saml: {entity_id: urn:adfs}}]",
+    ),
+    (
+        "C191",
+        "an attribute for a SAML app has an unknown source",
+        "Sources are user.name, user.id, user.display_name, user.domain, user.groups and attributes of the provider.",
+        "Use one of them, or the full name of an attribute, which must not begin with `user.`.",
+        "saml: {attributes: {mail: user.mail}}",
     ),
     (
         "C140",

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from casb.errors import Where
+
 RECORD_FLOWS = "CASB_RECORD_FLOWS"
 """Environment variable: record flows there, whatever `record_flows` of casb.yaml says."""
 
@@ -54,7 +56,32 @@ class DeviceRules:
     compliant: tuple[str, ...] = ()
     hybrid_joined: tuple[str, ...] = ()
     signin_state: bool = False
+    adfs: bool = False  # AD FS device-context attributes (SAML)
     claims: Mapping[str, Mapping[str, tuple[str | bool, ...]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamlSource:
+    """Where a SAML identity provider is, and what its assertions call things.
+
+    Either `metadata` (an https address, or the `document` read from a file), or entity id, address and certificates.
+    Certificates are PEM texts. Attribute names are tried in their order; none: the well-known ones.
+    """
+
+    metadata: str = ""  # https address that is read again every hour
+    document: bytes | None = field(default=None, repr=False)  # metadata out of a file
+    trust: tuple[str, ...] = ()  # the metadata must be signed by one of these
+    entity_id: str = ""
+    sso_url: str = ""
+    slo_url: str = ""
+    certificates: tuple[str, ...] = ()
+    sign_requests: bool = True
+    name_id_format: str = ""
+    subject: str = ""  # attribute that names a person for good; none: the NameID
+    username: tuple[str, ...] = ()
+    display_name: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    origin: Where | None = None  # its place, for errors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +97,7 @@ class Provider:
     """One identity provider. `authority` for Entra: `https://login.microsoftonline.com/{tenant}` and a tenant list."""
 
     id: str
-    kind: Literal["entra", "oidc"] = "oidc"
+    kind: Literal["entra", "oidc", "saml"] = "oidc"
     authority: str = ""  # OIDC issuer; for Entra the authority with the tenant or `organizations`, ending in /v2.0
     client_id: str = ""
     client_secret: Secret | None = None
@@ -84,6 +111,7 @@ class Provider:
     groups_claim: str = "groups"
     contexts: Mapping[str, ContextRule] = field(default_factory=dict)  # empty: the provider knows `acrs` (Entra)
     device: DeviceRules = field(default_factory=DeviceRules)
+    saml: SamlSource | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -315,6 +343,24 @@ class Inspection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SensitivityLabel:
+    """A label of the organisation. `id` and `tenant` are GUIDs in lower case; a higher `priority` is stricter."""
+
+    id: str
+    name: str
+    tenant: str
+    priority: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipient:
+    """Whom files can be encrypted to. `certificate` is a PEM file."""
+
+    name: str
+    certificate: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """One deployment."""
 
@@ -340,6 +386,9 @@ class Settings:
     on_failure: Literal["block", "allow"] = "block"  # the default behaviour (S22)
     geo_database: str | None = None  # operator's .mmdb (extra `casb[geo]`)
     recovery_recipient: str | None = None  # age recipient added to every protected file
+    recovery_certificate: str | None = None  # PEM added to every CMS file
+    labels: tuple[SensitivityLabel, ...] = ()
+    recipients: tuple[Recipient, ...] = ()
     record_flows: str | None = None  # scrubbed flows for `casb replay` are appended here
     folder: str = ""  # the configuration folder itself; set by the loader
 

@@ -15,6 +15,8 @@ def test_codes_match_the_sources() -> None:
     rooms = ["protection", "inspection", "store", "commands", "proxy"]
     text = "".join(path.read_text() for room in rooms for path in (root / room).glob("*.py"))
     raised = set(re.findall(r'Error\(\s*"([AFK]\d{3})"', text))
+    # A refusal of `may_open` names the code that is raised for it.
+    raised |= set(re.findall(r'(?:", |error: str = )"(F\d{3})"', text))
     assert raised == {row[0] for row in ROWS}
 
 

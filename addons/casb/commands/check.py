@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from casb.commands import _policy_files as files
+from casb.control import saml_trust
 from casb.discovery.custom import with_custom
 from casb.discovery.policies import DiscoveryPolicy
 from casb.discovery.policies import load as load_discovery
@@ -30,11 +31,14 @@ from casb.inspection.info_types.custom import load as load_own
 from casb.policy.cases import Suite, check_suite, read_suite
 from casb.policy.cases import run as run_suite
 from casb.policy.compile import Policies, compile_policies
+from casb.policy.exceptions import FOLDER as EXCEPTIONS
+from casb.policy.exceptions import collect
 from casb.policy.loader import LoadedPolicy, load
 from casb.policy.rollout import expired
 from casb.policy.suspicions import overlaps, suspicions
 from casb.store import log_parsers
 from casb.store.discovery_words import words
+from casb.store.exceptions import verifier
 from casb.store.folder import fingerprint, load_draft, read_folder
 
 
@@ -77,13 +81,14 @@ def _saves(paths: list[str], pause: float = 0.3) -> Iterator[None]:
 def _check(arguments: argparse.Namespace) -> int:
     found = files.find(arguments.paths or ["policies"])
     errors, warnings = list(found.errors), list[CasbError]()
-    known_apps: Collection[str] | None = None
-    ip_tags: Collection[str] | None = None
+    known: Mapping[str, Collection[str]] = {}
     for folder in found.folders:
-        known_apps, ip_tags = _deployment(folder, errors)
+        known = _deployment(folder, errors)
         _log_parsers(folder, errors)
-    loaded = _policies(found, errors, warnings, known_apps, ip_tags, _info_types(found, errors))
+    loaded = _policies(found, errors, warnings, known, _info_types(found, errors))
     watching = discovery_policies(files.read(found.policies, []), loaded, errors)
+    for folder in found.folders:
+        _exceptions(folder, loaded, errors, warnings)
     suites = _suites(found, errors)
     if not errors:
         active = compile_policies(loaded).all
@@ -98,13 +103,19 @@ def _policies(
     found: files.Found,
     errors: list[CasbError],
     warnings: list[CasbError],
-    known_apps: Collection[str] | None,
-    ip_tags: Collection[str] | None,
+    known: Mapping[str, Collection[str]],
     info_types: Collection[str] | None,
 ) -> tuple[LoadedPolicy, ...]:
     texts = files.read(found.policies, errors)
     try:
-        loaded = load(texts, known_apps=known_apps, ip_tags=ip_tags, info_types=info_types)
+        loaded = load(
+            texts,
+            info_types=info_types,
+            known_apps=known.get("apps"),
+            ip_tags=known.get("tags"),
+            known_labels=known.get("labels"),
+            known_recipients=known.get("recipients"),
+        )
     except Problems as problems:
         errors += problems.errors
         return ()
@@ -193,23 +204,52 @@ def _log_parsers(folder: Path, errors: list[CasbError]) -> None:
         errors += problems.errors
 
 
-def _deployment(folder: Path, errors: list[CasbError]) -> tuple[Collection[str] | None, Collection[str] | None]:
-    """Check casb.yaml, apps/ and ranges.yaml; the app ids and address tags there are, None where that is not known.
+def _deployment(folder: Path, errors: list[CasbError]) -> Mapping[str, Collection[str]]:
+    """Check casb.yaml, apps/ and ranges.yaml; the app ids, address tags, labels and recipients there are, as far as
+    that is known.
 
     A folder with none of them holds policies only, and that is well.
     """
     if not any((folder / name).exists() for name in ("casb.yaml", "apps", "ranges.yaml")):
-        return None, None
+        return {}
     try:
         draft = load_draft(folder)
     except CasbError as error:
         errors.append(error)
-        return None, None
+        return {}
     errors += draft.errors
-    if not draft.complete:
-        return None, None
-    tags = {tag for each in draft.ranges for tag in each.tags}
-    return [app.id for app in draft.apps], sorted(tags)
+    known: dict[str, Collection[str]] = {}
+    if draft.complete:
+        known["apps"] = [app.id for app in draft.apps]
+        known["tags"] = sorted({tag for each in draft.ranges for tag in each.tags})
+    if draft.settings is not None:
+        errors += saml_trust.problems(draft.settings, draft.apps)
+        known["labels"] = [each.name for each in draft.settings.labels]
+        known["recipients"] = [each.name for each in draft.settings.recipients]
+    return known
+
+
+def _exceptions(
+    folder: Path, loaded: tuple[LoadedPolicy, ...], errors: list[CasbError], warnings: list[CasbError]
+) -> None:
+    """Exceptions that would be refused; one that has only run out is a warning."""
+    if not (folder / EXCEPTIONS).is_dir() or not (folder / "casb.yaml").exists():
+        return
+    try:
+        draft = load_draft(folder)
+    except CasbError:
+        return  # Told already.
+    if draft.settings is None:
+        return
+    found = collect(
+        draft.exception_texts,
+        verify=verifier(Path(draft.settings.data)),
+        now=datetime.now(UTC),
+        policies=[each.document.id for each in loaded],
+        apps=[app.id for app in draft.apps] if draft.complete else None,
+    )
+    for each in found.refused:
+        (warnings if each.code == "P071" else errors).append(each)
 
 
 def _over(loaded: tuple[LoadedPolicy, ...]) -> Iterator[CasbError]:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from casb.config.discovery import read_discovery
 from casb.config.malware import read_malware
 from casb.config.notes import Notes
+from casb.config.saml import read_source
 from casb.config.shape import (
     AdminsShape,
     AlertsShape,
@@ -19,6 +20,7 @@ from casb.config.shape import (
     DiscoveryShape,
     EnforcementShape,
     InspectionShape,
+    LabelShape,
     ListenersShape,
     ProviderShape,
     SidecarShape,
@@ -37,6 +39,8 @@ from casb.settings import (
     Listeners,
     Mail,
     Provider,
+    Recipient,
+    SensitivityLabel,
     SessionLimits,
     Settings,
     Sidecar,
@@ -46,6 +50,7 @@ from casb.settings import (
 from casb.yamlfile import Path, did_you_mean
 
 _ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
+_GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 _EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - recognised here, not bound.
 
 
@@ -61,6 +66,8 @@ def read_settings(shape: CasbFile, notes: Notes) -> Settings:
     recipient = shape.recovery_recipient
     if recipient is not None and not re.match(r"age1[02-9ac-hj-np-z]{58}\Z", recipient):
         notes.wrong("C126", "this is not an age recipient", ("recovery_recipient",), "it starts with age1")
+    _distinct([each.name for each in shape.labels], "label", lambda at: ("labels", at, "name"), notes)
+    _distinct([each.name for each in shape.recipients], "recipient", lambda at: ("recipients", at, "name"), notes)
     return Settings(
         suffix=_suffix(shape.suffix, notes),
         version=shape.version,
@@ -84,6 +91,12 @@ def read_settings(shape: CasbFile, notes: Notes) -> Settings:
         on_failure=shape.on_failure,
         geo_database=notes.file(shape.geo_database, ("geo_database",)),
         recovery_recipient=recipient,
+        recovery_certificate=notes.file(shape.recovery_certificate, ("recovery_certificate",)),
+        labels=tuple(_label(each, ("labels", at), notes) for at, each in enumerate(shape.labels)),
+        recipients=tuple(
+            Recipient(name=each.name, certificate=notes.file(each.certificate, ("recipients", at, "certificate")) or "")
+            for at, each in enumerate(shape.recipients)
+        ),
         record_flows=shape.record_flows and notes.path(shape.record_flows),
         folder=notes.folder,
     )
@@ -164,9 +177,8 @@ def _address(text: str) -> tuple[str, int]:
 
 def _provider(shape: ProviderShape, path: Path, notes: Notes) -> Provider:
     check_id(shape.id, (*path, "id"), notes)
-    check_url(shape.authority, (*path, "authority"), notes)
-    if not shape.client_id:
-        notes.wrong("C125", "'client_id' is empty", (*path, "client_id"))
+    if shape.kind != "saml":
+        _openid(shape, path, notes)
     if not shape.algorithms:
         notes.wrong("C125", "'algorithms' is empty: no token could be accepted", (*path, "algorithms"))
     domains = []
@@ -190,7 +202,16 @@ def _provider(shape: ProviderShape, path: Path, notes: Notes) -> Provider:
         groups_claim=shape.groups_claim,
         contexts=_contexts(shape, path, notes),
         device=_device(shape.device or DeviceShape()),
+        saml=read_source(shape.saml, (*path, "saml"), notes, check_url) if shape.kind == "saml" else None,
     )
+
+
+def _openid(shape: ProviderShape, path: Path, notes: Notes) -> None:
+    if shape.saml is not None:
+        notes.wrong("C190", "'saml' is for providers of kind saml", (*path, "saml"), "write `kind: saml`")
+    check_url(shape.authority, (*path, "authority"), notes)
+    if not shape.client_id:
+        notes.wrong("C125", "'client_id' is empty", (*path, "client_id"))
 
 
 def _contexts(shape: ProviderShape, path: Path, notes: Notes) -> dict[str, ContextRule]:
@@ -213,6 +234,7 @@ def _device(shape: DeviceShape) -> DeviceRules:
         compliant=shape.compliant,
         hybrid_joined=shape.hybrid_joined,
         signin_state=shape.signin_state,
+        adfs=shape.adfs,
         claims={tag: dict(claims) for tag, claims in (shape.claims or {}).items()},
     )
 
@@ -323,6 +345,14 @@ def _enforcement(shape: EnforcementShape, notes: Notes) -> Enforcement:
     return Enforcement(
         severity=shape.severity, bypass=bypass, blocked_help=shape.blocked_help, warned_help=shape.warned_help
     )
+
+
+def _label(shape: LabelShape, path: Path, notes: Notes) -> SensitivityLabel:
+    guids = {name: text.strip().strip("{}").lower() for name, text in (("id", shape.id), ("tenant", shape.tenant))}
+    for name, guid in guids.items():
+        if not _GUID.match(guid):
+            notes.wrong("C133", f"{guid[:80]!r} is not a GUID", (*path, name), "as Get-Label shows it")
+    return SensitivityLabel(id=guids["id"], name=shape.name, tenant=guids["tenant"], priority=shape.priority)
 
 
 def _alerts(shape: AlertsShape, notes: Notes) -> Alerts:

@@ -20,11 +20,13 @@ class Outside:
     """What the readers must ask the world. The defaults ask nobody: for `casb check` on a machine that is not it.
 
     `secret` gives what `env:NAME` or `file:PATH` (absolute) refers to, and raises `ValueError` with a sentence when
-    it is not there. `is_file` tells whether there is a file at an absolute path.
+    it is not there. `is_file` tells whether there is a file at an absolute path, `read` gives the bytes of one and
+    raises `ValueError` with a sentence.
     """
 
     secret: Callable[[str], str] = field(default=lambda reference: "")
     is_file: Callable[[str], bool] = field(default=lambda path: True)
+    read: Callable[[str], bytes] = field(default=lambda path: b"")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +86,13 @@ class Notes:
                 "C115", f"there is no file {absolute}", path, "relative paths count from the configuration folder"
             )
         return absolute
+
+    def content(self, text: str | None, path: Path) -> bytes | None:
+        """The bytes of a file that must be there; None when it is not."""
+        absolute = self.file(text, path)
+        if absolute is None or not self.outside.is_file(absolute):
+            return None
+        return self.parsed("C115", self.outside.read, absolute, path)
 
     def secret(self, text: str | None, path: Path) -> Secret | None:
         """What `env:NAME` or `file:PATH` refers to."""

@@ -57,8 +57,41 @@ class DeviceShape:
     """Authentication contexts that only a hybrid-joined device gets."""
     signin_state: bool = False
     """Accept Entra's undocumented `signin_state` values (`dvc_cmp`, `dvc_dmjd`) as well."""
+    adfs: bool = False
+    """Accept AD FS's device-context attributes: `iscompliant` gives `compliant`; `trusttype` of a device that is known
+    to the domain (`ServerAd`) gives `hybrid-joined`."""
     claims: Mapping[DeviceTagWord, Mapping[str, tuple[str | bool, ...]]] | None = None
     """Tag to claim to accepted values: `{compliant: {device_compliant: [true]}}`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamlSourceShape:
+    """A SAML identity provider: its metadata, or what the metadata would say."""
+
+    metadata: str | None = None
+    """Its metadata: a file, or an https address that is read again every hour."""
+    metadata_certificates: tuple[str, ...] = ()
+    """PEM files; the metadata must be signed by one of these."""
+    entity_id: str = ""
+    """Its entity id. Beside `metadata`: which of several."""
+    sso_url: str = ""
+    """Its sign-in address (Redirect binding)."""
+    slo_url: str = ""
+    """Its sign-out address (Redirect binding)."""
+    certificates: tuple[str, ...] = ()
+    """PEM files of its signing certificates; several while it changes them."""
+    sign_requests: bool = True
+    """Sign what we ask of it."""
+    name_id_format: str = ""
+    """The format of NameID to ask for; default: whichever it gives."""
+    subject: str = ""
+    """Attribute that names a person for good. Default: the NameID; needed where that is a transient one."""
+    username: tuple[str, ...] = ()
+    """Attributes with the sign-in name, in order of preference. Default: the usual ones, then the NameID."""
+    display_name: tuple[str, ...] = ()
+    """Attributes with the full name."""
+    groups: tuple[str, ...] = ()
+    """Attributes that list groups. Default: the usual ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,12 +110,14 @@ class ProviderShape:
 
     id: str
     """Your own short name for it; apps refer to it."""
-    kind: Literal["entra", "oidc"] = "oidc"
-    """`entra` for Microsoft Entra ID, `oidc` for any other OpenID provider."""
-    authority: str
+    kind: Literal["entra", "oidc", "saml"] = "oidc"
+    """`entra` for Microsoft Entra ID, `oidc` for any other OpenID provider, `saml` for AD FS and other SAML ones."""
+    authority: str = ""
     """The issuer: `https://login.microsoftonline.com/<tenant>/v2.0`, or the issuer of the OpenID provider."""
-    client_id: str
+    client_id: str = ""
     """The application id registered there for this proxy."""
+    saml: SamlSourceShape | None = None
+    """For `kind: saml`, in place of `authority` and `client_id`."""
     client_secret: str | None = None
     """`env:NAME` or `file:PATH`. Prefer `client_certificate`."""
     client_certificate: str | None = None
@@ -311,6 +346,30 @@ class AlertsShape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LabelShape:
+    """A Microsoft sensitivity label, as the Purview portal or `Get-Label` shows it."""
+
+    id: str
+    """The label's GUID."""
+    name: str
+    """What policies call it."""
+    tenant: str
+    """GUID of the tenant that the label belongs to."""
+    priority: int
+    """Higher is stricter; a file never gets a lower label than it has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecipientShape:
+    """Whom files can be encrypted to (`using: cms`)."""
+
+    name: str
+    """What policies call it."""
+    certificate: str
+    """PEM file of an X.509 certificate with an RSA or EC key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogSourceShape:
     """A source of egress logs that the collector receives or that is uploaded."""
 
@@ -504,6 +563,12 @@ class CasbFile:
     """A GeoIP database (`.mmdb`) for countries and providers."""
     recovery_recipient: str | None = None
     """age recipient that can open every protected file."""
+    recovery_certificate: str | None = None
+    """PEM file: the certificate whose key opens every file made with `using: cms`."""
+    labels: tuple[LabelShape, ...] = ()
+    """Sensitivity labels of the organisation."""
+    recipients: tuple[RecipientShape, ...] = ()
+    """Certificates that files can be encrypted to."""
     record_flows: str | None = None
     """Scrubbed flows for `casb replay` are appended to this file."""
 
@@ -525,19 +590,54 @@ class UpstreamShape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectShape:
+    """Where a request names a file, folder or person."""
+
+    type: str
+    """`file`, `folder`, `user`, `group`, `message`, or the app's own word."""
+    id: str
+    """Text with `{places}` of the path, a JSON pointer into the body, or `?parameter` of the query."""
+    name: str = ""
+    """The same for its name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransfersShape:
+    """How the app takes and gives files, where that is not plain."""
+
+    partial: Literal["remove", "refuse"] = "remove"
+    """A form with several files of which a policy refuses some: they are taken out of the form, or all are refused."""
+    inline: Literal["download", "view"] = "download"
+    """What opening a PDF or picture in the browser counts as; saving it is a download in any case. The browser has all
+    of the file then."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SignatureShape:
     """Names an activity of an app by its request. The first that fits counts."""
 
     activity: ActivityWord
     """What it is; `none` for traffic that looks like an up- or download and is neither."""
+    id: str = ""
+    """What the app calls it, e.g. `item.invite`; it is in the log as `operation`."""
     methods: tuple[str, ...] = ()
-    """HTTP methods; none: any."""
+    """HTTP methods; none: any. `MESSAGE` is a WebSocket message of the browser, a JSON text."""
     path: str = "*"
-    """Pattern of the path: `*` is any text, `?` any character."""
+    """Pattern of the path: `*` is any text, `?` any character. With `{places}` in it: `{item}` is one segment,
+    `{path*}` any number of them, `*` any text."""
     content_types: tuple[str, ...] = ()
     """Content types of the request; none: any."""
     query: tuple[str, ...] = ()
-    """Names of query parameters that must all be there."""
+    """Query parameters that must all be there: `name`, or `name=value`."""
+    body: Mapping[str, str | tuple[str, ...]] | None = None
+    """What the body must say, a JSON object, list of objects or form: JSON pointers (`/operationName`, `/items/*/id`)
+    and the patterns of which one fits."""
+    objects: tuple[ObjectShape, ...] = ()
+    """What the activity is about."""
+    admin: bool = False
+    """It is an administrator's operation."""
+    status: tuple[int, ...] = ()
+    """Views and downloads: statuses of the response; none: any success."""
     name_field: str = ""
     """Uploads: field of the JSON request body that holds the file name."""
 
@@ -570,6 +670,45 @@ class ControlsShape:
     """What follows when the guard of a controlled page did not report: a record, or no further page for 10 minutes."""
     without_script: ScriptWord = "allow"
     """`refuse`: a browser that runs no script is shown a refusal in place of controlled pages."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NameIdShape:
+    """What an app is told as the name of a person."""
+
+    format: Literal["email", "persistent", "unspecified"] | None = None
+    """How it is to be read: an e-mail address, an opaque name, or neither. Default: as the provider said."""
+    source: str = "name_id"
+    """`name_id` keeps what a SAML provider gave (`user.name` for others); or `user.name`, `user.id`, or an attribute of
+    the identity provider."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamlAppShape:
+    """An app that is signed in to by SAML, with this proxy as its identity provider."""
+
+    metadata: str | None = None
+    """File with the app's own metadata (XML)."""
+    entity_id: str = ""
+    """In place of `metadata`: its entity id."""
+    acs: tuple[str, ...] = ()
+    """In place of `metadata`: its addresses for answers (ACS), the default first."""
+    slo_url: str = ""
+    """In place of `metadata`: its sign-out address."""
+    certificates: tuple[str, ...] = ()
+    """PEM files of the certificates that it signs its requests with."""
+    requests: Literal["as-metadata", "signed", "any"] = "as-metadata"
+    """`signed`: its requests must be signed. A signature that is there must be right in any case."""
+    name_id: NameIdShape | None = None
+    """What it is told as the name of a person. Default: the NameID that the identity provider gave."""
+    attributes: Mapping[str, str] | None = None
+    """Its name of an attribute to where the value comes from: `{mail: user.name, groups: user.groups}`; others are
+    attributes of the identity provider. What is not listed is not told."""
+    idp_initiated: bool = False
+    """A sign-in may begin at the identity provider, or on our page of applications."""
+    pass_through: bool = False
+    """The identity provider answers the app itself, at its suffixed address: the structure of each answer is checked
+    on its way, and a bad one is blocked. Prefer the bridge."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -608,8 +747,13 @@ class AppShape:
     """Session control is on. Default: yes, unless unsanctioned."""
     upstream: UpstreamShape | None = None
     """Where the app really is."""
+    product: str | None = None
+    """The known application that it is (`nextcloud`, `gitlab`, `copyparty`): its activities are recognised as shipped.
+    Default: found by the domains. `none`: by nothing but `signatures`."""
     signatures: tuple[SignatureShape, ...] = ()
-    """What its requests mean, where that is not plain."""
+    """What its requests mean, where that is not plain. They come before those of the `product`."""
+    transfers: TransfersShape | None = None
+    """How it takes and gives files, where that is not plain."""
     rewrite: RewriteShape | None = None
     """Quirks of rewriting."""
     controls: ControlsShape | None = None
@@ -623,6 +767,8 @@ class AppShape:
     """Patterns of paths that end the app's own session; ours ends with it."""
     provider: str | None = None
     """Id of its identity provider. Default: the first."""
+    saml: SamlAppShape | None = None
+    """Signed in to by SAML."""
     always_proxied: bool = True
     """`false`: users whom no session policy could concern are sent to the real host."""
     unknown_hosts: UnknownHostsWord = "pass"

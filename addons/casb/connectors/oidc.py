@@ -37,6 +37,8 @@ _RESERVED_SCOPES: Final = frozenset({"openid", "profile", "offline_access"})  # 
 _GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
 _ERROR = re.compile(r"[a-z_]{1,40}", re.ASCII)
 _AADSTS = re.compile(r"AADSTS[0-9]{1,8}", re.ASCII)
+_ACR: frozenset[str] = frozenset({"acr"})
+_NOTHING: frozenset[str] = frozenset()
 _PEM = re.compile(r"-----BEGIN ([A-Z ]+)-----.+?-----END \1-----", re.DOTALL)
 
 
@@ -60,7 +62,8 @@ class Metadata:
 class OidcProvider:
     """One configured provider. All methods raise `ConnectorError` (it is away or refused) or `TokenError`.
 
-    `redirect_uri` is where browsers come back; `clock` gives the present. For one event loop.
+    `redirect_uri` is where browsers come back; `clock` gives the present; `keep` names further claims to remember,
+    because apps are told them. For one event loop.
     """
 
     def __init__(
@@ -72,6 +75,7 @@ class OidcProvider:
         fetcher: Fetcher | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         response_mode: Literal["query", "form_post"] = "query",
+        keep: Collection[str] = (),
     ) -> None:
         self.settings = provider
         self._authority = provider.authority.rstrip("/")
@@ -87,6 +91,7 @@ class OidcProvider:
         self._clock = clock
         self._monotonic = monotonic
         self._response_mode = response_mode
+        self._keep = frozenset(keep)
         self._threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix=f"idp-{provider.id}")
         self._keys = KeyCache(self._read, monotonic=monotonic)
         self._app: msal.ConfidentialClientApplication | None = None
@@ -172,7 +177,7 @@ class OidcProvider:
             max_age=max_age,
             contexts=() if self.settings.contexts else contexts,
             groups_claim=self.settings.groups_claim,
-            keep=claims_wanted(self.settings.device) | ({"acr"} if self.settings.contexts else frozenset()),
+            keep=claims_wanted(self.settings.device) | self._keep | (_ACR if self.settings.contexts else _NOTHING),
         )
         if self.settings.contexts:
             claims = replace(claims, contexts=_proven(claims, self.settings.contexts, self._clock()))
@@ -195,7 +200,7 @@ class OidcProvider:
             algorithms=self.settings.algorithms,
         )
 
-    async def end_session_url(self, *, return_to: str, hint: str = "") -> str | None:
+    async def end_session_url(self, *, return_to: str, hint: str = "", session: str = "") -> str | None:
         """Where the browser signs out at the provider (RP-Initiated Logout 1.0); None: it has no such place."""
         endpoint = (await self.metadata()).end_session_endpoint
         if endpoint is None or not self._fetcher.allows(endpoint):

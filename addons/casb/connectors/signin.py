@@ -95,8 +95,11 @@ class IdentityProvider(Protocol):
     async def verify_logout(self, token: str) -> LogoutClaims:
         """Whom the provider signs out."""
 
-    async def end_session_url(self, *, return_to: str, hint: str = "") -> str | None:
-        """Where to sign out at the provider."""
+    async def end_session_url(self, *, return_to: str, hint: str = "", session: str = "") -> str | None:
+        """Where to sign out at the provider. `hint` says who, `session` which of its sessions."""
+
+    async def close(self) -> None:
+        """Let threads and connections go."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -389,6 +392,22 @@ class SignIn(LiveSessions):
             await self._store.drop("child", key_of(login_cookie))
         return LoginResult(cookie=cookie, login=login, pending=flow.pending)
 
+    async def admit(
+        self,
+        provider: Provider,
+        claims: Claims,
+        *,
+        login_cookie: str | None = None,
+        ip: str = "",
+        user_agent: str = "",
+    ) -> LoginResult:
+        """The login for checked claims of a sign-in that the provider began, for which nothing waits here."""
+        login = await self._login(provider, claims, await self.login_for(login_cookie), ip, user_agent)
+        cookie = await self.open(login, self.login_host)
+        if login_cookie is not None and is_id(login_cookie):
+            await self._store.drop("child", key_of(login_cookie))
+        return LoginResult(cookie=cookie, login=login, pending="")
+
     async def hand_off(self, login: Login, pending_id: str) -> HandOff:
         """A one-time code with which the host of a waiting request gets its session; raises `TokenError` when the
         request is over or the login does not suffice."""
@@ -516,7 +535,9 @@ class SignIn(LiveSessions):
     async def end_session_url(self, record: LoginRecord, return_to: str) -> str | None:
         """Where to send the browser to sign out at the provider too; None when there is no such place or it is away."""
         try:
-            return await self._provider(record.provider).end_session_url(return_to=return_to, hint=record.user.name)
+            return await self._provider(record.provider).end_session_url(
+                return_to=return_to, hint=record.logout_hint or record.user.name, session=record.idp_session
+            )
         except ConnectorError:
             return None
 
@@ -553,13 +574,16 @@ class SignIn(LiveSessions):
     ) -> Login:
         now = self._clock()
         key = key_of(self._new_id())
+        ends = now + timedelta(seconds=self._limits.absolute)
+        if claims.session_ends is not None:
+            ends = min(ends, datetime.fromtimestamp(claims.session_ends, UTC))
         record = LoginRecord(
             id=key.hex()[:32],
             provider=provider.id,
             user=user_of(claims, provider),
             device=device_of(claims, provider.device),
             started=now,
-            expires=now + timedelta(seconds=self._limits.absolute),
+            expires=ends,
             contexts=claims.contexts,
             auth_time=None if claims.auth_time is None else datetime.fromtimestamp(claims.auth_time, UTC),
             idp_session=claims.session,
@@ -568,6 +592,8 @@ class SignIn(LiveSessions):
             ip=ip,
             agent=agent_digest(user_agent),
             key=claims.key,
+            logout_hint=claims.logout_hint,
+            attributes={name: _texts(values) for name, values in claims.extra.items()},
             proven=dict.fromkeys(sorted(claims.contexts), now),
             evaluated=now,
             asked_ip=pending.ip if pending else "",
@@ -596,3 +622,8 @@ class SignIn(LiveSessions):
             return False
         kept.append((now + self._limits.pending, size))
         return True
+
+
+def _texts(values: Iterable[object]) -> tuple[str, ...]:
+    """Claim values as an app is told them."""
+    return tuple(dict.fromkeys(str(each).lower() if isinstance(each, bool) else str(each) for each in values))

@@ -6,7 +6,7 @@ Knows claim names and what proves what (reference: Entra ID token claims, option
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -15,6 +15,10 @@ from casb.settings import DeviceRules, Provider
 
 type Scalar = str | bool | int
 """A claim value that a device rule can name."""
+
+ADFS_COMPLIANT = "http://schemas.microsoft.com/2014/09/devicecontext/claims/iscompliant"
+ADFS_TRUST = "http://schemas.microsoft.com/2014/09/devicecontext/claims/trusttype"
+"""AD FS device-context attributes (Windows Server documentation, "device authentication controls")."""
 
 _EMPTY: Mapping[str, tuple[Scalar, ...]] = MappingProxyType({})
 
@@ -41,7 +45,9 @@ class Claims:
     guest: bool | None = None  # `acct` (1 guest, 0 member), or a foreign `idp`; None: not said
     signin_state: frozenset[str] = frozenset()
     extra: Mapping[str, tuple[Scalar, ...]] = field(default=_EMPTY)  # claims that device rules name
-    key: str = ""  # RFC 7638 thumbprint of the key that verified it
+    key: str = ""  # RFC 7638 thumbprint of the key that verified it, or SHA-256 of the certificate (SAML)
+    session_ends: int | None = None  # the provider's own wish for our session (SAML SessionNotOnOrAfter)
+    logout_hint: str = ""  # what the provider must be told to end its session, where a name alone does not do
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,16 +98,26 @@ def device_of(claims: Claims, rules: DeviceRules) -> Device:
         for claim, values in wanted.items():
             if any(_same(value, given) for value in values for given in claims.extra.get(claim, ())):
                 sources.setdefault(tag, f"claim:{claim}")
-    if rules.signin_state:
-        if "dvc_cmp" in claims.signin_state:
-            sources.setdefault(DeviceTag.COMPLIANT, "signin_state:dvc_cmp")
-        if "dvc_dmjd" in claims.signin_state:
-            sources.setdefault(DeviceTag.HYBRID_JOINED, "signin_state:dvc_dmjd")
+    for given, tag, source in _optional(claims, rules):
+        if given:
+            sources.setdefault(tag, source)
     return Device(
         tags=frozenset(sources),
         id=claims.device_id or None,
         sources={tag.value: source for tag, source in sources.items()},
     )
+
+
+def _optional(claims: Claims, rules: DeviceRules) -> Iterator[tuple[bool, DeviceTag, str]]:
+    """The proofs that are switched on by a word: given or not, the tag, and its source."""
+    if rules.adfs:
+        trust = {str(each).lower() for each in claims.extra.get(ADFS_TRUST, ())}
+        compliant = any(each is True for each in claims.extra.get(ADFS_COMPLIANT, ()))
+        yield compliant, DeviceTag.COMPLIANT, f"claim:{ADFS_COMPLIANT}"
+        yield "serverad" in trust, DeviceTag.HYBRID_JOINED, f"claim:{ADFS_TRUST}"
+    if rules.signin_state:
+        yield "dvc_cmp" in claims.signin_state, DeviceTag.COMPLIANT, "signin_state:dvc_cmp"
+        yield "dvc_dmjd" in claims.signin_state, DeviceTag.HYBRID_JOINED, "signin_state:dvc_dmjd"
 
 
 def contexts_wanted(rules: DeviceRules) -> tuple[str, ...]:
@@ -111,7 +127,8 @@ def contexts_wanted(rules: DeviceRules) -> tuple[str, ...]:
 
 def claims_wanted(rules: DeviceRules) -> frozenset[str]:
     """The names of the further claims to keep, because a device tag hangs on them."""
-    return frozenset(name for wanted in rules.claims.values() for name in wanted)
+    named = frozenset(name for wanted in rules.claims.values() for name in wanted)
+    return named | {ADFS_COMPLIANT, ADFS_TRUST} if rules.adfs else named
 
 
 def _domain(name: str) -> str:

@@ -96,6 +96,8 @@ class LoginRecord:
     ip: str = ""
     agent: str = ""  # digest of the user agent
     key: str = ""  # thumbprint of the key that signed the ID token
+    logout_hint: str = field(default="", repr=False)  # see `Claims.logout_hint`
+    attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)  # those that apps are told
     proven: Mapping[str, datetime] = field(default_factory=dict)  # when each context was proven last
     evaluated: datetime | None = None  # when the provider last said all this; None: at `started`
     asked_ip: str = ""  # where the request came from that led to the sign-in: another family's address, perhaps
@@ -111,6 +113,7 @@ class LoginRecord:
             expires=self.expires,
             auth_contexts=self.contexts,
             ip=self.ip,
+            provider=self.provider,
             proven=self.proven,
             evaluated=self.evaluated or self.started,
             addresses=frozenset(filter(None, (self.ip, self.asked_ip))),
@@ -233,7 +236,8 @@ def renewed(record: LoginRecord, fresh: LoginRecord, asked: Collection[str] = ()
         context: when if context in asked else record.proven.get(context, when)
         for context, when in fresh.proven.items()
     }
-    return replace(fresh, id=record.id, started=record.started, expires=record.expires, proven=proven)
+    ends = min(record.expires, fresh.expires)  # a provider may have set an earlier end than before
+    return replace(fresh, id=record.id, started=record.started, expires=ends, proven=proven)
 
 
 def proves(record: LoginRecord, contexts: Iterable[str], fresh: int | None, now: datetime) -> bool:
@@ -305,6 +309,8 @@ def _login_json(record: LoginRecord) -> dict[str, Any]:
         "ip": record.ip,
         "agent": record.agent,
         "key": record.key,
+        "logout_hint": record.logout_hint,
+        "attributes": {name: list(values) for name, values in record.attributes.items()},
         "proven": {context: when.timestamp() for context, when in record.proven.items()},
         "evaluated": record.evaluated.timestamp() if record.evaluated else None,
         "asked_ip": record.asked_ip,
@@ -328,6 +334,7 @@ def _login_members(members: dict[str, Any]) -> dict[str, Any]:
         "proven": proven,
         "evaluated": None if evaluated is None else datetime.fromtimestamp(evaluated, UTC),
         "auth_time": None if auth_time is None else datetime.fromtimestamp(auth_time, UTC),
+        "attributes": {name: tuple(values) for name, values in members.get("attributes", {}).items()},
     }
 
 

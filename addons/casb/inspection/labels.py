@@ -170,6 +170,18 @@ def _parts(directory: Directory, kinds: tuple[str, ...], usual: str) -> Iterable
             yield part
 
 
+def readable_xmp(pdf: pikepdf.Pdf) -> bool:
+    """Whether the XMP packet is of sane length and well-formed: safe to hand to a full parser."""
+    packet = _xmp(pdf)
+    if packet is None:
+        return False
+    try:
+        xmlparts.walk(packet)
+    except ContentError:
+        return False
+    return True
+
+
 def _xmp(pdf: pikepdf.Pdf) -> bytes | None:
     """The XMP packet, if it is stored plainly or deflated, and of sane length."""
     stream: Any = pdf.Root.get("/Metadata")

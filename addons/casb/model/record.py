@@ -66,6 +66,8 @@ def to_json(record: Record) -> dict[str, Any]:
         "auth_contexts": sorted(activity.auth_contexts),
         **({"proven": _proven(activity.proven)} if activity.proven else {}),
         "objects": [{"type": each.type, "id": each.id, "name": each.name} for each in activity.objects],
+        "justified": sorted(activity.justified),
+        "excepted": dict(sorted(activity.excepted.items())),
         "file": file
         and {
             "name": file.name,
@@ -130,6 +132,15 @@ def to_json(record: Record) -> dict[str, Any]:
                 "reasons": [reason_json(reason) for reason in each.reasons],
             }
             for each in decision.shadow
+        ],
+        "exempted": [
+            {
+                "policy": each.policy,
+                "action": each.action.word,
+                "exception": each.exception,
+                "reasons": [reason_json(reason) for reason in each.reasons],
+            }
+            for each in decision.exempted
         ],
         "message": decision.message,
         "default_behaviour": decision.default_behaviour,

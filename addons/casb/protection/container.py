@@ -34,7 +34,7 @@ CHUNK = 64 * 1024
 TAG = 16
 HEADER_LIMIT = 64 * 1024
 
-_MAGIC = b"age-encryption.org/v1\n"
+MAGIC = b"age-encryption.org/v1\n"
 _COLUMNS = 64
 _ARGUMENT = re.compile(r"[\x21-\x7e]+")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]*")
@@ -58,7 +58,7 @@ def header(stanzas: Sequence[Stanza], file_key: bytes) -> bytes:
     """The textual header, MAC included. Raises `ValueError` for what the format cannot say."""
     if not stanzas or len(file_key) != FILE_KEY:
         raise ValueError("a header needs a stanza and a 16-byte file key")
-    lines = [_MAGIC]
+    lines = [MAGIC]
     for stanza in stanzas:
         arguments = (stanza.kind, *stanza.arguments)
         if not all(_ARGUMENT.fullmatch(each) for each in arguments):
@@ -157,6 +157,7 @@ class Reader:
         self._cipher: ChaCha20Poly1305 | None = None
         self._counter = 0
         self._over = False
+        self.header_length = 0  # bytes, once the header has been read and found to be whole
 
     def update(self, chunk: bytes) -> bytes:
         """Takes cipher text, gives authenticated plain text; may be empty."""
@@ -211,6 +212,7 @@ class Reader:
             if not hmac.compare_digest(_mac(file_key, raw[: raw.rindex(b"---") + 3]), mac):
                 raise ContentError("F002", "the header was changed after it was written")
             self._file_key = file_key
+            self.header_length = length
         if len(self._held) < NONCE:
             return False
         self._cipher = ChaCha20Poly1305(_hkdf(self._file_key, bytes(self._held[:NONCE]), b"payload"))
@@ -252,9 +254,9 @@ def open_container(stream: Iterable[bytes], unwrap: UnwrapFileKey) -> Iterator[b
 def parse_header(raw: bytes) -> tuple[tuple[Stanza, ...], bytes]:
     """The stanzas and the MAC of a whole header. Raises `ContentError` F001 or F002."""
     damaged = ContentError("F002", "the header of the container is damaged")
-    if not raw.startswith(_MAGIC):
+    if not raw.startswith(MAGIC):
         raise ContentError("F001", "this is not an age v1 container")
-    lines = raw[len(_MAGIC) :].split(b"\n")
+    lines = raw[len(MAGIC) :].split(b"\n")
     if lines.pop() or not lines or not lines[-1].startswith(b"--- "):
         raise damaged
     mac = _decode(lines.pop()[4:])
@@ -284,7 +286,7 @@ def parse_header(raw: bytes) -> tuple[tuple[Stanza, ...], bytes]:
 
 def _header_length(held: bytearray) -> int | None:
     """Length of the header at the front, or None while it is incomplete."""
-    if not held.startswith(_MAGIC[: len(held)]):
+    if not held.startswith(MAGIC[: len(held)]):
         raise ContentError("F001", "this is not an age v1 container")
     # No base64 line can begin with a hyphen, so the first such line is the end.
     end = held.find(b"\n---", 0, HEADER_LIMIT)

@@ -31,6 +31,8 @@ from casb.protection.container import (
 PURPOSE = "protected file"
 """What the key ring's keys are used for here."""
 
+SECRET_PURPOSE = "password of a protected file"  # noqa: S105 - says what keys are for
+
 MEDIA_TYPE = "application/octet-stream"
 EXTENSION = ".age"
 STANZA = "casb"
@@ -60,6 +62,9 @@ class HandOver:
     activity: str = ""  # id of the activity in the log
     label: str = ""
     time: str = ""  # RFC 3339 UTC
+    groups: str = ""  # who else may open it, one group a line
+    device: str = ""  # `managed`: on managed devices alone
+    expires: str = ""  # RFC 3339 UTC; empty: never
 
 
 _FACTS = tuple(field.name for field in fields(HandOver))
@@ -125,15 +130,38 @@ def unwrap_stanza(stanzas: Sequence[Stanza], unwrap: Unwrap) -> tuple[bytes, Han
     unreadable = ContentError("F003", "the wrapped key of this file is of a kind we do not know")
     try:
         inner = json.loads(data)
-        if inner["v"] != _VERSION or not all(isinstance(inner[key], str) for key in _FACTS):
+        # Facts that came to be known later are absent in older files.
+        told = {key: inner.get(key, "") for key in _FACTS}
+        if inner["v"] != _VERSION or not all(isinstance(each, str) for each in told.values()):
             raise unreadable
         file_key = base64.b64decode(inner["key"], validate=True)
-        facts = HandOver(**{key: inner[key] for key in _FACTS})
-    except (ValueError, KeyError, TypeError, RecursionError):
+        facts = HandOver(**told)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise unreadable from None
     if len(file_key) != FILE_KEY or facts.file != file_id:
         raise unreadable
     return file_key, facts
+
+
+def wrap_secret(file_id: str, secret: str, wrap: Wrap) -> tuple[str, bytes]:
+    """The password of a file, wrapped by the key ring under the file's id: the key's id and the blob."""
+    return wrap(SECRET_PURPOSE, _bound(file_id), secret.encode("ascii"))
+
+
+def unwrap_secret(file_id: str, key_id: str, blob: bytes, unwrap: Unwrap) -> str:
+    """The password again. Raises `ContentError` F003, or what the key ring raises."""
+    try:
+        return unwrap(SECRET_PURPOSE, key_id, _bound(file_id), blob).decode("ascii")
+    except UnicodeDecodeError:
+        raise ContentError("F003", "the wrapped key of this file is of a kind we do not know") from None
+
+
+def recovery_copy(secret: str, recipient: bytes, random: Random) -> bytes:
+    """The password as an age container for the recovery recipient: `age -d -i recovery.key` gives it back."""
+    file_key = random(FILE_KEY)
+    head = header([x25519_stanza(recipient, file_key, random(32))], file_key)
+    writer = Writer(file_key, random(NONCE), head)
+    return writer.update(secret.encode("ascii")) + writer.finish()
 
 
 def _bound(file_id: str) -> bytes:

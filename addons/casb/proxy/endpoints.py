@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from html import escape
 from urllib.parse import parse_qs, urlsplit
@@ -19,7 +20,17 @@ from casb.connectors.events import ERRORS
 from casb.connectors.live import Login
 from casb.connectors.signin import Declined, parse_answer
 from casb.control.exchange import Party, access
-from casb.control.pages import Page, error_page, facts_list, html, json_page, redirect
+from casb.control.pages import (
+    ASK_PATH,
+    COACH_PATH,
+    REQUESTS_PATH,
+    Page,
+    error_page,
+    facts_list,
+    html,
+    json_page,
+    redirect,
+)
 from casb.control.routes import Kind
 from casb.control.session_page import Shown, session_page, sign_out_form
 from casb.control.siblings import JOIN_PATH, joined_hosts, page_app
@@ -36,20 +47,20 @@ from casb.identity.sessions import (
     is_safe_path,
     set_cookie,
 )
-from casb.model.activity import ActivityType
+from casb.model.activity import ActivityType, RequestMode
 from casb.model.app import View
-from casb.model.decision import Action
 from casb.model.identity import Session
 from casb.policy.engine import may_concern
-from casb.proxy import rewriting, translate
+from casb.proxy import opening, rewriting, translate
+from casb.proxy.coaching import Coaching
 from casb.proxy.controls import Controls
 from casb.proxy.escapes import Escapes
 from casb.proxy.ids import ulid
 from casb.proxy.incidents import incident
 from casb.proxy.learning import Learning
 from casb.proxy.notices import FINE, PASSING, Notices
-from casb.proxy.opening import open_page, opened
 from casb.proxy.runtime import Runtime, now
+from casb.proxy.saml import LARGEST, SamlRoutes
 from casb.proxy.sealed import sealed
 from casb.proxy.sessions import Sessions, with_resume
 from casb.proxy.stepup import DONE, PATH, done_page, saving_page
@@ -63,6 +74,7 @@ logger = logging.getLogger(__name__)
 EVENTS = "/.casb/events"
 
 type Endpoint = Callable[[http.HTTPFlow, State], Awaitable[Page]]
+type OfSession = Callable[[http.HTTPFlow, State, Session], Awaitable[Page]]
 
 SUBMIT = "document.forms[0].submit()"
 KEEP_FRAGMENT = (
@@ -93,17 +105,21 @@ class Endpoints:
         waiting: Waiting,
         learning: Learning,
         controls: Controls,
+        coaching: Coaching,
     ) -> None:
         self.runtime = runtime
         self.controls = controls
         self.sessions = sessions
         self.notices = notices
+        self.coaching = coaching
         self.waiting = waiting
         self.escapes = Escapes(runtime)
+        self.saml = SamlRoutes(runtime, self)
         self.on_app: dict[tuple[str, str], Endpoint] = {
             ("GET", "/.casb/guard.js"): self.guard,
             ("POST", "/.casb/report"): self.report,
             ("POST", "/.casb/activity"): self.in_page,
+            ("POST", "/.casb/save"): self.in_page,
             ("POST", "/.casb/alive"): self.in_page,
             ("POST", "/.casb/clipboard"): self.in_page,
             ("POST", "/.casb/paste"): self.in_page,
@@ -114,6 +130,11 @@ class Endpoints:
             ("GET", DONE): self.thanks,
             ("GET", "/.casb/sign-out"): self.ask_sign_out,
             ("POST", "/.casb/sign-out"): self.sign_out,
+            ("GET", COACH_PATH): self.of_session(coaching.ask),
+            ("POST", COACH_PATH): self.of_session(coaching.answer),
+            ("GET", ASK_PATH): self.of_session(coaching.ask_form),
+            ("POST", ASK_PATH): self.of_session(coaching.ask_sent),
+            ("GET", REQUESTS_PATH): self.of_session(coaching.requests),
             ("POST", REPORT_PATH): learning.report,
             ("POST", JOIN_PATH): self.join,
         }
@@ -132,22 +153,34 @@ class Endpoints:
             ("GET", "/.casb/signed-out"): self.signed_out,
             ("GET", "/.casb/open"): self.open_form,
             ("POST", "/.casb/open"): self.open_file,
+            ("POST", "/.casb/open/key"): self.open_key,
+            ("POST", "/.casb/open/secret"): self.open_secret,
         }
 
     @sealed
-    def requestheaders(self, flow: http.HTTPFlow) -> None:
-        """An upload to be opened is larger than any other body of ours."""
+    def requestheaders(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
+        """Files to be opened or saved are larger than any other body of ours."""
         state = translate.state_of(flow)
-        if state is None or not state.ours or state.route.kind is not Kind.LOGIN:
-            return
-        if flow.request.method == "POST" and state.facts.path == "/.casb/open":
+        if state is None or not state.ours or flow.request.method != "POST":
+            return None
+        if state.route.kind is Kind.LOGIN and state.facts.path == "/.casb/open":
             state.limit = state.snapshot.settings.limits.hold * 2
+        elif self.saml.is_posted(state.facts.path):
+            state.limit = LARGEST
+        elif state.route.kind is Kind.APP and state.facts.path == "/.casb/save":
+            return self._for_file(state)
+        return None
+
+    async def _for_file(self, state: State) -> None:
+        """Room for a file, for a live session only."""
+        if await self._session(state) is not None:
+            state.limit = state.snapshot.settings.limits.hold
 
     @sealed
     def request(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         """Answer what is ours."""
         state = translate.state_of(flow)
-        if state is None or not state.ours or flow.response is not None or state.stranger:
+        if state is None or not state.ours or flow.response is not None or state.stranger or state.coached:
             return None
         if state.route.kind in (Kind.LOGIN, Kind.APP):
             return self._serve(flow, state)
@@ -167,12 +200,22 @@ class Endpoints:
                 translate.answer(flow, waited)
             return
         if endpoint is None:
+            endpoint = self._saml_endpoint(state, method, path)
+        if endpoint is None:
             page = error_page(404, "Not here", "There is nothing under this address.", "", facts=state.facts)
-        elif method == "POST" and path not in _FROM_ELSEWHERE and not same_origin(state):
+        elif method == "POST" and not self._from_elsewhere(path) and not same_origin(state):
             page = self._refused(state, "I020", "this must be asked from our own page", 403, "Not allowed")
         else:
             page = await self._answered(endpoint, flow, state)
         translate.answer(flow, page)
+
+    def _saml_endpoint(self, state: State, method: str, path: str) -> Endpoint | None:
+        if state.route.kind is Kind.LOGIN:
+            return self.saml.on_login(method, path, state.snapshot)
+        return self.saml.on_app(method, path)
+
+    def _from_elsewhere(self, path: str) -> bool:
+        return path in _FROM_ELSEWHERE or self.saml.from_elsewhere(path)
 
     async def _answered(self, endpoint: Endpoint, flow: http.HTTPFlow, state: State) -> Page:
         try:
@@ -252,12 +295,35 @@ class Endpoints:
         session, body = found[0], flow.request.raw_content or b""
         match state.facts.path:
             case "/.casb/activity":
-                return self.controls.attempt(state, session, body)
+                app = state.route.app
+                if app is not None and state.snapshot.policies.coaches(app.id):
+                    state.given = await self.coaching.given(session, app)
+                state.session = session
+                return self.controls.attempt(state, session, body, self.coaching)
+            case "/.casb/save":
+                app = state.route.app
+                if app is not None and state.snapshot.policies.coaches(app.id):
+                    state.given = await self.coaching.given(session, app)
+                return await self.controls.save(state, session, body, self.coaching)
             case "/.casb/alive":
                 return await self.controls.alive(state, session, body)
             case "/.casb/clipboard":
                 return await self.controls.keep(state, session, body)
         return await self.controls.kept(state, session, body)
+
+    def of_session(self, endpoint: OfSession) -> Endpoint:
+        """An endpoint for whoever is signed in on this host; a person who is not is sent to sign in."""
+
+        async def answered(flow: http.HTTPFlow, state: State) -> Page:
+            found = await self._session(state)
+            if found is not None:
+                state.session = found[0]
+                return await endpoint(flow, state, found[0])
+            if state.facts.mode is RequestMode.NAVIGATION and flow.request.method == "GET":
+                return await self.sessions.to_sign_in(state, flow.request.path)
+            return json_page(401, {"casb": "sign-in", "url": f"https://{state.route.authority}/.casb/sign-in"})
+
+        return answered
 
     async def scripts_off(self, flow: http.HTTPFlow, state: State) -> Page:
         """For browsers that run no script, where the app refuses them."""
@@ -418,9 +484,10 @@ class Endpoints:
         client, device = state.snapshot.client(state.ip, agent, session.device)
         party = Party.of(session, client, device)
         record = access(state.snapshot, app, party, now=now(), new_id=ulid, mode=state.route.mode)
-        free = not app.always_proxied and state.route.mode == "suffix" and record.decision.action < Action.STEP_UP
+        free = not app.always_proxied and state.route.mode == "suffix" and not record.decision.action.halts
         steered = not free or may_concern(record.activity, state.snapshot.policies)
-        self.runtime.log(record if steered else replace(record, extra={"steered": False}))
+        extra = {"provider": session.provider} | ({} if steered else {"steered": False})
+        self.runtime.log(replace(record, extra=extra))
         self.runtime.counters["log_ons"] += 1
         return steered
 
@@ -583,8 +650,12 @@ class Endpoints:
         )
 
     async def callback(self, flow: http.HTTPFlow, state: State) -> Page:
-        """Back from the provider: a login, then the code for the app that waits."""
+        """Back from an OpenID provider."""
         params = _form(flow) if flow.request.method == "POST" else parse_answer(flow.request.path.partition("?")[2])
+        return await self.came_back(state, params)
+
+    async def came_back(self, state: State, params: Mapping[str, str]) -> Page:
+        """Back from the provider, whichever protocol it speaks: a login, then the code for the app that waits."""
         header = state.fields.get(b"cookie", b"").decode("latin-1")
         try:
             result = await self.runtime.sign_in.callback(
@@ -687,8 +758,8 @@ class Endpoints:
         """Ask for a protected file; signing in first when needed."""
         login = await self.runtime.sign_in.login_for(self._login_cookie(state))
         if login is None:
-            return await self._login_and_back(state)
-        return open_page(login.record.user.name)
+            return await self.sessions.to_sign_in(state, _opening_path(flow.request.path))
+        return opening.open_page(self.runtime, flow, login.record)
 
     async def _login_and_back(self, state: State) -> Page:
         return await self.sessions.to_sign_in(state, "/.casb/open")
@@ -698,7 +769,21 @@ class Endpoints:
         login = await self.runtime.sign_in.login_for(self._login_cookie(state))
         if login is None:
             return await self._login_and_back(state)
-        return opened(self.runtime, flow, state, login.record)
+        return opening.opened(self.runtime, flow, state, login.record)
+
+    async def open_key(self, flow: http.HTTPFlow, state: State) -> Page:
+        """The key of an age container, for the page's script."""
+        login = await self.runtime.sign_in.login_for(self._login_cookie(state))
+        if login is None:
+            return json_page(401, {"casb": "sign-in"})
+        return opening.key(self.runtime, flow, state, login.record)
+
+    async def open_secret(self, flow: http.HTTPFlow, state: State) -> Page:
+        """The password of a file in its own format."""
+        login = await self.runtime.sign_in.login_for(self._login_cookie(state))
+        if login is None:
+            return json_page(401, {"casb": "sign-in"})
+        return opening.password(self.runtime, flow, state, login.record)
 
 
 def _event_refused(code: str, text: str) -> Page:
@@ -712,6 +797,12 @@ def _signed_out(state: State) -> Page:
 _NOTICE_PATIENCE = 25.0
 """Seconds that a page waits for the end of a download before it asks again."""
 _FROM_ELSEWHERE = frozenset({EVENTS, "/.casb/oidc/callback", "/.casb/oidc/backchannel-logout", JOIN_PATH})
+
+
+def _opening_path(path: str) -> str:
+    """The opening page, and the file that was asked for, when it is an id."""
+    wanted = parse_qs(path.partition("?")[2]).get("file", [""])[0]
+    return f"/.casb/open?file={wanted}" if re.fullmatch(r"[0-9a-f]{32}", wanted) else "/.casb/open"
 
 
 def same_origin(state: State) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -38,6 +38,15 @@ def spool_log(spool: Spool) -> Callable[[Record], None]:
         spool.append(orjson.dumps(to_json(record), default=_plain))
 
     return log
+
+
+def spool_lines(spool: Spool) -> Callable[[Mapping[str, Any]], None]:
+    """Puts lines that are no records into the spool; raises `StoreError` when it has not got one."""
+
+    def tell(line: Mapping[str, Any]) -> None:
+        spool.append(orjson.dumps(line))
+
+    return tell
 
 
 def _plain(value: Any) -> Any:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from cachetools import TTLCache
 
@@ -21,11 +22,13 @@ from casb.ports import SessionStore
 from casb.protection.encrypt import AgeProtector
 from casb.proxy.bodies import Bodies
 from casb.proxy.certificates import Authority
+from casb.proxy.converting import Converter
 from casb.proxy.engines import Engines
 from casb.proxy.scanning import Scanner
 from casb.proxy.streaming import StreamWorkers
 from casb.store.bypasses import Bypasses
 from casb.store.keyring import Keyring
+from casb.store.protected_sqlite import ProtectedFiles
 
 type Log = Callable[[Record], None]
 """Where records go: durable once it returns. Raises `StoreError` when it cannot be."""
@@ -64,6 +67,9 @@ class Runtime:
     keyring: Keyring
     protector: AgeProtector
     scanner: Scanner
+    converter: Converter
+    protected: ProtectedFiles
+    tell: Callable[[Mapping[str, Any]], None]  # of protected files: durable once it returns; raises `StoreError`
     log: Log
     bypasses: Bypasses
     bodies: Bodies | None = None  # None: what is judged is held in memory

@@ -22,15 +22,18 @@ from mitmproxy.master import Master
 
 from casb.connectors.events import EventReceiver
 from casb.connectors.oidc import OidcProvider
-from casb.connectors.signin import SignIn
+from casb.connectors.signin import IdentityProvider, SignIn
 from casb.control.snapshot import Snapshot
+from casb.ports import SessionStore
 from casb.protection.encrypt import AgeProtector
 from casb.proxy import master as mitm
+from casb.proxy import saml
 from casb.proxy.bodies import Bodies
 from casb.proxy.certificates import Authority
+from casb.proxy.converting import Converter
 from casb.proxy.enforcement import Tags, load_tags
 from casb.proxy.engines import follow as follow_engines
-from casb.proxy.record import spool_log
+from casb.proxy.record import spool_lines, spool_log
 from casb.proxy.reload import Folder, Published, Reload, Source, snapshot_of
 from casb.proxy.runtime import Runtime, now, untold
 from casb.proxy.scanning import Scanner
@@ -40,6 +43,7 @@ from casb.settings import Settings
 from casb.store.bypasses import Bypasses
 from casb.store.held import Held
 from casb.store.keyring import Keyring
+from casb.store.protected_sqlite import ProtectedFiles
 from casb.store.sessions import close_sessions, open_sessions
 from casb.store.spool import Spool
 
@@ -51,29 +55,40 @@ def authority_of(settings: Settings) -> str:
     return settings.address_of(settings.login_host).removeprefix("https://")
 
 
-def providers(settings: Settings) -> list[OidcProvider]:
+def providers(snapshot: Snapshot, store: SessionStore) -> list[IdentityProvider]:
     """The identity providers of the configuration."""
+    settings = snapshot.settings
     back = f"{settings.address_of(settings.login_host)}/.casb/oidc/callback"
-    return [OidcProvider(each, redirect_uri=back, clock=now) for each in settings.providers]
+    return [
+        saml.provider(each, snapshot, store)
+        if each.kind == "saml"
+        else OidcProvider(each, redirect_uri=back, clock=now, keep=saml.attributes_told(snapshot))
+        for each in settings.providers
+    ]
 
 
 def follow_providers(runtime: Runtime) -> None:
     """Sign in at the providers that the newest configuration names."""
-    used = runtime.snapshot.settings.providers
+    used = _of_providers(runtime.snapshot)
     endings: set[asyncio.Future[None]] = set()
 
     def swapped(snapshot: Snapshot) -> None:
         nonlocal used
-        if snapshot.settings.providers != used:
-            used = snapshot.settings.providers
+        if _of_providers(snapshot) != used:
+            used = _of_providers(snapshot)
             old = runtime.sign_in.providers.values()
-            runtime.sign_in.providers = {each.settings.id: each for each in providers(snapshot.settings)}
-            for each in [one for one in old if isinstance(one, OidcProvider)]:
+            runtime.sign_in.providers = {each.settings.id: each for each in providers(snapshot, runtime.sessions)}
+            for each in old:
                 closing = asyncio.ensure_future(each.close())
                 endings.add(closing)
                 closing.add_done_callback(endings.discard)
 
     runtime.on_swap.append(swapped)
+
+
+def _of_providers(snapshot: Snapshot) -> tuple[object, ...]:
+    """What providers are made of."""
+    return snapshot.settings.providers, saml.attributes_told(snapshot)
 
 
 def follow_transmitters(runtime: Runtime) -> None:
@@ -131,7 +146,7 @@ def build_runtime(snapshot: Snapshot, data: Path) -> tuple[Runtime, Spool]:
         sessions=sessions,
         sign_in=SignIn(
             store=sessions,
-            providers=providers(settings),
+            providers=providers(snapshot, sessions),
             login_host=authority_of(settings),
             clock=now,
             limits=settings.session,
@@ -140,6 +155,9 @@ def build_runtime(snapshot: Snapshot, data: Path) -> tuple[Runtime, Spool]:
         keyring=keyring,
         protector=AgeProtector(keyring.wrap, os.urandom, settings.recovery_recipient),
         scanner=Scanner(),
+        converter=Converter(),
+        protected=ProtectedFiles(data),
+        tell=spool_lines(spool),
         log=spool_log(spool),
         bypasses=Bypasses(data),
         bodies=bodies,
@@ -215,6 +233,7 @@ async def run(source: Source, ready: Callable[[Master], None] = lambda master: N
         await runtime.scanner.close()
         if runtime.streams is not None:
             await runtime.streams.close()
+        await runtime.converter.close()
         spool.close()
         runtime.close()
         await close_sessions(runtime.sessions)

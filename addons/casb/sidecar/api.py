@@ -18,6 +18,7 @@ from casb.sidecar.export import FORMATS
 from casb.sidecar.ingest import MOST_RECORDS, TooMany, take
 from casb.sidecar.views import app_lines, policy_lines, proxy_lines
 from casb.store.filters import FILTERS
+from casb.store.protected_sqlite import ProtectedFiles
 
 EXPORT_LIMIT = 100_000  # records, as in Microsoft's export
 
@@ -33,7 +34,8 @@ async def post_records(request: Request, services: Here) -> dict[str, Any]:
     """
     try:
         traffic = services.discovery.proxy.take if services.discovery is not None else None
-        receipt = await run_in_threadpool(take, await request.body(), services.records, services.alerts, traffic)
+        body, protected = await request.body(), ProtectedFiles(services.settings.data)
+        receipt = await run_in_threadpool(take, body, services.records, services.alerts, traffic, protected)
     except TooMany as error:
         raise HTTPException(413, f"more than {MOST_RECORDS} records in one batch") from error
     services.counters.accepted += receipt.accepted

@@ -8,7 +8,7 @@ from typing import Any
 
 from casb.errors import StoreError
 from casb.store.alerts_sqlite import AlertStore, NewAlert, of_record
-from casb.store.records_postgres import PostgresRecords
+from casb.store.protected_sqlite import KIND, OPENED, ProtectedFiles, opening_of, row_of
 from casb.store.records_sqlite import SqliteRecords, prepared
 from casb.store.row import parse
 
@@ -42,11 +42,16 @@ type Traffic = Callable[[Sequence[Mapping[str, Any]]], int]
 
 
 def take(
-    body: bytes, records: SqliteRecords, alerts: AlertStore | None = None, traffic: Traffic | None = None
+    body: bytes,
+    records: SqliteRecords,
+    alerts: AlertStore | None = None,
+    traffic: Traffic | None = None,
+    protected: ProtectedFiles | None = None,
 ) -> Receipt:
     """Keep every line that is a record, in one transaction; on return they are on the disk.
 
-    Lines of `kind` traffic are no activities: they go to `traffic`, and so does a copy of each record.
+    Lines of `kind` traffic are no activities: they go to `traffic`, and so does a copy of each record. Lines that tell
+    of protected files go to `protected`.
 
     Raises `StoreError` when the database refuses (nothing of the batch is kept then) and `TooMany`.
     """
@@ -56,6 +61,7 @@ def take(
     rows, rejected, raised = [], [], list[NewAlert]()
     counted: list[Mapping[str, Any]] = []
     tunnels = 0
+    files, openings = list[tuple[Any, ...]](), list[tuple[str, str]]()
     for index, line in enumerate(lines):
         try:
             if len(line) > LONGEST_RECORD:
@@ -65,6 +71,12 @@ def take(
                 if not isinstance(record.get("id"), str):
                     raise StoreError("S031", "the field 'id' is missing")
                 tunnels += 1
+            elif record.get("kind") == KIND:
+                files.append(row_of(record))
+                continue
+            elif record.get("kind") == OPENED:
+                openings.append(opening_of(record))
+                continue
             else:
                 rows.append(prepared(record, line.decode()))
                 raised += of_record(record)
@@ -77,5 +89,8 @@ def take(
     # Likewise what discovery counts: its lines are known by their ids.
     if traffic is not None and counted:
         traffic(counted)
+    if protected is not None and (files or openings):
+        protected.keep(files, openings)
     accepted = records.append_rows(rows)
-    return Receipt(accepted=accepted + tunnels, duplicates=len(rows) - accepted, rejected=tuple(rejected))
+    others = tunnels + len(files) + len(openings)
+    return Receipt(accepted=accepted + others, duplicates=len(rows) - accepted, rejected=tuple(rejected))

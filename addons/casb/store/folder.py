@@ -17,7 +17,7 @@ from casb.store.in_force import Published
 from casb.yamlfile import MAX_BYTES
 
 MOST_FILES = 2000
-_FOLDERS = ("", "apps", "info_types", "tests")
+_FOLDERS = ("", "apps", "exceptions", "info_types", "tests")
 LISTS = ".digests"
 MOST_LIST = 64 * 1024 * 1024
 _ATTEMPTS = 10
@@ -91,10 +91,22 @@ def resolve_secret(reference: str) -> str:
     return text
 
 
-WORLD = Outside(secret=resolve_secret, is_file=os.path.isfile)
+def read_file(path: str) -> bytes:
+    """The bytes of a small file that the configuration names; `ValueError` with a sentence."""
+    try:
+        with open(path, "rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+    if len(content) > MAX_BYTES:
+        raise ValueError(f"{path} is larger than {MAX_BYTES} bytes")
+    return content
+
+
+WORLD = Outside(secret=resolve_secret, is_file=os.path.isfile, read=read_file)
 """This machine, with its secrets."""
 
-CHECKING = Outside(is_file=os.path.isfile)
+CHECKING = Outside(is_file=os.path.isfile, read=read_file)
 """This machine, without asking for secrets."""
 
 

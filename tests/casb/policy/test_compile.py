@@ -76,19 +76,19 @@ def test_the_version_follows_what_is_said_and_nothing_else() -> None:
 @pytest.mark.parametrize(
     ("text", "action", "unknown", "strictest", "using", "context"),
     [
-        ("action: block", Action.BLOCK, Action.BLOCK, Action.BLOCK, "age", "c1"),
-        ("action: block, unscannable: ignore", Action.BLOCK, None, Action.BLOCK, "age", "c1"),
-        ("action: audit, unscannable: block", Action.AUDIT, Action.BLOCK, Action.BLOCK, "age", "c1"),
+        ("action: block", Action.BLOCK, Action.BLOCK, Action.BLOCK, "auto", "c1"),
+        ("action: block, unscannable: ignore", Action.BLOCK, None, Action.BLOCK, "auto", "c1"),
+        ("action: audit, unscannable: block", Action.AUDIT, Action.BLOCK, Action.BLOCK, "auto", "c1"),
         (
-            "action: {type: protect, using: x}, activities: download, unscannable: audit",
+            "action: {type: protect, using: zip_aes}, activities: download, unscannable: audit",
             Action.PROTECT,
             Action.AUDIT,
             Action.PROTECT,
-            "x",
+            "zip_aes",
             "c1",
         ),
-        ("action: {type: step_up, context: c7}", Action.STEP_UP, Action.STEP_UP, Action.STEP_UP, "age", "c7"),
-        ("action: step_up", Action.STEP_UP, Action.STEP_UP, Action.STEP_UP, "age", "c1"),
+        ("action: {type: step_up, context: c7}", Action.STEP_UP, Action.STEP_UP, Action.STEP_UP, "auto", "c7"),
+        ("action: step_up", Action.STEP_UP, Action.STEP_UP, Action.STEP_UP, "auto", "c1"),
     ],
 )
 def test_actions(

@@ -26,30 +26,24 @@ const observed = (response) => {
   for (const observe of observers) quietly(() => observe(response));
   return response;
 };
+let interpose = null; // `interpose(response, again)`: the answer that the page gets in the end
+const settled = (again) => (response) => (interpose ? interpose(observed(response), again) : observed(response));
+/** How to ask the same once more; null where what was sent is gone by then. */
+const repeating = (native, self, args, realm) => {
+  const [input, init] = args;
+  if (init?.body instanceof (realm.ReadableStream ?? Object)) return null;
+  if (!(input instanceof realm.Request)) return () => apply(native, self, args);
+  const copy = input.bodyUsed ? null : quietly(() => input.clone());
+  return copy && (() => apply(native, self, [copy, ...args.slice(1)]));
+};
 const requestObservers = []; // and `watch(request)` for each XMLHttpRequest opened
-
-/** What to call with an answer that asks the person for something, and with how to ask again: notices.js. */
-let resume = null;
-/** The arguments of a fetch for a second attempt, or null where its body can be read once only. */
-const spare = (args, realm) => {
-  const [first, init] = args;
-  if (init && init.body && realm.ReadableStream && init.body instanceof realm.ReadableStream) return null;
-  if (!(first instanceof realm.Request) || !first.body || (init && init.body)) return args;
-  try {
-    return [first.clone(), ...args.slice(1)];
-  } catch {
-    return null; // read already: the first attempt will say so
-  }
-};
-const asked = (native, self, args, realm) => {
-  const again = resume && quietlyOr(null, () => spare(args, realm));
-  const first = apply(native, self, args).then(observed);
-  return again ? first.then((response) => resume(response, () => apply(native, self, again).then(observed))) : first;
-};
 
 /** Where no name is mapped, in the forward mode, answers are looked at all the same. */
 const watchAnswers = (realm) => {
-  method(realm, "fetch", (native, self, args) => asked(native, self, args, realm));
+  method(realm, "fetch", (native, self, args) => {
+    const again = quietlyOr(null, () => repeating(native, self, args, realm));
+    return apply(native, self, args).then(settled(again));
+  });
   method(realm.XMLHttpRequest?.prototype, "open", (native, self, args) => {
     for (const watch of requestObservers) watch(self);
     return apply(native, self, args);
@@ -58,7 +52,11 @@ const watchAnswers = (realm) => {
 
 part((realm) => {
   const opened = new WeakSet();
-  method(realm, "fetch", (native, self, args) => asked(native, self, fetched(args, realm), realm));
+  method(realm, "fetch", (native, self, args) => {
+    const mapped = fetched(args, realm);
+    const again = quietlyOr(null, () => repeating(native, self, mapped, realm));
+    return apply(native, self, mapped).then(settled(again));
+  });
   wrap(realm, "Request", { construct: (native, args, self) => construct(native, fetched(args, realm), self) });
   accessor(realm.Request?.prototype, "url", inward);
   accessor(realm.Response?.prototype, "url", inward);

@@ -1,0 +1,183 @@
+"""Runs `convert_worker.convert` in worker processes: a hostile file costs a worker, never the proxy.
+
+Nothing that happens to a worker lets a file pass: whoever asked is told, and refuses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import casb
+from casb.errors import ContentError
+from casb.inspection.labelling import LabelOrder
+from casb.proxy.convert_worker import FRAME
+
+_SLICE = 256 * 1024
+_HEAD = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Converted:
+    """The file as it leaves, and the label it has then."""
+
+    data: bytes
+    label: str
+    label_id: str
+    written: bool
+
+
+class Converter:
+    """A pool. `seconds` is the wall-clock limit per file, `wait` how long a file may queue, `memory` a worker's address
+    space in bytes, `files` after how many files a worker is replaced."""
+
+    def __init__(
+        self,
+        *,
+        workers: int = 2,
+        seconds: float = 30,
+        wait: float = 60,
+        memory: int = 1536 * 1024 * 1024,
+        files: int = 200,
+    ) -> None:
+        self._seconds = seconds
+        self._wait = wait
+        self._memory = memory
+        self._files = files
+        self._slots = asyncio.Semaphore(workers)
+        self._idle: list[_Worker] = []
+        self._closed = False
+
+    async def convert(self, data: bytes, password: str | None, label: LabelOrder | None, only: str = "") -> Converted:
+        """The file labelled and encrypted. Raises `ContentError` with the worker's code, or F011 when it gave none."""
+        try:
+            async with asyncio.timeout(self._wait):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise ContentError("F011", "no worker was free to encrypt the file") from None
+        try:
+            return await self._with_worker(data, password, label, only)
+        except TimeoutError:
+            raise ContentError("F011", "encrypting the file took too long") from None
+        except (OSError, EOFError, ValueError, KeyError, TypeError, RecursionError):
+            raise ContentError("F011", "encrypting the file failed") from None
+        finally:
+            self._slots.release()
+
+    async def close(self) -> None:
+        """Ends the workers that are idle; one that is at work ends with its file."""
+        self._closed = True
+        while self._idle:
+            await self._idle.pop().end()
+
+    @property
+    def pids(self) -> list[int]:
+        """The idle workers' process ids, for tests."""
+        return [worker.pid for worker in self._idle]
+
+    async def _with_worker(
+        self, data: bytes, password: str | None, label: LabelOrder | None, only: str = ""
+    ) -> Converted:
+        worker = await self._idle_worker()
+        good = False
+        try:
+            async with asyncio.timeout(self._seconds):
+                head, out = await worker.ask(data, password, label, only)
+            good = True
+        finally:
+            # Not good: dead, stuck or taken over, or our caller has gone.
+            if good and worker.served < self._files and not self._closed:
+                self._idle.append(worker)
+            else:
+                await asyncio.shield(worker.end())
+        told = json.loads(head)
+        if told["code"]:
+            raise ContentError(str(told["code"])[:4], str(told["message"])[:200])
+        if not out:
+            raise ValueError("an empty file")
+        return Converted(
+            data=out, label=str(told["label"]), label_id=str(told["label_id"]), written=told["written"] is True
+        )
+
+    async def _idle_worker(self) -> _Worker:
+        while self._idle:
+            worker = self._idle.pop()
+            if worker.alive:
+                return worker
+            await worker.end()
+        return await _Worker.start(self._memory, self._seconds)
+
+
+class _Worker:
+    """One process and its pipes."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self.served = 0
+
+    @classmethod
+    async def start(cls, memory: int, seconds: float) -> _Worker:
+        package = str(Path(casb.__file__).parent.parent)
+        return cls(
+            await asyncio.create_subprocess_exec(
+                sys.executable,
+                *("-P", "-B", "-m", "casb.proxy.convert_worker", str(memory), str(max(1, round(seconds)))),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+                env={"PYTHONPATH": package, "PATH": os.defpath},  # no secret of ours is in reach of a hostile file
+                cwd="/",
+                start_new_session=True,  # a Ctrl-C in the terminal is the proxy's to handle
+            )
+        )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._process.returncode is None
+
+    async def ask(
+        self, data: bytes, password: str | None, label: LabelOrder | None, only: str = ""
+    ) -> tuple[bytes, bytes]:
+        """Sends a file; the answer's head and body. Raises `OSError` or `EOFError` when the worker dies."""
+        outgoing, incoming = self._process.stdin, self._process.stdout
+        if outgoing is None or incoming is None:
+            raise EOFError
+        self.served += 1
+        order = asdict(label) if label else None
+        head = json.dumps({"password": password, "label": order, "only": only, "size": len(data)}).encode("ascii")
+        outgoing.write(FRAME.pack(len(head)) + head)
+        view = memoryview(data)
+        for at in range(0, len(data), _SLICE):
+            outgoing.write(view[at : at + _SLICE])
+            await outgoing.drain()
+        await outgoing.drain()
+        (length,) = FRAME.unpack(await incoming.readexactly(FRAME.size))
+        if length > _HEAD:
+            raise ValueError("the answer is too long")
+        answer = await incoming.readexactly(length)
+        size = json.loads(answer)["size"]
+        if not isinstance(size, int) or not 0 <= size <= 2 * len(data) + 1024 * 1024:
+            raise ValueError("the answer is out of proportion")
+        return answer, await incoming.readexactly(size)
+
+    async def end(self) -> None:
+        """Kills the process and its child, and buries it."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)  # it leads a session of its own
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        await self._process.wait()
+        if self._process.stdout is not None:
+            with contextlib.suppress(OSError, ValueError):
+                while await self._process.stdout.read(_HEAD):
+                    pass
