@@ -43,6 +43,7 @@ class Listeners:
     forward: str | None = "127.0.0.1:8080"
     sidecar: str = "127.0.0.1:8090"
     health: str | None = "127.0.0.1:8091"  # /healthz, /readyz and /metrics of the proxy
+    proxy_protocol: tuple[Literal["reverse", "forward"], ...] = ()  # those where connections begin with PROXY protocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,8 +146,10 @@ class Transmitter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionStoreSettings:
-    """Where sessions are kept. Without `sessions` in files of the data folder: one machine."""
+    """What nodes share. Without `sessions` and `records` in files of the data folder: one machine."""
 
+    records: Secret | None = None  # libpq connection string of the activity log; None: SQLite in the data folder
+    configuration: Literal["follow", "publish"] | None = None  # through the server of `sessions`; None: own folder
     sessions: Secret | None = None  # redis:// or rediss:// address of a server that all nodes share
     password: Secret | None = None  # for the address's user
     ca: str | None = None  # PEM that alone is trusted for rediss://; None: the system's roots
@@ -383,6 +386,7 @@ class Settings:
     enforcement: Enforcement = field(default_factory=Enforcement)
     security_events: tuple[Transmitter, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
+    address_header: Literal["x-forwarded-for", "forwarded", "none"] = "x-forwarded-for"  # in which they tell the client
     on_failure: Literal["block", "allow"] = "block"  # the default behaviour (S22)
     geo_database: str | None = None  # operator's .mmdb (extra `casb[geo]`)
     recovery_recipient: str | None = None  # age recipient added to every protected file

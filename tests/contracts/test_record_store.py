@@ -18,7 +18,6 @@ from sample_records import START, record, records
 from usage_support import emptied, postgres
 
 
-
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
     with postgres() as conninfo:

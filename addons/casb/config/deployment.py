@@ -61,6 +61,9 @@ def read_settings(shape: CasbFile, notes: Notes) -> Settings:
     _distinct([each.id for each in providers], "provider", lambda at: ("providers", at, "id"), notes)
     for at, text in enumerate(shape.trusted_proxies):
         notes.parsed("C117", parse_network, text, ("trusted_proxies", at))
+    if listeners.proxy_protocol and not shape.trusted_proxies:
+        hint = "name your load balancer's address: without one, every connection would be refused"
+        notes.wrong("C125", "'proxy_protocol' without 'trusted_proxies'", ("listeners", "proxy_protocol"), hint)
     if shape.public_port is not None and not 0 < shape.public_port < 65536:
         notes.wrong("C120", f"{shape.public_port} is not a port", ("public_port",))
     recipient = shape.recovery_recipient
@@ -88,6 +91,7 @@ def read_settings(shape: CasbFile, notes: Notes) -> Settings:
         enforcement=_enforcement(shape.enforcement or EnforcementShape(), notes),
         security_events=_transmitters(shape, providers, notes),
         trusted_proxies=shape.trusted_proxies,
+        address_header=shape.address_header,
         on_failure=shape.on_failure,
         geo_database=notes.file(shape.geo_database, ("geo_database",)),
         recovery_recipient=recipient,
@@ -165,6 +169,7 @@ def _listeners(shape: ListenersShape, notes: Notes) -> Listeners:
         forward=texts["forward"],
         sidecar=texts["sidecar"] or default.sidecar,
         health=texts["health"],
+        proxy_protocol=shape.proxy_protocol,
     )
 
 

@@ -45,6 +45,8 @@ class ListenersShape:
     """API and portal. Default `127.0.0.1:8090`."""
     health: str | None = "127.0.0.1:8091"
     """`/healthz`, `/readyz` and `/metrics` of the proxy."""
+    proxy_protocol: tuple[Literal["reverse", "forward"], ...] = ()
+    """Listeners whose connections begin with PROXY protocol (v1 or v2), e.g. `[reverse]`. Needs `trusted_proxies`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,8 +193,14 @@ class TransmitterShape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreShape:
-    """Where sessions are kept. Without `sessions`: in the data folder, for one machine."""
+    """Where sessions, activities and the configuration are shared. Left out: the data folder, for one machine."""
 
+    records: str | None = None
+    """PostgreSQL for the activity log, shared by all sidecars: its connection string, `env:NAME` or `file:PATH`."""
+    configuration: Literal["follow", "publish"] | None = None
+    """Needs `sessions`. `publish`: what this node finds good in its folder is in force on all nodes. `follow`: what
+    another node published is in force here, and this folder's policies, apps and lists are not. Left out: this node
+    goes by its own folder."""
     sessions: str | None = None
     """A Redis-compatible server that all nodes share: `rediss://user@host:port/0`, or `env:NAME`, `file:PATH`."""
     password: str | None = None
@@ -556,7 +564,9 @@ class CasbFile:
     security_events: tuple[TransmitterShape, ...] = ()
     """Who may tell us that sessions, accounts or devices have changed."""
     trusted_proxies: tuple[str, ...] = ()
-    """Addresses and ranges whose `X-Forwarded-For` is believed."""
+    """Addresses and ranges of your load balancers: what they say of a client's address is believed."""
+    address_header: Literal["x-forwarded-for", "forwarded", "none"] = "x-forwarded-for"
+    """The one field in which they say it. They must set or extend it; any other is ignored."""
     on_failure: FailureWord = "block"
     """What an activity gets that cannot be judged because something of ours failed."""
     geo_database: str | None = None

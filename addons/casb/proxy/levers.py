@@ -523,8 +523,11 @@ class _CheapIds:
         return f"{self._prefix}{next(self._numbers):x}"
 
 
-def share_port() -> None:
-    """Several worker processes listen on one port (SO_REUSEPORT); the kernel spreads connections among them."""
+def share_port(before: Callable[[Any, Any], Any] = lambda mode, take: take) -> None:
+    """Several worker processes listen on one port (SO_REUSEPORT); the kernel spreads connections among them.
+
+    `before` puts something in front of what takes the connections of a mode.
+    """
 
     async def listen(self: Any, host: str, port: int) -> list[Any]:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -532,7 +535,7 @@ def share_port() -> None:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind((host, port))
-        return [await asyncio.start_server(self.handle_stream, sock=listener, backlog=1024)]
+        return [await asyncio.start_server(before(self.mode, self.handle_stream), sock=listener, backlog=1024)]
 
     mode_servers.AsyncioServerInstance.listen = listen  # type: ignore[method-assign]
 

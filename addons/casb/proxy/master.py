@@ -22,6 +22,7 @@ from casb.proxy.gateway import Gateway
 from casb.proxy.layers import NextLayer
 from casb.proxy.learning import Learning
 from casb.proxy.notices import Notices
+from casb.proxy.preamble import Gate
 from casb.proxy.record import Recorder
 from casb.proxy.recorded import FlowLog
 from casb.proxy.rewriting import Inward, Outward
@@ -86,7 +87,7 @@ def refuse_unsafe(chosen: Any) -> None:
 def build(runtime: Runtime) -> Master:
     """A master ready to run, listening where the settings say."""
     levers.pull()
-    levers.share_port()
+    levers.share_port(Gate(runtime).before)
     stream.install()
     count_tunnels()
     messages.install()

@@ -126,7 +126,10 @@ def watch(services: Services, over: threading.Event, every: timedelta = timedelt
     watcher = Watcher(services)
     while not over.is_set():
         try:
-            watcher.look()
+            if services.records.leads():  # several sidecars may share the log: one of them follows it
+                watcher.look()
+            else:
+                watcher = Watcher(services)
         except StoreError as error:
             logger.error("activity policies cannot be looked at error=%r", str(error))
         over.wait(every.total_seconds())

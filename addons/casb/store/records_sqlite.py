@@ -142,6 +142,10 @@ class SqliteRecords:
     def close(self) -> None:
         self._database.close()
 
+    def leads(self) -> bool:
+        """Whether this process follows the log for all that share it: a file has one sidecar."""
+        return True
+
     def append(self, records: Iterable[Mapping[str, Any]]) -> int:
         """Keep the records, all or none, durably; those whose id is there already are left alone.
 
