@@ -12,6 +12,7 @@ import pytest
 from casb.errors import StoreError
 from casb.model.decision import Action
 from casb.ports import RecordStore
+from casb.store.records import ActivityLog
 from casb.store.records_postgres import PostgresRecords
 from casb.store.records_sqlite import SqliteRecords
 from sample_records import START, record, records
@@ -25,8 +26,8 @@ def server() -> Iterator[str]:
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RecordStore]:
-    opened: SqliteRecords | PostgresRecords
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
+    opened: ActivityLog
     if request.param == "sqlite":
         opened = SqliteRecords.open(tmp_path / "log.db")
     else:

@@ -9,7 +9,8 @@ from typing import Any
 from casb.errors import StoreError
 from casb.store.alerts_sqlite import AlertStore, NewAlert, of_record
 from casb.store.protected_sqlite import KIND, OPENED, ProtectedFiles, opening_of, row_of
-from casb.store.records_sqlite import SqliteRecords, prepared
+from casb.store.records import ActivityLog
+from casb.store.records_sqlite import prepared
 from casb.store.row import parse
 
 LONGEST_RECORD = 256 * 1024  # bytes of one line
@@ -43,7 +44,7 @@ type Traffic = Callable[[Sequence[Mapping[str, Any]]], int]
 
 def take(
     body: bytes,
-    records: SqliteRecords,
+    records: ActivityLog,
     alerts: AlertStore | None = None,
     traffic: Traffic | None = None,
     protected: ProtectedFiles | None = None,

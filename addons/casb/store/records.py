@@ -6,8 +6,11 @@ from casb.settings import Settings
 from casb.store.records_postgres import PostgresRecords
 from casb.store.records_sqlite import Database, SqliteRecords, database_path
 
+type ActivityLog = SqliteRecords | PostgresRecords
+"""One of them; they answer alike."""
 
-def open_records(settings: Settings, database: Database | None = None) -> SqliteRecords | PostgresRecords:
+
+def open_records(settings: Settings, database: Database | None = None) -> ActivityLog:
     """The log that the configuration names; `database` is the sidecar's own file, without which it is read only.
 
     Raises `StoreError`: S025 and S026 for PostgreSQL, S020 for the file.

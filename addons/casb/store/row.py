@@ -53,7 +53,8 @@ def parse(line: bytes) -> dict[str, Any]:
 def to_row(record: Mapping[str, Any], text: str | None = None) -> Row:
     """The columns of a record. Raises `StoreError` (S031) naming the field that is wrong.
 
-    `text` is the JSON that the record was read from: it is kept as it came, and need not be written again. Strict where we search, lenient elsewhere: fields we do not know are kept as they are.
+    `text` is the JSON that the record was read from: it is kept as it came, and need not be written again.
+    Strict where we search, lenient elsewhere: fields we do not know are kept as they are.
     """
     app, user, client = (_object(record, name) for name in ("app", "user", "client"))
     device, file, request = (_object(record, name) for name in ("device", "file", "request"))
