@@ -89,8 +89,12 @@ class Postgres:
         self._idle: queue.LifoQueue[psycopg.Connection[Any]] = queue.LifoQueue()
         self._leading: psycopg.Connection[Any] | None = None
         self._lead = threading.Lock()
-        with self.using("S022") as con:
-            self.trigram = _prepare(con)
+        try:
+            with self.using("S022") as con:
+                self.trigram = _prepare(con)
+        except BaseException:
+            self.close()
+            raise
 
     @contextmanager
     def using(self, code: str) -> Iterator[psycopg.Connection[Any]]:
