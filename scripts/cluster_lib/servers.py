@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -86,15 +87,11 @@ class Postgres(Server):
 
     def __init__(self, folder: Path, port: int) -> None:
         super().__init__(folder, port)
-        self.data = folder / "pg"
+        self.data = Path(tempfile.mkdtemp(prefix="casb-pg-"))  # where somebody else finds a way to
         self.who: dict[str, int] = {}
         if os.getuid() == 0:  # PostgreSQL refuses to run as root
             nobody = pwd.getpwnam("nobody")
             self.who = {"user": nobody.pw_uid, "group": nobody.pw_gid}
-        self.data.mkdir(parents=True)
-        for each in (self.data, *self.data.parents):
-            if each.stat().st_uid == os.getuid() and each != Path("/"):
-                each.chmod(each.stat().st_mode | 0o011)  # the way there
         if self.who:
             os.chown(self.data, self.who["user"], self.who["group"])
         made = subprocess.run(
@@ -118,6 +115,10 @@ class Postgres(Server):
     def stop(self, how: int = signal.SIGINT) -> None:
         """Fast shutdown: connections are cut, nothing that was committed is lost."""
         super().stop(how)
+
+    def remove(self) -> None:
+        """Forget everything."""
+        shutil.rmtree(self.data, ignore_errors=True)
 
     @property
     def conninfo(self) -> str:

@@ -146,6 +146,7 @@ class Cluster:
         self.front, self.sidecars = free_port(), free_port()
         self.redis = Redis(self.folder, free_port())
         self.postgres = Postgres(self.folder, free_port())
+        self._running.callback(self.postgres.remove)
         for server in (self.redis, self.postgres):
             self._running.callback(server.stop)
             server.start()

@@ -1,7 +1,7 @@
 """The configuration in force on all nodes, through the Redis-compatible server that they share anyway.
 
-`<prefix>:configuration` holds the bundle, sealed with the key ring of sessions: whoever can write to the server and
-does not have the ring can put nothing in force. Its revision only grows, so an old bundle put back is refused; what a node
+`{<prefix>}:configuration` holds the bundle, sealed with the key ring of sessions: whoever can write to the server and
+does not have the ring can put nothing in force. Its revision only grows: an old bundle put back is refused. What a node
 last found good stays in its data folder, whatever becomes of the server. A bundle holds every file but `casb.yaml`,
 which is each node's own. Extra: `casb[redis]`.
 """
@@ -58,7 +58,7 @@ class RedisConfiguration:
         """`ring` is the one of sessions unless given. Raises `ConfigError` C150 without the extra."""
         self._client = _client(settings)
         self._ring = ring or FollowedRing(ring_path(settings, Path(settings.data)))
-        self._key = f"{settings.store.prefix}:configuration"
+        self._key = f"{{{settings.store.prefix}}}:configuration"  # as keys of sessions: one slot of a cluster, one ACL
 
     def stamp(self) -> bytes | None:
         """Changes when another bundle is published; None when none ever was. One short question."""
