@@ -70,7 +70,8 @@ class Watcher:
         """Go on where it was left; a first start begins with what arrives from now on."""
         records, last = self.services.records, self.services.records.arrived()
         try:
-            seq = min(int(json.loads(self._file.read_bytes())["seq"]), last)
+            shared = records.place()
+            seq = min(int(json.loads(self._file.read_bytes())["seq"]) if shared is None else shared, last)
         except FileNotFoundError:
             seq = last
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -91,6 +92,7 @@ class Watcher:
 
     def _keep(self) -> None:
         replace_private(self._file, json.dumps({"seq": self.seq}).encode())
+        self.services.records.keep_place(self.seq or 0)
 
 
 def _matches(counted: Counted, record: dict[str, object], policies: Policies) -> list[Match]:

@@ -53,6 +53,7 @@ CREATE TABLE hourly (hour bigint NOT NULL, app text COLLATE "C" NOT NULL, activi
     action text COLLATE "C" NOT NULL, count bigint NOT NULL, PRIMARY KEY (hour, app, activity, action));
 CREATE TABLE apps_seen (app text COLLATE "C" PRIMARY KEY, name text NOT NULL, first bigint NOT NULL,
     last bigint NOT NULL, count bigint NOT NULL);
+CREATE TABLE places (name text COLLATE "C" PRIMARY KEY, seq bigint NOT NULL);
 CREATE TABLE purging (before bigint NOT NULL);
 CREATE FUNCTION activities_stay() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     IF TG_OP = 'DELETE' THEN

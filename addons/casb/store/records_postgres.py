@@ -56,6 +56,21 @@ class PostgresRecords:
         """Whether this process follows the log for all that share it."""
         return self._database.leads()
 
+    def place(self) -> int | None:
+        """How far the log was followed, by whichever process led then; None when nobody ever did."""
+        with self._database.using("S024") as con:
+            seq = _one(con, "SELECT seq FROM places WHERE name = 'activity policies'")
+        return None if seq is None else int(seq)
+
+    def keep_place(self, seq: int) -> None:
+        """The log has been followed so far."""
+        with self._database.using("S023") as con:
+            con.execute(
+                "INSERT INTO places VALUES ('activity policies', %s) "
+                "ON CONFLICT (name) DO UPDATE SET seq = excluded.seq",
+                (seq,),
+            )
+
     def append(self, records: Iterable[Mapping[str, Any]]) -> int:
         """Keep the records, all or none, durably; those whose id is there already are left alone.
 

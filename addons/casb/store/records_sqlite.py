@@ -146,6 +146,13 @@ class SqliteRecords:
         """Whether this process follows the log for all that share it: a file has one sidecar."""
         return True
 
+    def place(self) -> int | None:
+        """None: the one that follows this log keeps its place in its own data folder."""
+        return None
+
+    def keep_place(self, seq: int) -> None:
+        """As `place`: nothing."""
+
     def append(self, records: Iterable[Mapping[str, Any]]) -> int:
         """Keep the records, all or none, durably; those whose id is there already are left alone.
 

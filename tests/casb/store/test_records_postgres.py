@@ -122,6 +122,10 @@ def test_a_reader_that_follows_misses_nothing_of_many_writers(server: str) -> No
     assert [each.leads() for each in logs] == [True, False, False]
     logs[0].close()
     assert logs[1].leads(), "who is left takes over"
+    assert logs[1].place() is None
+    logs[1].keep_place(7)
+    logs[1].keep_place(9)
+    assert logs[2].place() == 9
     for log in logs:
         log.close()
 
