@@ -202,6 +202,7 @@ class Cluster:
         self._running.callback(self.balancer.stop)
         self.balancer.start()
         self.wait(lambda: self.balancer.up("nodes", "one") and self.balancer.up("nodes", "two"), "the balancer")
+        self.wait(lambda: self.balancer.up("sidecars", "one"), "the balancer to find a sidecar")
 
     def _configure(self, node: Node, mode: str) -> None:
         node.config.mkdir(parents=True)
