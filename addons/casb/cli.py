@@ -24,6 +24,7 @@ VERBS = {
     "discovery": "kept usage: streams, reports, uploads, names behind pseudonyms",
     "endpoint": "devices with an endpoint agent: events, hunting, blocking",
     "collect": "the log collector: syslog, folders and FTP",
+    "push": "put a folder in force on every node that follows",
     "record": "capture sessions for replay, secrets left out",
     "alert": "list, show and close alerts",
     "activity": "search and export the activity log",

@@ -236,8 +236,10 @@ class Transmitter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionStoreSettings:
-    """Where sessions are kept. Without `sessions` in files of the data folder: one machine."""
+    """What nodes share. Without `sessions` and `records` in files of the data folder: one machine."""
 
+    records: Secret | None = None  # libpq connection string of the activity log; None: SQLite in the data folder
+    configuration: Literal["follow", "publish"] | None = None  # through the server of `sessions`; None: own folder
     sessions: Secret | None = None  # redis:// or rediss:// address of a server that all nodes share
     password: Secret | None = None  # for the address's user
     ca: str | None = None  # PEM that alone is trusted for rediss://; None: the system's roots

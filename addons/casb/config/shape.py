@@ -311,8 +311,14 @@ class TransmitterShape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreShape:
-    """Where sessions are kept. Without `sessions`: in the data folder, for one machine."""
+    """Where sessions, activities and the configuration are shared. Left out: the data folder, for one machine."""
 
+    records: str | None = None
+    """PostgreSQL for the activity log, shared by all sidecars: its connection string, `env:NAME` or `file:PATH`."""
+    configuration: Literal["follow", "publish"] | None = None
+    """Needs `sessions`. `publish`: what this node finds good in its folder is in force on all nodes. `follow`: what
+    another node published is in force here, and this folder's policies, apps and lists are not. Left out: this node
+    goes by its own folder."""
     sessions: str | None = None
     """A Redis-compatible server that all nodes share: `rediss://user@host:port/0`, or `env:NAME`, `file:PATH`."""
     password: str | None = None
