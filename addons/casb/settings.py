@@ -131,6 +131,7 @@ class Limits:
     request_body: int = 5 * 1024 * 1024 * 1024
     head: int = 256 * 1024  # one request's or one response's header section, as received
     upstream_idle: int = 120
+    upstream_pool: int = 4  # seconds an idle connection to an app is kept for the next browser; 0: none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

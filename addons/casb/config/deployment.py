@@ -25,6 +25,7 @@ from casb.config.shape import (
     ProviderShape,
     SidecarShape,
 )
+from casb.config.units import seconds
 from casb.hostname import is_address, normal_host
 from casb.model.network import parse_network
 from casb.settings import (
@@ -272,7 +273,13 @@ def _limits(shape: CasbFile, notes: Notes) -> Limits:
         request_body=notes.byte_count(given.request_body, default.request_body, ("limits", "request_body")),
         head=notes.byte_count(given.head, default.head, ("limits", "head")),
         upstream_idle=notes.seconds(given.upstream_idle, default.upstream_idle, ("limits", "upstream_idle")),
+        upstream_pool=_kept(given.upstream_pool, default.upstream_pool, notes),
     )
+
+
+def _kept(text: str | None, default: int, notes: Notes) -> int:
+    """A duration; nothing is one too."""
+    return default if text is None else notes.parsed("C101", seconds, text, ("limits", "upstream_pool")) or 0
 
 
 def _inspection(shape: InspectionShape, notes: Notes) -> Inspection:

@@ -167,6 +167,9 @@ class LimitsShape:
     """Largest header section of a request or response. Default `256KB`."""
     upstream_idle: str | None = None
     """Patience with an app that says nothing. Default `2m`."""
+    upstream_pool: str | None = None
+    """How long an idle connection to an app is kept for the next browser; stay below the app's own patience. `0s` keeps
+    none. Default `4s`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -522,6 +525,8 @@ class UpstreamShape:
     """What the app takes itself to be on, and says in its own addresses. Default: `http` when we connect so."""
     forwarded: Literal["none", "x-forwarded", "forwarded"] = "none"
     """Tell the app the browser's address, its own name and scheme: `X-Forwarded-*` or `Forwarded` (RFC 7239)."""
+    pool: bool = True
+    """Connections to the app may serve one browser after another. `false` where it takes a connection for a person."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

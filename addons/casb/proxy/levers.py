@@ -426,7 +426,7 @@ def context_fork(self: context.Context) -> context.Context:
     return fork
 
 
-def _waiting_bytes(bio: Any) -> int:
+def waiting_bytes(bio: Any) -> int:
     """How much can be read from a memory BIO now."""
     return int(SSL._lib.BIO_get_mem_data(bio, _START))  # type: ignore[attr-defined]
 
@@ -436,7 +436,7 @@ _START = SSL._ffi.new("char **")  # type: ignore[attr-defined]
 
 def tls_interact(self: tls.TLSLayer) -> Generator[commands.Command, Any, None]:
     """As the original, which reads until an exception says that there is no more."""
-    size = _waiting_bytes(self.tls._from_ssl)
+    size = waiting_bytes(self.tls._from_ssl)
     if size:
         yield commands.SendData(self.conn, self.tls.bio_read(size))
 
@@ -455,7 +455,7 @@ def _read(layer_: tls.TLSLayer, data: bytes) -> tuple[bytes, bool, SSL.Error | N
             return b"".join(parts), True, None
         except SSL.Error as error:
             return b"".join(parts), False, error
-        if not _waiting_bytes(layer_.tls._into_ssl) and not layer_.tls.pending():
+        if not waiting_bytes(layer_.tls._into_ssl) and not layer_.tls.pending():
             return (parts[0] if len(parts) == 1 else b"".join(parts)), False, None
 
 

@@ -13,7 +13,7 @@ from mitmproxy import options
 from mitmproxy.addons import proxyserver
 from mitmproxy.master import Master
 
-from casb.proxy import heads, levers, messages, siblings, stream, taking
+from casb.proxy import heads, levers, messages, pooling, siblings, stream, taking
 from casb.proxy.control import Control
 from casb.proxy.controls import Controls
 from casb.proxy.endpoints import Endpoints
@@ -87,6 +87,7 @@ def build(runtime: Runtime) -> Master:
     stream.install()
     count_tunnels()
     messages.install()
+    pooling.install(lambda: runtime.snapshot.settings.limits.upstream_pool)
     heads.install(lambda: runtime.snapshot.settings.limits.head)
     listeners = runtime.snapshot.settings.listeners
     modes = [f"reverse:http://casb.invalid:1@{_listen(listeners.reverse)}"]
