@@ -273,6 +273,8 @@ def _limits(shape: CasbFile, notes: Notes) -> Limits:
         request_body=notes.byte_count(given.request_body, default.request_body, ("limits", "request_body")),
         head=notes.byte_count(given.head, default.head, ("limits", "head")),
         upstream_idle=notes.seconds(given.upstream_idle, default.upstream_idle, ("limits", "upstream_idle")),
+        client_head=notes.seconds(given.client_head, default.client_head, ("limits", "client_head")),
+        client_rate=notes.byte_count(given.client_rate, default.client_rate, ("limits", "client_rate")),
         upstream_pool=_kept(given.upstream_pool, default.upstream_pool, notes),
     )
 

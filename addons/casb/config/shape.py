@@ -167,6 +167,10 @@ class LimitsShape:
     """Largest header section of a request or response. Default `256KB`."""
     upstream_idle: str | None = None
     """Patience with an app that says nothing. Default `2m`."""
+    client_head: str | None = None
+    """How long a browser may take for a handshake, or for the head of a request. Default `20s`."""
+    client_rate: str | None = None
+    """Bytes a second that a browser sends of a body, or takes of an answer, at the least. Default `100B`."""
     upstream_pool: str | None = None
     """How long an idle connection to an app is kept for the next browser; stay below the app's own patience. `0s` keeps
     none. Default `4s`."""

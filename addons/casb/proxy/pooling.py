@@ -51,11 +51,9 @@ class Idle:
 
     def is_sound(self) -> bool:
         """Nothing has come and nobody has gone: whatever an origin says unasked ends the connection."""
+        reader: Any = self.reader
         return not (
-            self.writer.is_closing()
-            or self.reader.at_eof()
-            or self.reader.exception() is not None
-            or len(self.reader._buffer)
+            self.writer.is_closing() or self.reader.at_eof() or self.reader.exception() is not None or reader._buffer
         )
 
 
