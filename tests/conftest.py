@@ -1,14 +1,17 @@
-"""For all tests: how fast the machine is decides nothing."""
+"""For all tests: how fast the machine is decides nothing. `CASB_THOROUGH=1` tries many more examples of a property."""
 
 from __future__ import annotations
 
+import os
 import re
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-settings.register_profile("casb", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
-settings.load_profile("casb")
+_LENIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+settings.register_profile("casb", _LENIENT, max_examples=40)
+settings.register_profile("thorough", _LENIENT, max_examples=500)
+settings.load_profile("thorough" if os.environ.get("CASB_THOROUGH") else "casb")
 
 _RANDOM = re.compile(r"[A-Za-z0-9_-]{40,}")
 

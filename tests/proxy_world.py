@@ -96,7 +96,7 @@ class Origin:
                 with contextlib.suppress(OSError):
                     route(self, body)
 
-            do_GET = do_POST = do_PUT = do_HEAD = do_OPTIONS = do_DELETE = _any
+            do_GET = do_POST = do_PUT = do_PATCH = do_HEAD = do_OPTIONS = do_DELETE = _any
 
             def log_message(self, *arguments: Any) -> None:
                 """Quiet."""

@@ -25,7 +25,7 @@ _USERS = ("ada", "grace", "linus", "margaret", "edsger")
 def record(number: int, time: datetime | None = None, *, action: Action | None = None) -> dict[str, Any]:
     """One record as JSON data; everything but `time` and `action` follows from `number`."""
     chance = random.Random(number)  # noqa: S311 - test data
-    chosen = action if action is not None else chance.choices(list(Action), (60, 15, 8, 4, 13))[0]
+    chosen = action if action is not None else chance.choices(list(Action), (60, 10, 2, 2, 1, 8, 4, 13))[0]
     user = chance.choice(_USERS)
     managed = chance.random() < 0.5
     kind = chance.choice((ActivityType.DOWNLOAD, ActivityType.UPLOAD, ActivityType.VIEW, ActivityType.LOGON))

@@ -44,6 +44,7 @@ class Grant:
 
     nonce: str
     used: bool = False
+    contexts: tuple[str, ...] = ()  # that the sign-in insisted on
 
 
 @dataclass
@@ -58,6 +59,10 @@ class HostileProvider:
     signed_out: int = 0
     down: bool = False
     generous: bool = False  # takes a code again and again
+    refuses: str = ""  # answers sign-ins with this error; one that begins with "silent:" only those without a page
+    proves: bool = True  # gives whatever authentication context is insisted on
+    held: set[str] = field(default_factory=set)  # contexts proven before are told again, as Entra does
+    asked: list[dict[str, str]] = field(default_factory=list)  # the sign-ins that were begun
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True)
@@ -86,6 +91,9 @@ class HostileProvider:
     def reset(self) -> None:
         """Honest again."""
         self.claims, self.mint, self.down, self.generous = {}, None, False, False
+        self.refuses, self.proves = "", True
+        self.asked.clear()
+        self.held.clear()
 
     def sign(self, claims: Mapping[str, Any], **headers: Any) -> str:
         """A good signature over any claims."""
@@ -146,8 +154,16 @@ class HostileProvider:
 
     def _authorize(self, handler: BaseHTTPRequestHandler, _body: bytes) -> None:
         query = {name: values[0] for name, values in parse_qs(urlsplit(handler.path).query).items()}
+        self.asked.append(query)
+        error = self.refuses.removeprefix("silent:")
+        if error and (not self.refuses.startswith("silent:") or query.get("prompt") == "none"):
+            told = urlencode({"error": error, "state": query["state"]})
+            reply(handler, 302, b"", location=f"{query['redirect_uri']}?{told}")
+            return
+        wanted = json.loads(query.get("claims", "{}")).get("id_token", {}).get("acrs", {})
+        insisted = tuple(wanted.get("values") or [wanted["value"]]) if wanted.get("essential") else ()
         code = secrets.token_urlsafe(32)
-        self.grants[code] = Grant(nonce=query["nonce"])
+        self.grants[code] = Grant(nonce=query["nonce"], contexts=insisted if self.proves else ())
         answer = {"code": code, "state": query["state"]}
         if query.get("response_mode") == "form_post":
             fields = "".join(f'<input type="hidden" name="{name}" value="{value}">' for name, value in answer.items())
@@ -163,7 +179,12 @@ class HostileProvider:
             self._json(handler, {"error": "invalid_grant", "error_description": "AADSTS54005: redeemed already"}, 400)
             return
         grant.used = True
-        token = (self.mint or self.sign)(self.id_claims(grant.nonce))
+        claims = self.id_claims(grant.nonce)
+        if grant.contexts:
+            self.held.update(grant.contexts)
+        if self.held:
+            claims["acrs"] = sorted({*claims.get("acrs", []), *self.held})
+        token = (self.mint or self.sign)(claims)
         self.tokens.append(token)
         info = base64.urlsafe_b64encode(b'{"uid":"oid-ada","utid":"t"}').decode().rstrip("=")
         access = secrets.token_urlsafe(32)

@@ -228,7 +228,7 @@ _POLICY = (
         code="P039",
         meaning="unknown placeholder in a message",
         cause="Braces in a message name what is filled in, and this is none of the known names.",
-        cure="Use {user}, {app}, {file} or {policy}; write {{ and }} for braces.",
+        cure="Use {user}, {app}, {file}, {policy}, {label}, {findings} or {activity}; write {{ and }} for braces.",
         example="message: '{filename} is blocked'",
     ),
     Code(
@@ -243,6 +243,13 @@ _POLICY = (
         cause="A policy names a sensitivity label or a recipient that casb.yaml does not list.",
         cure="Correct the spelling, or add it under `labels` or `recipients` in casb.yaml.",
         example="activities: download\naction: {type: protect, label: Confidental}",
+    ),
+    Code(
+        code="P042",
+        meaning="not a language",
+        cause="A message in several languages names each by its tag (BCP 47), and this is none.",
+        cure="Write the language alone or with its country: en, de, pt-BR.",
+        example="message: {english: 'Not on this device.'}",
     ),
     Code(
         code="P050",
@@ -303,6 +310,42 @@ _POLICY = (
         meaning="a policy of that name is there already",
         cause="`casb new` overwrites nothing.",
         cure="Choose another name with --id.",
+    ),
+    Code(
+        code="P070",
+        meaning="an exception is not signed as it must be",
+        cause="The file was changed after it was signed, was written by hand, or comes from another deployment.",
+        cure="Have it approved in the portal, or check what it says and run `casb exception sign FILE`.",
+    ),
+    Code(
+        code="P071",
+        meaning="an exception has run out",
+        cause="`until` has passed. The policy holds again for the person; nothing else is affected.",
+        cure="Remove the file, or approve a new request.",
+    ),
+    Code(
+        code="P072",
+        meaning="an exception is for nobody, or for too many",
+        cause="It names neither a person nor a group, or both.",
+        cure="Give `user` or `group`.",
+    ),
+    Code(
+        code="P073",
+        meaning="an exception to a policy that does not exist",
+        cause="The policy was renamed or removed.",
+        cure="Approve a new request for the policy that took its place, or remove the file.",
+    ),
+    Code(
+        code="P074",
+        meaning="there is no such request or exception",
+        cause="The id is of no request for an exception in the activity log, and of no file in `exceptions/`.",
+        cure="Run `casb exception list`.",
+    ),
+    Code(
+        code="P075",
+        meaning="an exception is there twice",
+        cause="Two files in `exceptions/` have the same id; the first in the order of names counts.",
+        cure="Remove one of them.",
     ),
     Code(
         code="P064",

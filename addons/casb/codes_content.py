@@ -201,6 +201,13 @@ ROWS: tuple[tuple[str, str, str, str, str], ...] = (
         "",
     ),
     (
+        "F301",
+        "the content cannot be masked",
+        "Its media type or encoding is none that casb can mask: only text, CSV, JSON, HTML and event streams are.",
+        "Nothing: the `otherwise` of the policy's `redact` was done instead.",
+        "",
+    ),
+    (
         "F201",
         "there is no such validator",
         "A pattern names a `check` that is neither one of casb's own nor a module of python-stdnum.",

@@ -197,6 +197,13 @@ ROWS: tuple[tuple[str, str, str, str, str], ...] = (
         "labels: [{id: confidential, name: Confidential, tenant: contoso, priority: 2}]",
     ),
     (
+        "C150",
+        "the server of `store: sessions` cannot be used",
+        "The extra `casb[redis]` is not installed on this machine, or the address is none that its client takes.",
+        "`pip install 'casb[redis]'`; the address is redis:// or rediss://, then user, host, port and database.",
+        "",
+    ),
+    (
         "C127",
         "flows cannot be recorded",
         "The file that `casb record` was given cannot be opened for writing.",
@@ -209,6 +216,13 @@ ROWS: tuple[tuple[str, str, str, str, str], ...] = (
         "`casb catalog attach` and the portal put a line into the app's file and change nothing else in it.",
         "Name an app that is there; where the file is written in an unusual way, add the domain by hand.",
         "",
+    ),
+    (
+        "C129",
+        "no product of that name is known",
+        "An app names the `product` that it is, so that its activities are recognised; that one is not shipped.",
+        "Follow the hint; without `product` it is found by the app's domains, and `signatures` say what is missing.",
+        "product: nextcluod",
     ),
     (
         "U001",

@@ -147,6 +147,28 @@ ROWS: tuple[tuple[str, str, str, str, str], ...] = (
         "",
     ),
     (
+        "I021",
+        "a step-up came to nothing too often",
+        "A policy asks for an authentication context that the provider does not give this person, or two policies ask "
+        "for contexts that exclude each other.",
+        "Look at the provider's sign-in log for this person; check that a policy there grants the context.",
+        "action: {type: step_up, context: c3}",
+    ),
+    (
+        "I022",
+        "a transmitter of security events did not authenticate itself",
+        "The bearer token that it sends is not the one under `security_events`.",
+        "Give both the same token; whoever else called us is none of yours.",
+        "security_events: [{issuer: https://idp.contoso.example, token: env:CASB_EVENTS_TOKEN}]",
+    ),
+    (
+        "I023",
+        "it is not said whose sessions to end",
+        "Ending sessions needs a user, a session id or an app.",
+        "`casb sessions revoke --user ada@contoso.example`, --session ID or --app ID.",
+        "",
+    ),
+    (
         "L001",
         "the laboratory's proxy did not start",
         "`casb lab` starts a proxy of its own on a free loopback port; it ended, or did not listen within a minute.",

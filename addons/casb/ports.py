@@ -29,6 +29,9 @@ class SessionStore(Protocol):
     async def get(self, kind: str, key: bytes) -> bytes | None:
         """The value, or None when absent or expired."""
 
+    async def present(self, kind: str, keys: Sequence[bytes]) -> frozenset[bytes]:
+        """Which of many keys are still there; one question for all of them."""
+
     async def take(self, kind: str, key: bytes) -> bytes | None:
         """The value, removed in the same step: of many callers exactly one gets it."""
 

@@ -85,6 +85,14 @@ class SamlSource:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ContextRule:
+    """What stands for an authentication context at a provider without `acrs`: at least one of the two."""
+
+    acr: tuple[str, ...] = ()  # accepted values of `acr`; asked for as `acr_values`
+    max_age: int | None = None  # seconds since the person proved themself actively
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
     """One identity provider. `authority` for Entra: `https://login.microsoftonline.com/{tenant}` and a tenant list."""
 
@@ -101,6 +109,7 @@ class Provider:
     hosts: tuple[str, ...] = ()  # further hosts of the provider (keys, token endpoint); its authority's is always one
     domains: tuple[str, ...] = ()  # the organisation's own mail domains; others are guests
     groups_claim: str = "groups"
+    contexts: Mapping[str, ContextRule] = field(default_factory=dict)  # empty: the provider knows `acrs` (Entra)
     device: DeviceRules = field(default_factory=DeviceRules)
     saml: SamlSource | None = None
 
@@ -114,6 +123,35 @@ class SessionLimits:
     pending: int = 600
     code: int = 60
     resume_body: int = 1024 * 1024  # largest POST body kept across a sign-in, bytes
+    step_up_body: int = 32 * 1024 * 1024  # the same across a step-up: of people who are signed in
+    reevaluate: int = 900  # what the provider said is asked anew at the next navigation after it; 0: never
+    grace: int = 300  # scripts of an open page go on for so much longer
+    watch_address: Literal["any", "network", "off"] = "network"  # which change is a reason to ask at once
+    watch_agent: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transmitter:
+    """Who may tell us of security events (OpenID Shared Signals), and of whose sessions."""
+
+    issuer: str
+    jwks: str  # https address of its keys
+    audience: str
+    provider: str  # id of the identity provider whose sessions its events are about
+    token: Secret | None = None  # bearer token that it sends
+    ca: str | None = None  # PEM that alone is trusted for `jwks`; None: the system's roots
+    algorithms: tuple[str, ...] = ("RS256",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionStoreSettings:
+    """Where sessions are kept. Without `sessions` in files of the data folder: one machine."""
+
+    sessions: Secret | None = None  # redis:// or rediss:// address of a server that all nodes share
+    password: Secret | None = None  # for the address's user
+    ca: str | None = None  # PEM that alone is trusted for rediss://; None: the system's roots
+    keys: str | None = None  # key ring shared by all nodes; None: `sessions.keys` in the data folder
+    prefix: str = "casb"  # of every key and the channel, for servers that others use, too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -338,6 +376,7 @@ class Settings:
     listeners: Listeners = field(default_factory=Listeners)
     providers: tuple[Provider, ...] = ()
     session: SessionLimits = field(default_factory=SessionLimits)
+    store: SessionStoreSettings = field(default_factory=SessionStoreSettings)
     limits: Limits = field(default_factory=Limits)
     inspection: Inspection = field(default_factory=Inspection)
     sidecar: Sidecar = field(default_factory=Sidecar)
@@ -345,6 +384,7 @@ class Settings:
     alerts: Alerts = field(default_factory=Alerts)
     malware: Malware | None = None
     enforcement: Enforcement = field(default_factory=Enforcement)
+    security_events: tuple[Transmitter, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
     on_failure: Literal["block", "allow"] = "block"  # the default behaviour (S22)
     geo_database: str | None = None  # operator's .mmdb (extra `casb[geo]`)

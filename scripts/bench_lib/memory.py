@@ -27,16 +27,16 @@ from bench_lib.load import Job, LoadFailed
 from bench_lib.process import Family
 from casb.model.info_types import CATEGORIES
 
-POLICIES = """\
+POLICIES = f"""\
 version: 1
 policies:
   - id: looks-into-files
     apps: files
     activities: download
-    when: {file: {findings: [FINDINGS], extension: [txt, dat]}}
+    when: {{file: {{findings: [{", ".join(CATEGORIES)}], extension: [txt, dat]}}}}
     action: block
     unscannable: ignore
-""".replace("FINDINGS", ", ".join(CATEGORIES))
+"""
 _HIGH = bytes(code | 0x80 for code in range(256))
 """Makes chance bytes such that no number is in them by chance, which a policy would take for somebody's."""
 _LINE = "2026-11-21T10:00:%02d.%03dZ INFO request id=%08x user=u%05d path=/api/items/%d status=200 bytes=%d took=%dms\n"

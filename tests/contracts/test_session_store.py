@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,8 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from casb.ports import SessionStore
+from casb.settings import SessionStoreSettings
+from casb.store.session_keys import KeyRing
 from casb.store.sessions_memory import MemorySessions
+from casb.store.sessions_redis import RedisSessions
 from casb.store.sessions_sqlite import SqliteSessions
+from redis_server import RedisServer
 
 KEY, OTHER = b"k" * 32, b"o" * 32
 
@@ -24,8 +29,10 @@ KEY, OTHER = b"k" * 32, b"o" * 32
 class Ticking:
     """Seconds that pass when told to."""
 
+    server: RedisServer
     seconds: float = 1_000_000.0
     opened: list[SqliteSessions] = field(default_factory=list)
+    joined: list[RedisSessions] = field(default_factory=list)
 
     def __call__(self) -> float:
         return self.seconds
@@ -37,16 +44,29 @@ class Ticking:
         self.opened.append(SqliteSessions(folder, clock=self))
         return self.opened[-1]
 
+    def redis(self, _: Path) -> SessionStore:
+        settings = SessionStoreSettings(sessions=self.server.url, prefix=secrets.token_hex(8))
+        self.joined.append(RedisSessions(settings, KeyRing([("k1", b"1" * 32)]), clock=self))
+        return self.joined[-1]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with RedisServer.running(tmp_path_factory.mktemp("redis")) as running:
+        yield running
+
 
 @pytest.fixture
-def clock() -> Iterator[Ticking]:
-    ticking = Ticking()
+async def clock(server: RedisServer) -> AsyncIterator[Ticking]:
+    ticking = Ticking(server)
     yield ticking
     for each in ticking.opened:
         each.close()
+    for one in ticking.joined:
+        await one.aclose()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "redis"])
 def store(request: pytest.FixtureRequest, clock: Ticking, tmp_path: Path) -> SessionStore:
     make: Callable[[Path], SessionStore] = getattr(clock, request.param)
     return make(tmp_path)
@@ -79,6 +99,19 @@ async def test_add_is_once_until_it_expires(store: SessionStore, clock: Ticking)
     assert await store.get("jti", KEY) == b"1"
     clock.seconds += 10
     assert await store.add("jti", KEY, b"3", ttl=10)
+
+
+async def test_which_of_many_are_there(store: SessionStore, clock: Ticking) -> None:
+    keys = [bytes([number % 256, number // 256]) * 16 for number in range(700)]
+    for number, key in enumerate(keys[:600]):
+        await store.put("child", key, b"v", ttl=10 if number % 2 else 20, indexes=[f"n:{number % 3}"])
+    assert await store.present("child", keys) == set(keys[:600])
+    assert await store.present("login", keys) == set()
+    assert await store.present("child", []) == set()
+    await store.drop_index("n:0")
+    clock.seconds += 10
+    left = {key for number, key in enumerate(keys[:600]) if number % 3 and not number % 2}
+    assert await store.present("child", keys) == left
 
 
 async def test_take_removes(store: SessionStore, clock: Ticking) -> None:
@@ -145,8 +178,10 @@ async def test_purge_removes_only_what_has_expired(store: SessionStore, clock: T
     await store.put("login", KEY, b"short", ttl=10, indexes=["user:a"])
     await store.put("login", OTHER, b"long", ttl=20, indexes=["user:a"])
     clock.seconds += 10
-    assert await store.purge() == 1
+    purged = await store.purge()
+    assert purged == (0 if isinstance(store, RedisSessions) else 1), "a server removes what has expired by itself"
     assert await store.purge() == 0
+    assert await store.get("login", KEY) is None
     assert await store.get("login", OTHER) == b"long"
     assert await store.drop_index("user:a") == 1
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -15,11 +16,12 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 import requests
 
-from casb.catalog.bodies import FormFiles, NameSource, json_name, name_source
+from casb.catalog.bodies import must_read, read_body
 from casb.catalog.filenames import parse_disposition, upload_name
 from casb.catalog.recognise import Recognised, recognise_request, recognise_response
 from casb.model.activity import RequestFacts, RequestMode, ResponseFacts
 from casb.model.app import App
+from casb.proxy.uploads import looks_like_file
 from casb.store.folder import load_draft
 
 pytestmark = pytest.mark.e2e
@@ -84,14 +86,11 @@ def ask(app: App, method: str, url: str, mode: RequestMode, **more: Any) -> tupl
         upload_name=upload_name(headers),
         query_names=frozenset(name for name, _ in parse_qsl(str(parts.query), keep_blank_values=True)),
     )
-    source = name_source(app, request)
-    found: str | None = None
-    if source is NameSource.FORM:
-        found = next((part.name for part in FormFiles(content_type).feed(body)), "")
-    elif source is NameSource.JSON:
-        found = json_name(app, request, body)
-    if found is not None:
-        request = RequestFacts(**{**{name: getattr(request, name) for name in request.__slots__}, "upload_name": found})
+    if must_read(app, request, lambda kind: True):
+        contents = read_body(app, request, content_type.encode(), body, looks_like_file)
+        request = replace(request, document=contents.document)
+        if contents.files or request.content_type.startswith("multipart/"):
+            request = replace(request, upload_name=contents.files[0].name if contents.files else "")
     disposition = parse_disposition(answer.headers.get("content-disposition", ""))
     response = ResponseFacts(
         status=answer.status_code,

@@ -11,23 +11,18 @@ about types that pages are made of.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from fnmatch import translate
-from functools import lru_cache
-from urllib.parse import unquote
 
+from casb.catalog.chat import is_prompt
 from casb.catalog.filenames import extension_of, name_in_path
 from casb.catalog.media import ASSET_EXTENSIONS, DATA_EXTENSIONS, DOCUMENT_EXTENSIONS, Kind, kind_of
+from casb.catalog.signatures import NOTHING, find
 from casb.model.activity import ActivityType, RequestFacts, RequestMode, ResponseFacts
 from casb.model.app import App, Signature
 from casb.model.file import FileFacts
 
 type Recognised = tuple[ActivityType, FileFacts | None]
 """`FileFacts.name` is "" for a file whose name the exchange does not tell, as with chunks of resumable uploads."""
-
-NOTHING = "none"
-"""The activity of a signature for traffic that looks like an up- or download and is neither."""
 
 _AT_RESPONSE = frozenset({ActivityType.DOWNLOAD, ActivityType.VIEW})
 _WRITING = frozenset({"POST", "PUT", "PATCH"})
@@ -37,7 +32,6 @@ _DAV = {
     "COPY": ActivityType.CREATE,
     "MKCOL": ActivityType.CREATE,
 }
-_SLASHES = re.compile("//+")
 _BY_NAME: Mapping[str, ActivityType] = {each.value: each for each in ActivityType}
 
 
@@ -57,9 +51,11 @@ def recognise_request(app: App | None, request: RequestFacts) -> Recognised | No
             return None if request.upload_name == "" else (activity, _named_upload(request))
         if activity not in _AT_RESPONSE and not hides_upload(signature, request):
             return activity, file_in_path(request)
+    if is_prompt(request):
+        return ActivityType.SEND_ITEM, None
     if _is_upload(request):
         return ActivityType.UPLOAD, _named_upload(request)
-    activity = _DAV.get(request.method)
+    activity = _DAV.get(request.override or request.method)
     return None if activity is None else (activity, file_in_path(request))
 
 
@@ -78,9 +74,11 @@ def recognise_response(app: App | None, request: RequestFacts, response: Respons
         activity = _BY_NAME.get(signature.activity)
         if activity is None:
             return None
-        if activity in _AT_RESPONSE:
+        if activity in _AT_RESPONSE and (not signature.status or response.status in signature.status):
             return activity, _received(name, response)
     kind = kind_of(response.content_type)
+    if app is not None and app.transfers.inline == "view" and _is_shown(kind, request, response):
+        return ActivityType.VIEW, _received(name, response)
     if _is_download(kind, extension_of(name), request, response):
         return ActivityType.DOWNLOAD, _received(name, response)
     if request.mode is RequestMode.NAVIGATION and not request.frame and request.method == "GET":
@@ -91,22 +89,8 @@ def recognise_response(app: App | None, request: RequestFacts, response: Respons
 
 def signature_of(app: App | None, request: RequestFacts) -> Signature | None:
     """The first of the app's signatures that the request fits, or None."""
-    if app is None or not app.signatures:
-        return None
-    path = ""
-    for each in app.signatures:
-        if each.methods and request.method not in each.methods:
-            continue
-        if each.content_types and request.content_type not in each.content_types:
-            continue
-        if not each.query <= request.query_names:
-            continue
-        if each.path == "*":
-            return each
-        path = path or _plain_path(request.path)
-        if _glob(each.path).match(path):
-            return each
-    return None
+    found = find(app, request)
+    return None if found is None else found.signature
 
 
 def hides_upload(signature: Signature, request: RequestFacts) -> bool:
@@ -184,6 +168,18 @@ def _is_download(kind: Kind, extension: str, request: RequestFacts, response: Re
     return False
 
 
+def _is_shown(kind: Kind, request: RequestFacts, response: ResponseFacts) -> bool:
+    """Whether the browser opens a file to show it, and does not save it (S52)."""
+    if response.attachment or request.save_as or request.method != "GET":
+        return False
+    if request.mode is not RequestMode.NAVIGATION:
+        return False
+    return kind is Kind.PICTURE or response.content_type in _VIEWED
+
+
+_VIEWED = frozenset(("application/pdf", "text/pdf", "application/x-pdf"))
+
+
 def _received(name: str, response: ResponseFacts) -> FileFacts:
     whole = response.status != 206 and not response.content_encoding
     return FileFacts(
@@ -192,13 +188,3 @@ def _received(name: str, response: ResponseFacts) -> FileFacts:
         size=response.content_length if whole else None,
         declared_type=response.content_type or None,
     )
-
-
-def _plain_path(path: str) -> str:
-    """The path as origins read it: percent-encoding undone, empty segments dropped."""
-    return _SLASHES.sub("/", unquote(path) if "%" in path else path)
-
-
-@lru_cache(maxsize=4096)
-def _glob(pattern: str) -> re.Pattern[str]:
-    return re.compile(translate(pattern))

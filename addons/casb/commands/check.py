@@ -31,11 +31,14 @@ from casb.inspection.info_types.custom import load as load_own
 from casb.policy.cases import Suite, check_suite, read_suite
 from casb.policy.cases import run as run_suite
 from casb.policy.compile import Policies, compile_policies
+from casb.policy.exceptions import FOLDER as EXCEPTIONS
+from casb.policy.exceptions import collect
 from casb.policy.loader import LoadedPolicy, load
 from casb.policy.rollout import expired
 from casb.policy.suspicions import overlaps, suspicions
 from casb.store import log_parsers
 from casb.store.discovery_words import words
+from casb.store.exceptions import verifier
 from casb.store.folder import fingerprint, load_draft, read_folder
 
 
@@ -84,6 +87,8 @@ def _check(arguments: argparse.Namespace) -> int:
         _log_parsers(folder, errors)
     loaded = _policies(found, errors, warnings, known, _info_types(found, errors))
     watching = discovery_policies(files.read(found.policies, []), loaded, errors)
+    for folder in found.folders:
+        _exceptions(folder, loaded, errors, warnings)
     suites = _suites(found, errors)
     if not errors:
         active = compile_policies(loaded).all
@@ -222,6 +227,29 @@ def _deployment(folder: Path, errors: list[CasbError]) -> Mapping[str, Collectio
         known["labels"] = [each.name for each in draft.settings.labels]
         known["recipients"] = [each.name for each in draft.settings.recipients]
     return known
+
+
+def _exceptions(
+    folder: Path, loaded: tuple[LoadedPolicy, ...], errors: list[CasbError], warnings: list[CasbError]
+) -> None:
+    """Exceptions that would be refused; one that has only run out is a warning."""
+    if not (folder / EXCEPTIONS).is_dir() or not (folder / "casb.yaml").exists():
+        return
+    try:
+        draft = load_draft(folder)
+    except CasbError:
+        return  # Told already.
+    if draft.settings is None:
+        return
+    found = collect(
+        draft.exception_texts,
+        verify=verifier(Path(draft.settings.data)),
+        now=datetime.now(UTC),
+        policies=[each.document.id for each in loaded],
+        apps=[app.id for app in draft.apps] if draft.complete else None,
+    )
+    for each in found.refused:
+        (warnings if each.code == "P071" else errors).append(each)
 
 
 def _over(loaded: tuple[LoadedPolicy, ...]) -> Iterator[CasbError]:

@@ -12,7 +12,19 @@ from casb.config.notes import Notes
 from casb.config.saml import read_saml_app
 from casb.config.shape import AppShape, SignatureShape
 from casb.hostname import authority_pattern
-from casb.model.app import App, AppTag, Controls, Instance, Rewrite, Signature, Upstream, View, Watermark
+from casb.model.app import (
+    App,
+    AppTag,
+    Controls,
+    Instance,
+    ObjectRule,
+    Rewrite,
+    Signature,
+    Transfers,
+    Upstream,
+    View,
+    Watermark,
+)
 from casb.settings import Settings
 from casb.spelling import fits, reserved
 from casb.yamlfile import Path
@@ -72,8 +84,12 @@ def read_app(shape: AppShape, path: Path, settings: Settings | None, notes: Note
         risk_score=shape.risk_score,
         controlled=not unsanctioned if shape.controlled is None else shape.controlled,
         upstream=_upstream(shape, path, notes),
+        product=shape.product or "",
+        transfers=Transfers(partial=shape.transfers.partial, inline=shape.transfers.inline)
+        if shape.transfers is not None
+        else Transfers(),
         signatures=tuple(
-            _signature(each, (*path, "signatures", at), notes) for at, each in enumerate(shape.signatures)
+            read_signature(each, (*path, "signatures", at), notes) for at, each in enumerate(shape.signatures)
         ),
         rewrite=rewrite,
         controls=controls,
@@ -192,7 +208,29 @@ def parse_connect(text: str) -> str:
     return authority if scheme == "https" else f"http://{authority}"
 
 
-def _signature(shape: SignatureShape, path: Path, notes: Notes) -> Signature:
+_PLACE = re.compile(r"\{([A-Za-z][A-Za-z0-9_]*)\*?\}")
+
+
+def _check_places(shape: SignatureShape, path: Path, notes: Notes) -> None:
+    places = _PLACE.findall(shape.path)
+    if len(set(places)) != len(places):
+        notes.wrong("C124", f"a place stands twice in {shape.path!r}", (*path, "path"))
+    for at, rule in enumerate(shape.objects):
+        for key, text in (("id", rule.id), ("name", rule.name)):
+            missing = set(_PLACE.findall(text)) - set(places) if not text.startswith(("/", "?")) else set()
+            if missing:
+                hint = f"the path has {', '.join(places) or 'none'}"
+                notes.wrong("C124", f"no place {{{min(missing)}}} in the path", (*path, "objects", at, key), hint)
+    for pointer in shape.body or {}:
+        if not pointer.startswith("/"):
+            notes.wrong("C124", f"{pointer!r} is no JSON pointer", (*path, "body", pointer), "it starts with /")
+    if shape.status and shape.activity not in ("view", "download"):
+        notes.wrong("C124", "'status' is for views and downloads", (*path, "status"), "others are decided before")
+
+
+def read_signature(shape: SignatureShape, path: Path, notes: Notes) -> Signature:
+    """The signature at `path` of its file. What is wrong is in `notes.errors`."""
+    _check_places(shape, path, notes)
     for at, method in enumerate(shape.methods):
         if not _METHOD.match(method):
             notes.wrong("C124", f"{method!r} is not a method", (*path, "methods", at), "write it in capitals")
@@ -211,6 +249,14 @@ def _signature(shape: SignatureShape, path: Path, notes: Notes) -> Signature:
         content_types=frozenset(shape.content_types),
         query=frozenset(shape.query),
         name_field=shape.name_field,
+        id=shape.id,
+        body=tuple(
+            (pointer, () if wanted in ("*", ("*",)) else (wanted,) if isinstance(wanted, str) else tuple(wanted))
+            for pointer, wanted in (shape.body or {}).items()
+        ),
+        objects=tuple(ObjectRule(type=each.type, id=each.id, name=each.name) for each in shape.objects),
+        admin=shape.admin,
+        status=frozenset(shape.status),
     )
 
 

@@ -25,12 +25,14 @@ from casb.config.shape import (
     ProviderShape,
     SidecarShape,
 )
+from casb.config.store import read_store
 from casb.config.units import seconds
 from casb.hostname import is_address, normal_host
 from casb.model.network import parse_network
 from casb.settings import (
     Admins,
     Alerts,
+    ContextRule,
     DeviceRules,
     Enforcement,
     Inspection,
@@ -43,6 +45,7 @@ from casb.settings import (
     SessionLimits,
     Settings,
     Sidecar,
+    Transmitter,
     Webhook,
 )
 from casb.yamlfile import Path, did_you_mean
@@ -76,6 +79,7 @@ def read_settings(shape: CasbFile, notes: Notes) -> Settings:
         listeners=listeners,
         providers=providers,
         session=_session(shape, notes),
+        store=read_store(shape.store, notes),
         limits=_limits(shape, notes),
         inspection=_inspection(shape.inspection or InspectionShape(), notes),
         sidecar=_sidecar(shape.sidecar or SidecarShape(), providers, notes),
@@ -83,6 +87,7 @@ def read_settings(shape: CasbFile, notes: Notes) -> Settings:
         malware=read_malware(shape.malware, notes) if shape.malware else None,
         alerts=_alerts(shape.alerts or AlertsShape(), notes),
         enforcement=_enforcement(shape.enforcement or EnforcementShape(), notes),
+        security_events=_transmitters(shape, providers, notes),
         trusted_proxies=shape.trusted_proxies,
         on_failure=shape.on_failure,
         geo_database=notes.file(shape.geo_database, ("geo_database",)),
@@ -196,6 +201,7 @@ def _provider(shape: ProviderShape, path: Path, notes: Notes) -> Provider:
         ca=notes.file(shape.ca, (*path, "ca")),
         domains=tuple(domains),
         groups_claim=shape.groups_claim,
+        contexts=_contexts(shape, path, notes),
         device=_device(shape.device or DeviceShape()),
         saml=read_source(shape.saml, (*path, "saml"), notes, check_url) if shape.kind == "saml" else None,
     )
@@ -207,6 +213,21 @@ def _openid(shape: ProviderShape, path: Path, notes: Notes) -> None:
     check_url(shape.authority, (*path, "authority"), notes)
     if not shape.client_id:
         notes.wrong("C125", "'client_id' is empty", (*path, "client_id"))
+
+
+def _contexts(shape: ProviderShape, path: Path, notes: Notes) -> dict[str, ContextRule]:
+    rules = {}
+    for name, rule in (shape.contexts or {}).items():
+        here = (*path, "contexts", name)
+        if not re.fullmatch(r"c[1-9][0-9]?", name):
+            notes.wrong("C111", f"'{name}' is no authentication context", here, "write c1 to c99")
+        if shape.kind == "entra":
+            notes.wrong("C125", "Entra knows authentication contexts itself", here, "remove 'contexts'")
+        if not rule.acr and rule.max_age is None:
+            notes.wrong("C125", f"nothing stands for '{name}'", here, "give acr, max_age or both")
+        age = None if rule.max_age is None else notes.seconds(rule.max_age, 1, (*here, "max_age"))
+        rules[name] = ContextRule(acr=rule.acr, max_age=age)
+    return rules
 
 
 def _device(shape: DeviceShape) -> DeviceRules:
@@ -251,12 +272,43 @@ def _session(shape: CasbFile, notes: Notes) -> SessionLimits:
         pending=notes.seconds(given.pending, default.pending, ("session", "pending")),
         code=notes.seconds(given.code, default.code, ("session", "code")),
         resume_body=notes.byte_count(given.resume_body, default.resume_body, ("session", "resume_body")),
+        step_up_body=notes.byte_count(given.step_up_body, default.step_up_body, ("session", "step_up_body")),
+        reevaluate=0
+        if given.reevaluate == "never"
+        else notes.seconds(given.reevaluate, default.reevaluate, ("session", "reevaluate")),
+        grace=notes.seconds(given.grace, default.grace, ("session", "grace")),
+        watch_address=given.watch_address,
+        watch_agent=given.watch_agent,
     )
     if session.idle > session.absolute:
         if given.idle is not None:
             notes.wrong("C120", "'idle' is longer than 'absolute'", ("session", "idle"))
         return replace(session, idle=session.absolute)
     return session
+
+
+def _transmitters(shape: CasbFile, providers: tuple[Provider, ...], notes: Notes) -> tuple[Transmitter, ...]:
+    found = []
+    for at, each in enumerate(shape.security_events):
+        path: Path = ("security_events", at)
+        check_url(each.jwks, (*path, "jwks"), notes)
+        check_provider(each.provider, providers, (*path, "provider"), notes)
+        for name, value in (("issuer", each.issuer), ("audience", each.audience)):
+            if not value:
+                notes.wrong("C125", f"'{name}' is empty", (*path, name))
+        found.append(
+            Transmitter(
+                issuer=each.issuer,
+                jwks=each.jwks,
+                audience=each.audience,
+                provider=each.provider,
+                token=notes.secret(each.token, (*path, "token")),
+                ca=notes.file(each.ca, (*path, "ca")),
+                algorithms=each.algorithms,
+            )
+        )
+    _distinct([each.issuer for each in found], "transmitter", lambda at: ("security_events", at, "issuer"), notes)
+    return tuple(found)
 
 
 def _limits(shape: CasbFile, notes: Notes) -> Limits:

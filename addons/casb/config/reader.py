@@ -25,6 +25,7 @@ from casb.yamlfile import Marks, Path, read_located
 CASB = "casb.yaml"
 RANGES = "ranges.yaml"
 APPS = "apps/"
+EXCEPTIONS = "exceptions/"
 INFO_TYPES = "info_types/"
 TESTS = "tests/"
 
@@ -43,6 +44,7 @@ class Configuration:
     info_type_texts: Mapping[str, bytes] = field(default_factory=dict)  # likewise still text; paths below the folder
     label: str = ""  # what is put before paths that people read
     version: str = ""  # changes with every byte of every file but tests
+    exception_texts: Mapping[str, bytes] = field(default_factory=dict)
     withdrawn: tuple[str, ...] = ()  # digests of policies that are in shadow because of their budget
 
 
@@ -60,6 +62,7 @@ class Draft:
     policy_texts: Mapping[str, bytes]
     version: str
     complete: bool
+    exception_texts: Mapping[str, bytes]
     errors: tuple[CasbError, ...]
     info_type_texts: Mapping[str, bytes] = field(default_factory=dict)
     label: str = ""
@@ -73,6 +76,7 @@ class Draft:
             apps=self.apps,
             ranges=self.ranges,
             policy_texts=self.policy_texts,
+            exception_texts=self.exception_texts,
             info_type_texts=self.info_type_texts,
             label=self.label,
             version=self.version,
@@ -99,6 +103,7 @@ def draft(files: Mapping[str, bytes], folder: str, outside: Outside | None = Non
         apps=apps,
         ranges=ranges,
         policy_texts={reader.label(name): text for name, text in sorted(files.items()) if is_policy(name)},
+        exception_texts={reader.label(name): text for name, text in sorted(files.items()) if is_exception(name)},
         info_type_texts={name: text for name, text in sorted(files.items()) if name.startswith(INFO_TYPES)},
         label=label,
         version=version_of(files),
@@ -110,6 +115,11 @@ def draft(files: Mapping[str, bytes], folder: str, outside: Outside | None = Non
 def is_policy(name: str) -> bool:
     """Whether a file of the folder holds policies: any `*.yaml` at its top that is not one of ours."""
     return "/" not in name and name.endswith((".yaml", ".yml")) and name not in (CASB, RANGES)
+
+
+def is_exception(name: str) -> bool:
+    """Whether a file of the folder is an exception to a policy."""
+    return name.startswith(EXCEPTIONS) and name.endswith((".yaml", ".yml"))
 
 
 def version_with(version: str, withdrawn: Iterable[str]) -> str:

@@ -95,6 +95,16 @@ class SamlSourceShape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ContextShape:
+    """What stands for an authentication context at a provider that knows no `acrs`."""
+
+    acr: tuple[str, ...] = ()
+    """Accepted values of the claim `acr`, e.g. `[phr, phrh]`; asked for as `acr_values`."""
+    max_age: str | None = None
+    """The person proved themself actively within this time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderShape:
     """One identity provider."""
 
@@ -124,6 +134,8 @@ class ProviderShape:
     """The organisation's own mail domains; users of others are guests."""
     groups_claim: str = "groups"
     """The claim that lists groups."""
+    contexts: Mapping[str, ContextShape] | None = None
+    """For providers other than Entra: `{c1: {acr: [phr], max_age: 5m}}`."""
     device: DeviceShape | None = None
     """Which proof gives which device tag."""
 
@@ -142,6 +154,55 @@ class SessionShape:
     """Life of the one-time hand-off between hosts. Default `60s`."""
     resume_body: str | None = None
     """Largest POST body kept across a sign-in. Default `1MB`."""
+    step_up_body: str | None = None
+    """Largest upload kept across a step-up or a re-evaluation. Default `32MB`."""
+    reevaluate: str | None = None
+    """What the provider said is asked anew, silently, at the first navigation after this long; `never`: not at all.
+    Default `15m`."""
+    grace: str | None = None
+    """Scripts of a page that stays open go on for so much longer, then get 401 until the provider was asked.
+    Default `5m`."""
+    watch_address: Literal["any", "network", "off"] = "network"
+    """A change of the client's address that is a reason to ask at once: of the address itself, of its network
+    (provider where `geo_database` knows it, else /24 or /48), or none."""
+    watch_agent: bool = True
+    """Another user agent is a reason to ask at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransmitterShape:
+    """A transmitter of security events (CAEP, RISC): it pushes them to `https://login.<suffix>/.casb/events`."""
+
+    issuer: str
+    """`iss` of its tokens."""
+    jwks: str
+    """Address of its signing keys."""
+    audience: str
+    """`aud` that it addresses us by."""
+    provider: str
+    """Id of the identity provider whose sessions its events are about."""
+    token: str | None = None
+    """Bearer token that it sends, `env:NAME` or `file:PATH`. Left out: its signature alone counts."""
+    ca: str | None = None
+    """PEM file that alone is trusted for `jwks`. Default: the system's roots."""
+    algorithms: tuple[Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384"], ...] = ("RS256",)
+    """Signature algorithms accepted in its tokens."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreShape:
+    """Where sessions are kept. Without `sessions`: in the data folder, for one machine."""
+
+    sessions: str | None = None
+    """A Redis-compatible server that all nodes share: `rediss://user@host:port/0`, or `env:NAME`, `file:PATH`."""
+    password: str | None = None
+    """Password of the address's user, `env:NAME` or `file:PATH`."""
+    ca: str | None = None
+    """PEM file that alone is trusted for `rediss://`. Default: the system's roots."""
+    keys: str | None = None
+    """Key ring that sessions are encrypted with, the same on all nodes. Default: `sessions.keys` in the data folder."""
+    prefix: str = "casb"
+    """Of every key and of the channel on the server."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -483,6 +544,8 @@ class CasbFile:
     """Identity providers; the first is the default."""
     session: SessionShape | None = None
     """How long things live."""
+    store: StoreShape | None = None
+    """Where sessions are kept."""
     limits: LimitsShape | None = None
     """Ceilings."""
     inspection: InspectionShape | None = None
@@ -497,6 +560,8 @@ class CasbFile:
     """Whom alerts are told, besides the portal."""
     enforcement: EnforcementShape | None = None
     """What unsanctioned and monitored apps meet with."""
+    security_events: tuple[TransmitterShape, ...] = ()
+    """Who may tell us that sessions, accounts or devices have changed."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses and ranges whose `X-Forwarded-For` is believed."""
     on_failure: FailureWord = "block"
@@ -534,19 +599,54 @@ class UpstreamShape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectShape:
+    """Where a request names a file, folder or person."""
+
+    type: str
+    """`file`, `folder`, `user`, `group`, `message`, or the app's own word."""
+    id: str
+    """Text with `{places}` of the path, a JSON pointer into the body, or `?parameter` of the query."""
+    name: str = ""
+    """The same for its name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransfersShape:
+    """How the app takes and gives files, where that is not plain."""
+
+    partial: Literal["remove", "refuse"] = "remove"
+    """A form with several files of which a policy refuses some: they are taken out of the form, or all are refused."""
+    inline: Literal["download", "view"] = "download"
+    """What opening a PDF or picture in the browser counts as; saving it is a download in any case. The browser has all
+    of the file then."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SignatureShape:
     """Names an activity of an app by its request. The first that fits counts."""
 
     activity: ActivityWord
     """What it is; `none` for traffic that looks like an up- or download and is neither."""
+    id: str = ""
+    """What the app calls it, e.g. `item.invite`; it is in the log as `operation`."""
     methods: tuple[str, ...] = ()
-    """HTTP methods; none: any."""
+    """HTTP methods; none: any. `MESSAGE` is a WebSocket message of the browser, a JSON text."""
     path: str = "*"
-    """Pattern of the path: `*` is any text, `?` any character."""
+    """Pattern of the path: `*` is any text, `?` any character. With `{places}` in it: `{item}` is one segment,
+    `{path*}` any number of them, `*` any text."""
     content_types: tuple[str, ...] = ()
     """Content types of the request; none: any."""
     query: tuple[str, ...] = ()
-    """Names of query parameters that must all be there."""
+    """Query parameters that must all be there: `name`, or `name=value`."""
+    body: Mapping[str, str | tuple[str, ...]] | None = None
+    """What the body must say, a JSON object, list of objects or form: JSON pointers (`/operationName`, `/items/*/id`)
+    and the patterns of which one fits."""
+    objects: tuple[ObjectShape, ...] = ()
+    """What the activity is about."""
+    admin: bool = False
+    """It is an administrator's operation."""
+    status: tuple[int, ...] = ()
+    """Views and downloads: statuses of the response; none: any success."""
     name_field: str = ""
     """Uploads: field of the JSON request body that holds the file name."""
 
@@ -656,8 +756,13 @@ class AppShape:
     """Session control is on. Default: yes, unless unsanctioned."""
     upstream: UpstreamShape | None = None
     """Where the app really is."""
+    product: str | None = None
+    """The known application that it is (`nextcloud`, `gitlab`, `copyparty`): its activities are recognised as shipped.
+    Default: found by the domains. `none`: by nothing but `signatures`."""
     signatures: tuple[SignatureShape, ...] = ()
-    """What its requests mean, where that is not plain."""
+    """What its requests mean, where that is not plain. They come before those of the `product`."""
+    transfers: TransfersShape | None = None
+    """How it takes and gives files, where that is not plain."""
     rewrite: RewriteShape | None = None
     """Quirks of rewriting."""
     controls: ControlsShape | None = None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from hashlib import sha256 as _sha256
 from typing import Final
@@ -22,6 +22,7 @@ from casb.settings import SessionLimits
 CACHED: Final = 5.0  # seconds that a session is believed without asking the store
 TOUCHED: Final = 30.0  # seconds between two prolongations of one session
 CACHE_SIZE: Final = 10_000
+FORM: Final = 600.0  # seconds that a form of ours may be left open
 RETIRED: Final = 30.0  # seconds that a replaced cookie still serves requests under way
 
 
@@ -87,18 +88,27 @@ class LiveSessions:
         if session is not None:
             return session
         epoch = self._store.epoch()
-        found = await self._child(host, cookie)
+        found = await self._child(host, cookie, looking=not touch)
         if found is None:
             return None
-        child_key, _, login = found
+        child_key, child, login = found
         session = login.record.session()
         if not touch:
+            if child.retired and child_key not in self._touched:
+                self._touched[child_key] = True
+                await self._store.touch("child", child_key, ttl=self._ttl(login.record))
             return session
         await self._touch(*found)
         # What was dropped while we read must not be remembered: then the counter has moved on.
         if self._store.epoch() == epoch == self._epoch:
             self._remember(child_key, host, session)
         return session
+
+    async def gone(self, cookies: Collection[str]) -> frozenset[str]:
+        """Which of many cookies stand for nothing any more: whatever ends a login ends its hosts' shares with it."""
+        keys = {key_of(cookie): cookie for cookie in cookies}
+        present = await self._store.present("child", list(keys))
+        return frozenset(cookie for key, cookie in keys.items() if key not in present)
 
     async def login_for(self, cookie: str | None) -> Login | None:
         """The login behind `__Host-casb_l`, or None."""
@@ -109,6 +119,21 @@ class LiveSessions:
             return None
         await self._touch(*found)
         return found[2]
+
+    async def login_at(self, host: str, cookie: str | None) -> Login | None:
+        """The login behind a host's cookie, or None; nothing is prolonged."""
+        found = await self._child(host, cookie) if cookie is not None and is_id(cookie) else None
+        return None if found is None else found[2]
+
+    async def once(self, login: Login) -> str:
+        """A token for a form of a login's person, good once within ten minutes."""
+        token = self._new_id()
+        await self._store.put("form", key_of(token), login.key, ttl=FORM)
+        return token
+
+    async def used_once(self, login: Login, token: str) -> bool:
+        """Whether a token was made for this login and not used before."""
+        return is_id(token) and await self._store.take("form", key_of(token)) == login.key
 
     async def sign_out(self, host: str, cookie: str | None) -> LoginRecord | None:
         """End the login behind a host's cookie, on every host; what it was, or None when there was none."""
@@ -134,6 +159,18 @@ class LiveSessions:
         """End the logins of a person as the provider names them (back-channel logout)."""
         return await self._store.drop_index(_subject_index(provider_id, issuer, subject))
 
+    async def revoke_name(self, provider_id: str, name: str) -> int:
+        """End the logins of a person by the name they sign in with."""
+        return await self._store.drop_index(_name_index(provider_id, name)) if name else 0
+
+    async def revoke_device(self, provider_id: str, device_id: str) -> int:
+        """End the logins from a device, as the provider names it."""
+        return await self._store.drop_index(_device_index(provider_id, device_id)) if device_id else 0
+
+    async def revoke_app(self, app_id: str) -> int:
+        """End everybody's session in one app; the logins go on."""
+        return await self._store.drop_index(f"app:{app_id}") if app_id else 0
+
     async def save(self, login: Login) -> None:
         """Keep a login, new or changed, until it idles out."""
         record = login.record
@@ -148,7 +185,7 @@ class LiveSessions:
         cookie = self._new_id()
         child = ChildRecord(login=login.key.hex(), host=host, app=app)
         await self._store.put(
-            "child", key_of(cookie), dump(child), ttl=self._ttl(login.record), indexes=_indexes(login)
+            "child", key_of(cookie), dump(child), ttl=self._ttl(login.record), indexes=_child_indexes(login, app)
         )
         return cookie
 
@@ -159,8 +196,10 @@ class LiveSessions:
             return
         key, child, old = found
         if old.key == login.key:
-            value = dump(replace(child, retired=True))
-            await self._store.put("child", key, value, ttl=RETIRED, indexes=_indexes(login))
+            value = dump(replace(child, retired=True, until=self._clock().timestamp() + RETIRED))
+            await self._store.put(
+                "child", key, value, ttl=self._ttl(login.record), indexes=_child_indexes(login, child.app)
+            )
         else:
             await self._store.drop("child", key)
 
@@ -172,13 +211,15 @@ class LiveSessions:
                 self._sessions.clear()
         self._sessions[key] = (host, session, now + CACHED)
 
-    async def _child(self, host: str, cookie: str) -> tuple[bytes, ChildRecord, Login] | None:
+    async def _child(self, host: str, cookie: str, *, looking: bool = False) -> tuple[bytes, ChildRecord, Login] | None:
         key = key_of(cookie)
         data = await self._store.get("child", key)
         if data is None:
             return None
         child = load(ChildRecord, data)
         if child.host != host:
+            return None
+        if child.retired and not looking and child.until <= self._clock().timestamp():
             return None
         login = await self._login_at(child.login_key)
         return None if login is None else (key, child, login)
@@ -214,6 +255,18 @@ def _sid_index(provider: str, sid: str) -> str:
     return f"sid:{provider}\0{sid}"
 
 
+def _name_index(provider: str, name: str) -> str:
+    return f"name:{provider}\0{name.lower()}"
+
+
+def _device_index(provider: str, device: str) -> str:
+    return f"device:{provider}\0{device.lower()}"
+
+
+def _child_indexes(login: Login, app: str) -> tuple[str, ...]:
+    return (*_indexes(login), f"app:{app}") if app else _indexes(login)
+
+
 def _indexes(login: Login) -> tuple[str, ...]:
     """The names under which a login and its hosts' shares are found to be ended."""
     record = login.record
@@ -223,6 +276,9 @@ def _indexes(login: Login) -> tuple[str, ...]:
         f"user:{record.user.id}",
         _subject_index(record.provider, record.issuer, record.subject),
     ]
+    names.append(_name_index(record.provider, record.user.name))
+    if record.device.id:
+        names.append(_device_index(record.provider, record.device.id))
     if record.idp_session:
         names.append(_sid_index(record.provider, record.idp_session))
     return tuple(names)

@@ -12,7 +12,8 @@ import re
 import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import urlencode, urlsplit
@@ -24,10 +25,10 @@ from casb.connectors.keys import KeyCache
 from casb.errors import CasbError, ConnectorError, TokenError
 from casb.identity.claims import Claims, LogoutClaims, claims_wanted, contexts_wanted
 from casb.identity.jose import SUPPORTED, key_id
-from casb.identity.tokens import TENANT_TEMPLATE, hashed_nonce, verify_logout_token, verify_token
+from casb.identity.tokens import SKEW, TENANT_TEMPLATE, hashed_nonce, verify_logout_token, verify_token
 from casb.model.identity import DeviceTag
 from casb.ports import Clock
-from casb.settings import Provider
+from casb.settings import ContextRule, Provider
 
 METADATA_FRESH: Final = 3600.0
 FAILED_PAUSE: Final = 5.0  # seconds during which a failure is answered without trying again
@@ -36,6 +37,8 @@ _RESERVED_SCOPES: Final = frozenset({"openid", "profile", "offline_access"})  # 
 _GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
 _ERROR = re.compile(r"[a-z_]{1,40}", re.ASCII)
 _AADSTS = re.compile(r"AADSTS[0-9]{1,8}", re.ASCII)
+_ACR: frozenset[str] = frozenset({"acr"})
+_NOTHING: frozenset[str] = frozenset()
 _PEM = re.compile(r"-----BEGIN ([A-Z ]+)-----.+?-----END \1-----", re.DOTALL)
 
 
@@ -104,10 +107,7 @@ class OidcProvider:
     @property
     def tenants(self) -> tuple[str, ...]:
         """The allowed tenants (Entra): those listed, or the one that the authority names."""
-        if self.settings.kind != "entra" or self.settings.tenants:
-            return self.settings.tenants
-        segment = urlsplit(self._authority).path.strip("/").split("/")[0].lower()
-        return (segment,) if _GUID.fullmatch(segment) else ()
+        return tenants_of(self.settings)
 
     async def begin(
         self,
@@ -124,6 +124,7 @@ class OidcProvider:
         """
         await self.metadata()
         app = await self._application()
+        rules = self.settings.contexts
         flow: dict[str, Any] = app.initiate_auth_code_flow(
             [scope for scope in self.settings.scopes if scope not in _RESERVED_SCOPES],
             redirect_uri=self._redirect_uri,
@@ -131,7 +132,7 @@ class OidcProvider:
             login_hint=login_hint,
             domain_hint=domain_hint,
             max_age=max_age,
-            claims_challenge=_claims_parameter(contexts, contexts_wanted(self.settings.device)),
+            claims_challenge=None if rules else _claims_parameter(contexts, contexts_wanted(self.settings.device)),
             response_mode="form_post",
         )
         flow.pop("max_age", None)  # MSAL would check it against its own clock and print the token when it fails.
@@ -140,6 +141,8 @@ class OidcProvider:
             # The answer is bound to the browser by the flow cookie, which is not sent with a cross-site POST, and to us
             # by PKCE. MSAL warns on every sign-in when told so itself.
             url = url.replace("response_mode=form_post", "response_mode=query")
+        if rules and contexts:
+            url += _acr_parameters([rules[each] for each in sorted(contexts) if each in rules])
         if not self._fetcher.allows(url):
             raise ConnectorError("I003", "the provider's authorization endpoint is not https on a configured host")
         return url, flow
@@ -172,10 +175,14 @@ class OidcProvider:
             tenants=self.tenants,
             algorithms=self.settings.algorithms,
             max_age=max_age,
-            contexts=contexts,
+            contexts=() if self.settings.contexts else contexts,
             groups_claim=self.settings.groups_claim,
-            keep=claims_wanted(self.settings.device) | self._keep,
+            keep=claims_wanted(self.settings.device) | self._keep | (_ACR if self.settings.contexts else _NOTHING),
         )
+        if self.settings.contexts:
+            claims = replace(claims, contexts=_proven(claims, self.settings.contexts, self._clock()))
+            if not claims.contexts.issuperset(contexts):
+                raise TokenError("T016", "the authentication context asked for was not met")
         if params.get("iss", claims.issuer) != claims.issuer:
             raise TokenError("T012", "the answer and the token name different issuers")
         return claims
@@ -241,6 +248,8 @@ class OidcProvider:
         allowed = {self._issuer(metadata).replace(TENANT_TEMPLATE, tenant) for tenant in self.tenants or ("",)}
         if issuer is not None and issuer not in allowed:
             raise TokenError("T012", "the answer comes from another issuer")
+        if params.get("error") in ("temporarily_unavailable", "server_error"):
+            raise ConnectorError("I001", f"the identity provider cannot answer now: {_reason(params)}")
         if "error" in params or "code" not in params:
             raise ConnectorError("I004", f"the identity provider refused the sign-in: {_reason(params)}")
 
@@ -327,6 +336,14 @@ class OidcProvider:
             self._failure = (error, self._monotonic())
 
 
+def tenants_of(provider: Provider) -> tuple[str, ...]:
+    """The allowed tenants of a provider (Entra): those listed, or the one that the authority names."""
+    if provider.kind != "entra" or provider.tenants:
+        return provider.tenants
+    segment = urlsplit(provider.authority).path.strip("/").split("/")[0].lower()
+    return (segment,) if _GUID.fullmatch(segment) else ()
+
+
 def _exchange(app: Any, flow: dict[str, Any], answer: dict[str, str]) -> dict[str, Any]:
     result = app.acquire_token_by_auth_code_flow(flow, answer)
     return {name: result[name] for name in ("id_token", "error", "error_description") if name in result}
@@ -342,6 +359,31 @@ def _claims_parameter(must: Collection[str], wanted: Collection[str]) -> str | N
     else:
         return None
     return json.dumps({"id_token": {"acrs": asked}, "access_token": {"acrs": asked}}, separators=(",", ":"))
+
+
+def _acr_parameters(rules: Collection[ContextRule]) -> str:
+    """`acr_values` and `max_age` (OpenID Connect Core section 3.1.2.1), for the end of an address."""
+    query = {}
+    values = list(dict.fromkeys(value for rule in rules for value in rule.acr))
+    ages = [rule.max_age for rule in rules if rule.max_age is not None]
+    if values:
+        query["acr_values"] = " ".join(values)
+    if ages:
+        query["max_age"] = str(min(ages))
+    return f"&{urlencode(query)}" if query else ""
+
+
+def _proven(claims: Claims, rules: Mapping[str, ContextRule], now: datetime) -> frozenset[str]:
+    """The contexts that a token proves by `acr` and `auth_time`. `acr` is believed as a whole value, never by rank."""
+    acr = claims.extra.get("acr", ())
+    age = None if claims.auth_time is None else now.timestamp() - claims.auth_time
+    return frozenset(
+        name
+        for name, rule in rules.items()
+        if (rule.acr or rule.max_age is not None)
+        and (not rule.acr or any(value in rule.acr for value in acr))
+        and (rule.max_age is None or (age is not None and age <= rule.max_age + SKEW))
+    )
 
 
 def _reason(answer: Mapping[str, Any]) -> str:

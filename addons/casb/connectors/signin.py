@@ -27,6 +27,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl
 
+import orjson
+
 from casb.connectors.live import LiveSessions, Login
 from casb.errors import CasbError, ConfigError, ConnectorError, TokenError
 from casb.identity.claims import Claims, LogoutClaims, device_of, user_of
@@ -37,11 +39,13 @@ from casb.identity.sessions import (
     LoginRecord,
     PendingRequest,
     Resume,
+    agent_digest,
     dump,
     is_id,
     is_safe_fragment,
     key_of,
     load,
+    proves,
     renewed,
     same_secret,
 )
@@ -50,8 +54,13 @@ from casb.ports import Clock, NewId, SessionStore
 from casb.settings import Provider, SessionLimits
 
 BODIES: Final = 64 * 1024 * 1024  # bytes of bodies kept for people who have not signed in, per process
+BODIES_KNOWN: Final = 512 * 1024 * 1024  # the same of people who have
 ANSWER: Final = 16 * 1024  # characters of a provider's answer
 RESUME: Final = 60.0  # seconds that a body waits for our form
+PIECE: Final = 1024 * 1024  # bytes of a large body kept in one value
+TRIED: Final = 300.0  # seconds that attempts at a step-up are remembered
+TRIES: Final = 2  # of them that came to nothing
+PASSES: Final = 12
 LOGOUT_REPLAY: Final = 1500.0  # a logout token is believed for less than this
 
 
@@ -118,6 +127,14 @@ class LoginResult:
     pending: str
 
 
+class Declined(TokenError):
+    """The provider said no to somebody who is signed in. `ended`: the session is over; `pending` names what waits."""
+
+    def __init__(self, code: str, message: str, *, pending: str, ended: bool) -> None:
+        super().__init__(code, message)
+        self.pending, self.ended = pending, ended
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandOff:
     """Send the browser to `https://{host}/.casb/session?code={code}`."""
@@ -133,6 +150,16 @@ class Redeemed:
     cookie: str
     session: Session
     pending: PendingRequest
+    pending_id: str = ""
+
+
+def _pieces(body: bytes) -> tuple[memoryview, ...]:
+    view = memoryview(body)
+    return tuple(view[at : at + PIECE] for at in range(0, len(body), PIECE))
+
+
+def _piece_key(pending_id: str, number: int) -> bytes:
+    return hashlib.sha256(f"{pending_id}.{number}".encode()).digest()
 
 
 def parse_answer(text: str) -> dict[str, str]:
@@ -171,8 +198,7 @@ class SignIn(LiveSessions):
             store=store, login_host=login_host, clock=clock, limits=limits, new_id=new_id, monotonic=monotonic
         )
         self.providers = {each.settings.id: each for each in providers}
-        self._bodies: deque[tuple[float, int]] = deque()
-        self._bodies_size = 0
+        self._bodies: tuple[deque[tuple[float, int]], ...] = (deque(), deque())
 
     # --- before the sign-in -------------------------------------------------------------------------------------------
 
@@ -188,14 +214,21 @@ class SignIn(LiveSessions):
         content_type: str = "",
         bind: str | None = None,
         contexts: Collection[str] = (),
+        body_lost: bool = False,
+        more_id: str = "",
+        **more: Any,
     ) -> Started:
         """Keep a request until somebody has signed in. `path` includes the query and must be safe (`TokenError`).
 
         `bind` is the browser's `__Host-casb_p`, if it sent one: tabs that sign in at the same time share it. `contexts`
-        are what a step-up must meet. A body that is too large, or for which there is no room, is left out.
+        are what a step-up must meet. A body that is too large, or for which there is no room, is left out. `more_id` is
+        the id where the caller has drawn one; `more` are further fields of `PendingRequest`: with `session` somebody is
+        signed in already, and more of a body is kept.
         """
         bind = bind if bind is not None and is_id(bind) else self._new_id()
-        kept = body if body and self._room_for(len(body)) else None
+        most = self._limits.step_up_body if more.get("session") else self._limits.resume_body
+        kept = body if body and self._room_for(len(body), most, bool(more.get("session"))) else None
+        pieces = _pieces(kept) if kept is not None and len(kept) > PIECE else ()
         try:
             pending = PendingRequest(
                 host=host,
@@ -204,15 +237,35 @@ class SignIn(LiveSessions):
                 app=app,
                 provider=provider,
                 method=method,
-                body=kept,
+                body=None if pieces else kept,
                 content_type=content_type,
-                body_lost=bool(body) and kept is None,
+                body_lost=body_lost or (bool(body) and kept is None),
+                parts=len(pieces),
                 contexts=tuple(contexts),
+                **more,
             )
         except ValueError as error:
             raise TokenError("I010", "the address cannot be returned to after a sign-in") from error
-        pending_id = self._new_id()
+        pending_id = more_id or self._new_id()
+        for number, piece in enumerate(pieces):
+            await self._store.put("piece", _piece_key(pending_id, number), bytes(piece), ttl=self._limits.pending)
         await self._store.put("pending", key_of(pending_id), dump(pending), ttl=self._limits.pending)
+        return Started(id=pending_id, bind=bind)
+
+    async def claim_pending(self, pending_id: str, session: Session, bind: str | None) -> Started:
+        """Bind a request that waits for a step-up to the browser of its session, which is on its way to prove more.
+
+        `bind` is the browser's `__Host-casb_p`, if it sent one. Raises `TokenError` when it waits no longer, or waits
+        for somebody else.
+        """
+        pending = await self.pending(pending_id)
+        if pending is None:
+            raise TokenError("I011", "the request that led here has been forgotten; open the app again")
+        if not pending.session or pending.session != session.id:
+            raise TokenError("I015", "this was asked of another session")
+        bind = bind if bind is not None and is_id(bind) else self._new_id()
+        changed = dump(replace(pending, bind=key_of(bind).hex()))
+        await self._store.put("pending", key_of(pending_id), changed, ttl=self._limits.pending)
         return Started(id=pending_id, bind=bind)
 
     async def pending(self, pending_id: str) -> PendingRequest | None:
@@ -228,8 +281,36 @@ class SignIn(LiveSessions):
 
     def suffices(self, login: Login, pending: PendingRequest) -> bool:
         """Whether a login needs no further sign-in for what is asked."""
-        record = login.record
-        return record.contexts.issuperset(pending.contexts) and pending.provider in ("", record.provider)
+        record, now = login.record, self._clock()
+        if pending.provider not in ("", record.provider):
+            return False
+        if pending.since and (record.evaluated or record.started).timestamp() < pending.since:
+            return False
+        return proves(record, pending.contexts, pending.fresh, now)
+
+    async def try_step_up(self, login: Login, contexts: Collection[str]) -> None:
+        """Count one more attempt to prove `contexts`; raises `TokenError` I021 when there were enough of them.
+
+        Two that came to nothing, or twelve that did not, within five minutes: a person who cannot prove it is told so,
+        and two policies that take each other's proof away do not send a browser round in circles.
+        """
+        key, tries = await self._tries(login.key, contexts)
+        if len(tries["begun"]) >= TRIES or len(tries["passed"]) >= PASSES:
+            raise TokenError("I021", "the proof asked for was not given; it can be tried again in five minutes")
+        tries["begun"].append(self._clock().timestamp())
+        await self._store.put("tries", key, orjson.dumps(tries), ttl=TRIED)
+
+    async def _tries(self, login: bytes, contexts: Collection[str]) -> tuple[bytes, dict[str, list[float]]]:
+        key = hashlib.sha256(login + "|".join(sorted(contexts)).encode()).digest()
+        data = await self._store.get("tries", key)
+        told = orjson.loads(data) if data else {}
+        since = self._clock().timestamp() - TRIED
+        return key, {name: [each for each in told.get(name, ()) if each > since] for name in ("begun", "passed")}
+
+    async def _passed(self, login: bytes, contexts: Collection[str]) -> None:
+        key, tries = await self._tries(login, contexts)
+        tries = {"begun": [], "passed": [*tries["passed"], self._clock().timestamp()]}
+        await self._store.put("tries", key, orjson.dumps(tries), ttl=TRIED)
 
     async def begin(
         self,
@@ -263,6 +344,7 @@ class SignIn(LiveSessions):
             pending=pending_id,
             contexts=tuple(contexts),
             max_age=max_age,
+            silent=prompt == "none",
         )
         await self._store.put("flow", key_of(str(state["state"])), dump(flow), ttl=self._limits.pending)
         return Begun(url=url, cookie=cookie)
@@ -281,7 +363,8 @@ class SignIn(LiveSessions):
         """The login for what the provider sent the browser back with. A sign-in ends here, whatever comes of it.
 
         A person who was signed in here already (`login_cookie`) keeps the login and its hosts, with everything that is
-        known about them replaced; another person ends it. The login cookie is a new one always.
+        known about them replaced; another person ends it. The login cookie is a new one always. Raises `Declined` when
+        the provider did not confirm a session, which has ended, or a step-up came to nothing, and the session goes on.
         """
         data = await self._store.take("flow", key_of(params.get("state", "")))
         if data is None:
@@ -290,8 +373,20 @@ class SignIn(LiveSessions):
         if not same_secret(flow_cookie, flow.bind):
             raise TokenError("I013", "the sign-in was begun in another browser")
         provider = self._provider(flow.provider)
-        claims = await provider.finish(flow.state, params, contexts=flow.contexts, max_age=flow.max_age)
-        login = await self._login(provider.settings, claims, await self.login_for(login_cookie), ip, user_agent)
+        old = await self.login_for(login_cookie)
+        pending = await self.pending(flow.pending) if flow.pending else None
+        try:
+            claims = await provider.finish(flow.state, params, contexts=flow.contexts, max_age=flow.max_age)
+        except (TokenError, ConnectorError) as error:
+            refused = error.code == "I004" or isinstance(error, TokenError)
+            if old is None or not refused or not (flow.silent or (flow.contexts and pending and pending.session)):
+                raise
+            if flow.silent:
+                await self.end(old)
+            raise Declined(error.code, error.message, pending=flow.pending, ended=flow.silent) from error
+        login = await self._login(provider.settings, claims, old, ip, user_agent, asked=flow.contexts, pending=pending)
+        if flow.contexts or flow.silent:
+            await self._passed(login.key, flow.contexts)
         cookie = await self.open(login, self.login_host)
         if login_cookie is not None and is_id(login_cookie):
             await self._store.drop("child", key_of(login_cookie))
@@ -345,7 +440,7 @@ class SignIn(LiveSessions):
         pending = load(PendingRequest, waiting)
         cookie = await self.open(login, host, pending.app)
         await self._retire(host, previous, login)
-        return Redeemed(cookie=cookie, session=login.record.session(), pending=pending)
+        return Redeemed(cookie=cookie, session=login.record.session(), pending=pending, pending_id=record.pending)
 
     async def invite(self, session_host: str, cookie: str, hosts: Iterable[str]) -> dict[str, str]:
         """One-time codes with which the browser of a session gets one on further hosts of the same app, by host."""
@@ -386,10 +481,10 @@ class SignIn(LiveSessions):
         login = await self._login_at(load(ChildRecord, data).login_key) if data is not None else None
         return None if login is None else login.record.session()
 
-    async def keep_body(self, session: Session, pending: PendingRequest) -> str | None:
+    async def keep_body(self, session: Session, pending: PendingRequest, pending_id: str = "") -> str | None:
         """A token, good once within a minute, for a form that brings the browser back with the same method, or None
         when the request had no body."""
-        if pending.body is None:
+        if pending.body is None and not pending.parts:
             return None
         token = self._new_id()
         record = Resume(
@@ -398,7 +493,9 @@ class SignIn(LiveSessions):
             path=pending.path,
             method=pending.method,
             content_type=pending.content_type,
-            body=pending.body,
+            body=pending.body or b"",
+            parts=pending.parts,
+            parts_of=pending_id,
         )
         await self._store.put("resume", key_of(token), dump(record), ttl=RESUME)
         return token
@@ -409,7 +506,12 @@ class SignIn(LiveSessions):
         record = load(Resume, data) if data is not None else None
         if record is None or (record.session, record.host, record.path) != (session.id, host, path):
             raise TokenError("I016", "what was to be sent has been forgotten; send it again")
-        return record
+        if not record.parts:
+            return record
+        pieces = [await self._store.take("piece", _piece_key(record.parts_of, at)) for at in range(record.parts)]
+        if None in pieces:
+            raise TokenError("I016", "what was to be sent has been forgotten; send it again")
+        return replace(record, body=b"".join(each for each in pieces if each is not None))
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
@@ -459,7 +561,17 @@ class SignIn(LiveSessions):
                 refused = error
         raise refused
 
-    async def _login(self, provider: Provider, claims: Claims, old: Login | None, ip: str, user_agent: str) -> Login:
+    async def _login(
+        self,
+        provider: Provider,
+        claims: Claims,
+        old: Login | None,
+        ip: str,
+        user_agent: str,
+        *,
+        asked: Collection[str] = (),
+        pending: PendingRequest | None = None,
+    ) -> Login:
         now = self._clock()
         key = key_of(self._new_id())
         ends = now + timedelta(seconds=self._limits.absolute)
@@ -478,14 +590,18 @@ class SignIn(LiveSessions):
             issuer=claims.issuer,
             subject=claims.subject,
             ip=ip,
-            agent=hashlib.sha256(user_agent.encode("utf-8", "replace")).hexdigest(),
+            agent=agent_digest(user_agent),
             key=claims.key,
             logout_hint=claims.logout_hint,
             attributes={name: _texts(values) for name, values in claims.extra.items()},
+            proven=dict.fromkeys(sorted(claims.contexts), now),
+            evaluated=now,
+            asked_ip=pending.ip if pending else "",
+            asked_agent=pending.agent if pending else "",
         )
         if old is not None:
             if (old.record.provider, old.record.user.id) == (provider.id, record.user.id):
-                key, record = old.key, renewed(old.record, record)
+                key, record = old.key, renewed(old.record, record, asked)
             else:
                 await self.end(old)
         login = Login(key=key, record=record)
@@ -496,15 +612,15 @@ class SignIn(LiveSessions):
         data = await self._store.get(kind, key_of(value)) if is_id(value) else None
         return None if data is None else load(record, data)
 
-    def _room_for(self, size: int) -> bool:
-        """Whether one more body of people unknown may be kept, and if so, counts it."""
+    def _room_for(self, size: int, most: int, known: bool) -> bool:
+        """Whether one more body may be kept, and if so, counts it: of people unknown, or of those with a session."""
         now = self._monotonic()
-        while self._bodies and self._bodies[0][0] <= now:
-            self._bodies_size -= self._bodies.popleft()[1]
-        if size > self._limits.resume_body or self._bodies_size + size > BODIES:
+        kept = self._bodies[known]
+        while kept and kept[0][0] <= now:
+            kept.popleft()
+        if size > most or sum(each for _, each in kept) + size > (BODIES_KNOWN if known else BODIES):
             return False
-        self._bodies.append((now + self._limits.pending, size))
-        self._bodies_size += size
+        kept.append((now + self._limits.pending, size))
         return True
 
 

@@ -5,16 +5,20 @@ Live traffic, recorded flows and tests drive the same object. It does no I/O and
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
+from typing import Any
 
 from casb.catalog.recognise import recognise_request, recognise_response
+from casb.catalog.signatures import find, objects_of
+from casb.control.justified import Justification, holding
 from casb.control.snapshot import Snapshot
 from casb.errors import Where
-from casb.model.activity import Activity, ActivityType, RequestFacts, ResponseFacts, Source
+from casb.model.activity import Activity, ActivityType, RequestFacts, ResponseFacts, Source, TextFacts
 from casb.model.app import App
-from casb.model.decision import Action, Answer, Decision, Effect, Hold, Pass, Protect, Reason
+from casb.model.decision import Action, Answer, Decision, Effect, Hold, Pass, Protect, Reason, Redact, Redaction
 from casb.model.file import FileFacts, Verdict, VerdictStatus
 from casb.model.identity import Client, Device, Session, User
 from casb.model.record import Record
@@ -48,6 +52,7 @@ class Party:
     client: Client
     session_id: str | None = None
     auth_contexts: frozenset[str] = frozenset()
+    proven: Mapping[str, datetime] = field(default_factory=dict)
 
     @classmethod
     def of(cls, session: Session, client: Client, device: Device | None = None) -> Party:
@@ -58,6 +63,7 @@ class Party:
             client=client,
             session_id=session.id,
             auth_contexts=session.auth_contexts,
+            proven=session.proven,
         )
 
 
@@ -75,10 +81,12 @@ class Exchange:
     clock: Clock
     new_id: NewId
     mode: str = ""
+    given: tuple[Justification, ...] = ()  # what the person has said to go on, in this app
     records: list[Record] = field(default_factory=list)
     stage: Stage = Stage.NEW
     activity: Activity | None = None
     facts: RequestFacts | None = None
+    operation: str = ""  # what the app calls the activity, as its signature says
 
     def request(self, facts: RequestFacts) -> Effect:
         """Decide on what the request alone shows: uploads and the app's own activities."""
@@ -89,6 +97,20 @@ class Exchange:
         if seen is None:
             return PASS
         return self._decide(self._activity(*seen), Stage.HOLDING_UPLOAD)
+
+    def upload(self, file: FileFacts, facts: RequestFacts) -> Effect:
+        """Decide on one file of a request: whoever read its body, or knows the transfer it belongs to, has found it."""
+        self._require(Stage.NEW)
+        self.facts = facts
+        self.stage = Stage.SENT
+        return self._decide(self._activity(ActivityType.UPLOAD, file), Stage.HOLDING_UPLOAD)
+
+    def save(self, file: FileFacts, facts: RequestFacts) -> Effect:
+        """Decide on a file that a page has made itself and is about to save."""
+        self._require(Stage.NEW)
+        self.facts = facts
+        self.stage = Stage.DONE
+        return self._decide(self._activity(ActivityType.DOWNLOAD, file), Stage.HOLDING_DOWNLOAD)
 
     def response(self, facts: ResponseFacts) -> Effect:
         """Decide on what the response's head shows: downloads and views."""
@@ -109,6 +131,41 @@ class Exchange:
         self.stage = Stage.SENT if self.stage is Stage.HOLDING_UPLOAD else Stage.DONE
         return self._settle(replace(self.activity, file=file), final=True)
 
+    def told(self, text: TextFacts) -> Effect:
+        """As `inspected`, for a text that was to be sent."""
+        if self.activity is None or self.stage is not Stage.HOLDING_UPLOAD:
+            raise OutOfOrder(f"text while {self.stage.value}")
+        self.stage = Stage.SENT
+        return self._settle(replace(self.activity, text=text), final=True)
+
+    def message(self, text: TextFacts) -> Effect:
+        """Decide on a message of an open connection, known as a whole."""
+        self._require(Stage.NEW)
+        self.stage = Stage.DONE
+        return self._settle(replace(self._activity(ActivityType.SEND_ITEM, None), text=text), final=True)
+
+    def settled(self) -> Effect | None:
+        """The effect where what is known without the content refuses already: reading it would change no more than
+        which policy is named. None: the content decides."""
+        self._require(Stage.HOLDING_UPLOAD)
+        if self.activity is None:
+            raise OutOfOrder("no activity")
+        decision = decide(self.activity, self.snapshot.policies)
+        if not decision.action.halts:
+            return None
+        self.stage = Stage.SENT
+        return self._done(self.activity, replace(decision, needs=frozenset()))
+
+    def wait(self) -> None:
+        """What was held is a piece of a file that is not whole yet: nothing is decided, and nothing recorded."""
+        self._require(Stage.HOLDING_UPLOAD)
+        self.stage = Stage.SENT
+
+    def blank(self, kind: ActivityType) -> Activity:
+        """The activity that a request would be, of which nothing more is known."""
+        self.activity = self._activity(kind, None)
+        return self.activity
+
     def unscannable(self, why: str) -> Effect:
         """As `inspected`, for content that could not be read: too large, no time, no worker."""
         held = self.activity
@@ -119,7 +176,9 @@ class Exchange:
 
     def fall_back(self, code: str, condition: str, fact: str) -> Effect:
         """What the app's default behaviour says (`on_failure`, S22) when a policy's action cannot be carried out."""
-        if self.app.on_failure != "allow":
+        last = self.records[-1] if self.records else None
+        said = last.decision.on_failure if last and self.activity and last.activity.id == self.activity.id else ""
+        if (said or self.app.on_failure) != "allow":
             return self.refuse(code, condition, fact)
         self._replace_last(code, condition, fact, Action.AUDIT)
         return PASS
@@ -127,6 +186,29 @@ class Exchange:
     def refuse(self, code: str, condition: str, fact: str) -> Answer:
         """Refuse for a reason of ours that no policy names, e.g. a partial response that had to be protected."""
         return Answer(kind="block", decision=self._replace_last(code, condition, fact, Action.BLOCK))
+
+    def instead(self, order: Redaction, why: str) -> Effect:
+        """What the policy says for content whose findings cannot be masked (`redact`, `otherwise`)."""
+        activity = self.activity
+        if activity is None or not self.records or self.records[-1].activity.id != activity.id:
+            raise OutOfOrder("nothing was to be masked")
+        before = self.records.pop().decision
+        reason = Reason(
+            code="redact.impossible",
+            policy=before.policy or "",
+            where=before.reasons[0].where if before.reasons else Where(file=self.snapshot.settings.folder),
+            condition=f"otherwise: {order.otherwise.word}",
+            fact=why,
+        )
+        decision = replace(
+            before,
+            action=order.otherwise,
+            using=order.using,
+            redaction=None,
+            reasons=(*before.reasons, reason),
+        )
+        self.records.append(self._record(activity, decision))
+        return effect_of(activity, decision)
 
     def _replace_last(self, code: str, condition: str, fact: str, action: Action) -> Decision:
         """Put the default behaviour in the place of the decision that could not be carried out."""
@@ -145,8 +227,18 @@ class Exchange:
         return decision
 
     def concerns(self, kind: ActivityType) -> bool:
-        """Whether any policy looks at such an activity in this app."""
-        return bool(self.snapshot.policies.concerning(self._activity(kind, None)))
+        """Whether any policy looks at such an activity of this person on this device in this app."""
+        concerning = self.snapshot.policies.concerning(self._activity(kind, None))
+        if not concerning:
+            return False
+        activity = self._activity(kind, None)
+        return any(each.session_check(activity) is not NO for each in concerning)
+
+    def would(self, file: FileFacts) -> Action:
+        """What would be decided if the file of this activity ended here. Nothing is recorded."""
+        if self.activity is None:
+            raise OutOfOrder("no activity")
+        return decide(replace(self.activity, file=file), self.snapshot.policies, final=True).action
 
     def outcomes(self) -> frozenset[Action]:
         """What the policies that wait for the content of the held file may do."""
@@ -185,6 +277,7 @@ class Exchange:
             clock=self.clock,
             new_id=self.new_id,
             mode=self.mode,
+            given=self.given,
         )
 
     def _fallback_type(self) -> ActivityType:
@@ -192,8 +285,16 @@ class Exchange:
             return ActivityType.EDIT
         return ActivityType.VIEW
 
+    def activity_of(self, kind: ActivityType, file: FileFacts | None) -> Activity:
+        """An activity of this exchange that is decided elsewhere."""
+        return self._activity(kind, file)
+
     def _activity(self, kind: ActivityType, file: FileFacts | None) -> Activity:
         party = self.party
+        match = find(self.app, self.facts) if self.facts is not None and self.app.signatures else None
+        if match is not None and match.signature.activity != kind:
+            match = None  # It would hide what this is.
+        self.operation = match.signature.id if match is not None else ""
         return Activity(
             id=self.new_id(),
             time=self.clock(),
@@ -204,13 +305,18 @@ class Exchange:
             client=party.client,
             session_id=party.session_id,
             auth_contexts=party.auth_contexts,
+            proven=party.proven,
             file=file,
+            text=TextFacts() if kind is ActivityType.SEND_ITEM else None,
+            admin=match is not None and match.signature.admin,
+            objects=objects_of(match, self.facts) if match is not None and self.facts is not None else (),
             instance=self.facts.instance if self.facts else None,
             request=self.facts,
             source=Source.SESSION_CONTROL,
         )
 
     def _decide(self, activity: Activity, holding: Stage) -> Effect:
+        activity = self._informed(activity)
         decision = decide(activity, self.snapshot.policies)
         self.activity = activity
         if decision.needs:
@@ -219,19 +325,51 @@ class Exchange:
         return self._done(activity, decision)
 
     def _settle(self, activity: Activity, *, final: bool) -> Effect:
-        self.activity = activity
+        self.activity = activity = self._informed(activity)
         return self._done(activity, decide(activity, self.snapshot.policies, final=final))
+
+    def _informed(self, activity: Activity) -> Activity:
+        """With what was said and allowed beforehand."""
+        return informed(self.snapshot, activity, self.given)
 
     def _done(self, activity: Activity, decision: Decision) -> Effect:
         self.records.append(self._record(activity, decision))
         return effect_of(activity, decision)
 
     def _record(self, activity: Activity, decision: Decision) -> Record:
-        return Record(activity=activity, decision=decision, policy_version=self.snapshot.version, mode=self.mode)
+        return Record(
+            activity=activity,
+            decision=decision,
+            policy_version=self.snapshot.version,
+            mode=self.mode,
+            extra=justification(activity, self.given) | ({"operation": self.operation} if self.operation else {}),
+        )
 
     def _require(self, stage: Stage) -> None:
         if self.stage is not stage:
             raise OutOfOrder(f"expected {stage.value}, is {self.stage.value}")
+
+
+def informed(snapshot: Snapshot, activity: Activity, given: tuple[Justification, ...]) -> Activity:
+    """The activity with the justifications and the exceptions that count for it."""
+    counting = holding(given, activity) if given else ()
+    name = activity.file.name if activity.file else ""
+    excepted = snapshot.exceptions.holding(activity.user, activity.app, name, activity.time)
+    if not counting and not excepted:
+        return activity
+    return replace(
+        activity,
+        justified=frozenset(policy for each in counting for policy in each.policies),
+        excepted=excepted,
+    )
+
+
+def justification(activity: Activity, given: tuple[Justification, ...]) -> dict[str, Any]:
+    """What a record says of the justification that an activity rests on."""
+    if not activity.justified:
+        return {}
+    last = holding(given, activity)[-1]
+    return {"justification": {"reason": last.reason, "text": last.text, "activity": last.activity}}
 
 
 def effect_of(activity: Activity, decision: Decision) -> Effect:
@@ -239,6 +377,12 @@ def effect_of(activity: Activity, decision: Decision) -> Effect:
     match decision.action:
         case Action.ALLOW | Action.AUDIT:
             return PASS
+        case Action.NOTIFY:
+            return Pass(notice=decision)
+        case Action.COACH:
+            return Answer(kind="coach", decision=decision)
+        case Action.REDACT if decision.redaction is not None:
+            return Redact(order=decision.redaction)
         case Action.PROTECT if activity.type is ActivityType.DOWNLOAD:
             return Protect(using=decision.using)
         case Action.STEP_UP:
@@ -247,7 +391,16 @@ def effect_of(activity: Activity, decision: Decision) -> Effect:
             return Answer(kind="block", decision=decision)
 
 
-def access(snapshot: Snapshot, app: App, party: Party, *, now: datetime, new_id: NewId, mode: str) -> Record:
+def access(
+    snapshot: Snapshot,
+    app: App,
+    party: Party,
+    *,
+    now: datetime,
+    new_id: NewId,
+    mode: str,
+    given: tuple[Justification, ...] = (),
+) -> Record:
     """Decide on opening an app at all, before any of its content is served (access policies)."""
     activity = Activity(
         id=new_id(),
@@ -259,7 +412,15 @@ def access(snapshot: Snapshot, app: App, party: Party, *, now: datetime, new_id:
         client=party.client,
         session_id=party.session_id,
         auth_contexts=party.auth_contexts,
+        proven=party.proven,
         source=Source.ACCESS_CONTROL,
     )
+    activity = informed(snapshot, activity, given)
     decision = decide(activity, snapshot.policies, final=True)
-    return Record(activity=activity, decision=decision, policy_version=snapshot.version, mode=mode)
+    return Record(
+        activity=activity,
+        decision=decision,
+        policy_version=snapshot.version,
+        mode=mode,
+        extra=justification(activity, given),
+    )

@@ -11,7 +11,7 @@ from casb.control.exchange import Exchange, Party, access
 from casb.control.snapshot import Snapshot
 from casb.model.activity import RequestFacts, ResponseFacts
 from casb.model.app import App
-from casb.model.decision import Action, Hold
+from casb.model.decision import Hold
 from casb.model.file import FileFacts, Finding, Verdict, VerdictStatus
 from casb.model.record import Record, rfc3339
 
@@ -60,7 +60,7 @@ def replay(snapshot: Snapshot, recorded: Iterable[Recorded]) -> Iterator[Replaye
 
 def _decide(snapshot: Snapshot, app: App, each: Recorded) -> Record | None:
     gate = access(snapshot, app, each.party, now=each.time, new_id=lambda: each.flow, mode="replay")
-    if gate.decision.action >= Action.STEP_UP:
+    if gate.decision.action.halts:
         return gate
     exchange = Exchange(
         snapshot=snapshot,
@@ -88,7 +88,7 @@ def _read(exchange: Exchange, each: Recorded) -> None:
 
 
 def _refused(exchange: Exchange) -> bool:
-    return any(record.decision.action >= Action.STEP_UP for record in exchange.records)
+    return any(record.decision.action.halts for record in exchange.records)
 
 
 def to_json(result: Replayed) -> dict[str, Any]:

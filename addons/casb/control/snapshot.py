@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from difflib import get_close_matches
 
 from casb.catalog.agents import Agents
 from casb.catalog.match import Catalog
+from casb.catalog.products import NONE, products, with_product
 from casb.catalog.ranges import Geo, Ranges
 from casb.config import Configuration, Draft
 from casb.control import saml_trust
-from casb.errors import CasbError, Problems
+from casb.errors import CasbError, ConfigError, Problems, Where
 from casb.inspection.info_types import custom
 from casb.inspection.info_types.recipe import recipe
 from casb.inspection.info_types.shape import InfoType, Spec
@@ -24,9 +27,16 @@ from casb.model.app import App, AppTag
 from casb.model.identity import Client, Device
 from casb.policy import conditions
 from casb.policy.compile import Policies, compile_policies
+from casb.policy.document import Redact
+from casb.policy.exceptions import Exceptions, Verify, collect
 from casb.policy.loader import Loaded, LoadedPolicy, load
 from casb.rewrite.hosts import HostMap
 from casb.settings import Secret, Settings
+
+
+def nobody(_key: str, _signed: bytes, _signature: bytes) -> bool:
+    """Where no key is at hand, no exception holds."""
+    return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +51,7 @@ class Snapshot:
     agents: Agents
     hosts: HostMap
     loaded: tuple[LoadedPolicy, ...] = ()  # the policies as written
+    exceptions: Exceptions = field(default_factory=Exceptions)
     known_bad: KnownBad | None = None  # feeds of hashes and YARA rules
     warnings: tuple[CasbError, ...] = ()  # suspicions about policies; nothing in them keeps one from working
     sought: Spec = field(default_factory=Spec)  # the sensitive information types that policies ask for
@@ -67,10 +78,13 @@ def build_snapshot(
     *,
     geo: Geo | None = None,
     agents: Agents | None = None,
+    verify: Verify = nobody,
+    now: datetime | None = None,
     known_bad: KnownBad | None = None,
 ) -> Snapshot:
     """The snapshot of a configuration folder; raises `Problems` with everything that is wrong in it.
 
+    `verify` checks the signatures of exceptions; those that do not hold (`now`, too) are in `exceptions.refused`.
     A `Draft` that has errors adds those of the policies to them. `known_bad` is what the organisation knows of malware,
     `geo` looks up countries; `agents` hands on what the
     snapshot before has learned.
@@ -97,15 +111,25 @@ def build_snapshot(
     settings = configuration.settings
     if settings is not None:
         errors += saml_trust.problems(settings, configuration.apps)
+    errors += _unknown_products(configuration.apps, settings)
     if errors or settings is None:
         raise Problems(errors)
+    exceptions = Exceptions()
+    if configuration.exception_texts:
+        exceptions = collect(
+            configuration.exception_texts,
+            verify=verify,
+            now=now or datetime.min.replace(tzinfo=UTC),
+            policies=[each.document.id for each in loaded.policies],
+            apps=[app.id for app in configuration.apps],
+        )
     sought = sought_by(loaded.policies, own or {}, last_four=settings.inspection.last_four)
     return Snapshot(
         sought=sought,
         recipe=recipe(sought) if sought.types else None,
         version=configuration.version,
         settings=settings,
-        catalog=Catalog(configuration.apps),
+        catalog=Catalog(with_product(app) for app in configuration.apps),
         ranges=Ranges(configuration.ranges, geo),
         policies=compile_policies(
             loaded.policies, configuration.withdrawn if isinstance(configuration, Configuration) else ()
@@ -119,9 +143,24 @@ def build_snapshot(
             flat=settings.host_names == "flat",
         ),
         loaded=loaded.policies,
+        exceptions=exceptions,
         known_bad=known_bad,
         warnings=loaded.warnings,
     )
+
+
+def _unknown_products(apps: Iterable[App], settings: Settings | None) -> list[CasbError]:
+    where = Where(file=f"{settings.folder}/apps" if settings else "apps")
+    return [
+        ConfigError("C129", f"app {app.id!r}: no product {app.product!r} is known", where, _hint(app.product))
+        for app in apps
+        if app.product and app.product != NONE and app.product not in products()
+    ]
+
+
+def _hint(product: str) -> str:
+    near = get_close_matches(product, products(), 1)
+    return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(products())}"
 
 
 def load_info_types(configuration: Configuration | Draft) -> Mapping[str, InfoType]:
@@ -133,8 +172,11 @@ def load_info_types(configuration: Configuration | Draft) -> Mapping[str, InfoTy
 
 
 def sought_by(policies: Iterable[LoadedPolicy], own: Mapping[str, InfoType], *, last_four: bool) -> Spec:
-    """The types that the conditions of some policies name."""
-    asked = conditions.asked(each.when for each in policies)
+    """The types that the conditions of some policies name, and what they mask."""
+    every = list(policies)
+    asked = conditions.asked(each.when for each in every)
+    masked = (each.document.action for each in every if isinstance(each.document.action, Redact))
+    asked = asked.union(*(action.types for action in masked))
     return Spec(types=chosen(asked, {**shipped(), **own}), last_four=last_four)
 
 

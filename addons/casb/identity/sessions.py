@@ -10,7 +10,7 @@ import base64
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
@@ -42,6 +42,11 @@ def is_id(value: str | None) -> bool:
 def key_of(value: str) -> bytes:
     """The store key of an id."""
     return hashlib.sha256(value.encode("ascii", "replace")).digest()
+
+
+def agent_digest(user_agent: str) -> str:
+    """A user agent as it is kept: only to see that it has changed."""
+    return hashlib.sha256(user_agent.encode("utf-8", "replace")).hexdigest()
 
 
 def same_secret(value: str | None, digest: str) -> bool:
@@ -93,6 +98,10 @@ class LoginRecord:
     key: str = ""  # thumbprint of the key that signed the ID token
     logout_hint: str = field(default="", repr=False)  # see `Claims.logout_hint`
     attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)  # those that apps are told
+    proven: Mapping[str, datetime] = field(default_factory=dict)  # when each context was proven last
+    evaluated: datetime | None = None  # when the provider last said all this; None: at `started`
+    asked_ip: str = ""  # where the request came from that led to the sign-in: another family's address, perhaps
+    asked_agent: str = ""  # and its user agent, digested
 
     def session(self) -> Session:
         """As the rest of the product sees it."""
@@ -105,6 +114,10 @@ class LoginRecord:
             auth_contexts=self.contexts,
             ip=self.ip,
             provider=self.provider,
+            proven=self.proven,
+            evaluated=self.evaluated or self.started,
+            addresses=frozenset(filter(None, (self.ip, self.asked_ip))),
+            agents=frozenset(filter(None, (self.agent, self.asked_agent))),
         )
 
 
@@ -112,13 +125,15 @@ class LoginRecord:
 class ChildRecord:
     """What a host's cookie stands for: that host's share in a login. `login` is the login's store key in hex.
 
-    `retired` ones were replaced: they serve requests still under way for a moment and are never prolonged.
+    `retired` ones were replaced: they serve requests until `until` (seconds since 1970), so that those under way come
+    through, and connections that were opened with them as long as these are open.
     """
 
     login: str
     host: str
     app: str = ""
     retired: bool = False
+    until: float = 0.0
 
     @property
     def login_key(self) -> bytes:
@@ -142,11 +157,22 @@ class PendingRequest:
     body: bytes | None = field(default=None, repr=False)
     content_type: str = ""
     body_lost: bool = False
+    parts: int = 0  # pieces in which a large body is kept beside this
     provider: str = ""  # the identity provider that the app asks for; empty: any
     contexts: tuple[str, ...] = ()  # authentication contexts that a step-up must meet
     fragment: str = ""
+    session: str = ""  # id of the session that must prove more, or again; empty: there is none yet
+    fresh: int | None = None  # seconds that the proof of `contexts` may be old
+    since: float = 0.0  # seconds since 1970: what the provider said before is not enough
+    window: bool = False  # asked by a script of the page: a window of its own, to be closed at the end
+    back: str = ""  # path of the page it was asked on, to return to for whoever gives up
+    saved: bool = False  # the answer is a file to be saved: the browser stays on the page before
+    ip: str = ""
+    agent: str = ""  # digest of the user agent
 
     def __post_init__(self) -> None:
+        if self.back and not is_safe_path(self.back):
+            raise ValueError("a page to return to must have a safe path")
         if not is_safe_path(self.path) or not is_safe_fragment(self.fragment) or not _METHOD.fullmatch(self.method):
             raise ValueError("a pending request must have a safe path, fragment and method")
 
@@ -169,6 +195,7 @@ class Flow:
     pending: str = field(default="", repr=False)
     contexts: tuple[str, ...] = ()
     max_age: int | None = None
+    silent: bool = False  # no page was allowed at the provider: a refusal ends the session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,12 +223,34 @@ class Resume:
     method: str
     content_type: str
     body: bytes = field(repr=False)
+    parts: int = 0  # the body is kept in so many pieces under the id `parts_of`
+    parts_of: str = field(default="", repr=False)
 
 
-def renewed(record: LoginRecord, fresh: LoginRecord) -> LoginRecord:
-    """The same login after the person proved themself again: everything said is replaced, nothing merged."""
+def renewed(record: LoginRecord, fresh: LoginRecord, asked: Collection[str] = ()) -> LoginRecord:
+    """The same login after the person proved themself again: everything said is replaced, nothing merged.
+
+    A context that still holds without having been asked for (`asked`) is as old as it was.
+    """
+    proven = {
+        context: when if context in asked else record.proven.get(context, when)
+        for context, when in fresh.proven.items()
+    }
     ends = min(record.expires, fresh.expires)  # a provider may have set an earlier end than before
-    return replace(fresh, id=record.id, started=record.started, expires=ends)
+    return replace(fresh, id=record.id, started=record.started, expires=ends, proven=proven)
+
+
+def proves(record: LoginRecord, contexts: Iterable[str], fresh: int | None, now: datetime) -> bool:
+    """Whether a login has proven all of `contexts`, within the last `fresh` seconds where that matters."""
+    for context in contexts:
+        when = record.proven.get(context)
+        if context not in record.contexts or (fresh is not None and (when is None or not _within(when, fresh, now))):
+            return False
+    return True
+
+
+def _within(when: datetime, seconds: int, now: datetime) -> bool:
+    return (now - when).total_seconds() <= seconds
 
 
 def remaining(now: datetime, expires: datetime, idle: float) -> float:
@@ -262,6 +311,10 @@ def _login_json(record: LoginRecord) -> dict[str, Any]:
         "key": record.key,
         "logout_hint": record.logout_hint,
         "attributes": {name: list(values) for name, values in record.attributes.items()},
+        "proven": {context: when.timestamp() for context, when in record.proven.items()},
+        "evaluated": record.evaluated.timestamp() if record.evaluated else None,
+        "asked_ip": record.asked_ip,
+        "asked_agent": record.asked_agent,
     }
 
 
@@ -270,13 +323,16 @@ def _login_members(members: dict[str, Any]) -> dict[str, Any]:
     user["groups"] = frozenset(user["groups"])
     device["tags"] = frozenset(DeviceTag(each) for each in device["tags"])
     device["type"] = DeviceType(device["type"])
-    auth_time = members["auth_time"]
+    auth_time, evaluated = members["auth_time"], members.get("evaluated")
+    proven = {context: datetime.fromtimestamp(when, UTC) for context, when in (members.get("proven") or {}).items()}
     return members | {
         "user": User(**user),
         "device": Device(**device),
         "started": datetime.fromtimestamp(members["started"], UTC),
         "expires": datetime.fromtimestamp(members["expires"], UTC),
         "contexts": frozenset(members["contexts"]),
+        "proven": proven,
+        "evaluated": None if evaluated is None else datetime.fromtimestamp(evaluated, UTC),
         "auth_time": None if auth_time is None else datetime.fromtimestamp(auth_time, UTC),
         "attributes": {name: tuple(values) for name, values in members.get("attributes", {}).items()},
     }

@@ -39,6 +39,7 @@ CODES: Final[Mapping[str, str]] = {
     "T016": "the provider did not meet the authentication context that was asked for",
     "T017": "the person signed in too long ago",
     "T018": "a logout token is not what it must be",
+    "T019": "a security event token is not what it must be",
 }
 
 SKEW: Final = 120  # seconds that clocks may differ

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from casb.model.app import App
 from casb.model.file import FileFacts, Finding
@@ -56,8 +58,10 @@ class RequestFacts:
     content_type: str = ""  # media type, lower case, no parameters
     content_length: int | None = None
     upload_name: str | None = None  # file name told by headers or body; "" when the body was read and holds no file
+    query_names: frozenset[str] = frozenset()  # the query's parameters, `name` and `name=value` each; never logged
+    override: str = ""  # the method that a POST asks to be taken for (`X-HTTP-Method-Override`)
+    document: Any = field(default=None, repr=False, compare=False)  # the body as JSON, once it was read; never logged
     instance: str | None = None  # which instance of the app it is for, by the app's `instances`
-    query_names: frozenset[str] = frozenset()  # names of the query's parameters, for app signatures; never logged
 
     @property
     def url(self) -> str:
@@ -87,6 +91,7 @@ class Source(StrEnum):
     SESSION_CONTROL = "session control"
     CONNECTOR = "app connector"
     DISCOVERY = "discovery"
+    REQUEST = "access request"  # somebody asks for an exception: nothing was done yet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +147,9 @@ class Activity:
     response: ResponseFacts | None = None
     source: Source = Source.SESSION_CONTROL
     auth_contexts: frozenset[str] = frozenset()
+    justified: frozenset[str] = frozenset()  # policies that the person has given a justification for, for this thing
+    excepted: Mapping[str, str] = field(default_factory=dict)  # policy -> id of the exception that holds for this
+    proven: Mapping[str, datetime] = field(default_factory=dict)  # when each of them was proven last
     admin: bool = False  # an administrator's operation, by the app's signatures or its connector
     impersonated: bool = False  # done in somebody else's name
     outcome: Outcome | None = None  # None while it is being decided on

@@ -32,18 +32,51 @@ class Upstream:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Signature:
-    """Names an activity of an app by its request: `POST /api/items/*/share` is a `share`.
+class ObjectRule:
+    """Where a request names what an activity is about.
 
-    `activity` is an activity type, or `none` for traffic that looks like an up- or download and is neither.
+    `id` and `name` are texts with `{places}` of the path in them, JSON pointers into the body (`/items/*/id`), or
+    `?parameter` of the query. Without a `name` the id is it.
+    """
+
+    type: str
+    id: str
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    """Names an activity of an app by its request: `POST /api/items/{item}/share` is a `share`.
+
+    `activity` is an activity type, or `none` for traffic that looks like an up- or download and is neither. A path
+    is a glob (`*` any text), or a template when it has `{places}` in it: `{item}` is one segment, `{path*}` the rest.
     """
 
     activity: str
-    methods: frozenset[str] = frozenset()  # empty: any
-    path: str = "*"  # glob over the path alone, never the query
+    id: str = ""  # what the app calls it: `drive.item.invite`
+    methods: frozenset[str] = frozenset()  # empty: any; MESSAGE: a WebSocket message of the browser
+    path: str = "*"  # over the path alone, never the query
     content_types: frozenset[str] = frozenset()  # request content types; empty: any
-    query: frozenset[str] = frozenset()  # names of query parameters that must all be there; values are never looked at
+    query: frozenset[str] = frozenset()  # query parameters that must all be there: `name`, or `name=value`
+    body: tuple[tuple[str, tuple[str, ...]], ...] = ()  # JSON pointers and the globs of which one fits; none: any value
+    objects: tuple[ObjectRule, ...] = ()
     name_field: str = ""  # uploads: top-level field of the JSON request body that holds the file name
+    admin: bool = False  # an administrator's operation
+    status: frozenset[int] = frozenset()  # views and downloads: of which responses; empty: any success
+
+    @property
+    def reads(self) -> bool:
+        """Whether the body must be read to know that it fits, or what it is about."""
+        pointed = any(rule.id.startswith("/") or rule.name.startswith("/") for rule in self.objects)
+        return bool(self.body) or pointed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfers:
+    """How an app takes files, where that is not plain."""
+
+    partial: Literal["remove", "refuse"] = "remove"  # a form with files of which some are refused
+    inline: Literal["download", "view"] = "download"  # a PDF or picture that the browser opens to show it
 
 
 class View(StrEnum):
@@ -140,6 +173,8 @@ class App:
     controlled: bool = True
     upstream: Upstream = field(default_factory=Upstream)
     signatures: tuple[Signature, ...] = ()
+    product: str = ""  # the known application whose signatures come behind the app's own
+    transfers: Transfers = field(default_factory=Transfers)
     rewrite: Rewrite = field(default_factory=Rewrite)
     controls: Controls = field(default_factory=Controls)
     instances: tuple[Instance, ...] = ()  # the first that fits counts

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import Enum, IntEnum, StrEnum
 
 from casb.errors import Where
@@ -17,17 +19,30 @@ class Truth(Enum):
 
 
 class Action(IntEnum):
-    """The order is the order of restrictiveness (house.md section 5). ALLOW: no policy matched."""
+    """The order is the order of restrictiveness (decision 0020). ALLOW: no policy matched."""
 
     ALLOW = 0
     AUDIT = 1
-    PROTECT = 2
-    STEP_UP = 3
-    BLOCK = 4
+    NOTIFY = 2
+    COACH = 3
+    REDACT = 4
+    PROTECT = 5
+    STEP_UP = 6
+    BLOCK = 7
 
     @property
     def word(self) -> str:
         return self.name.lower()
+
+    @property
+    def passes(self) -> bool:
+        """Whether the activity happens, at once and as it was meant."""
+        return self <= Action.NOTIFY
+
+    @property
+    def halts(self) -> bool:
+        """Whether the activity does not happen, for now or for good: justify, prove more, or give up."""
+        return self in (Action.COACH, Action.STEP_UP, Action.BLOCK)
 
 
 class Severity(StrEnum):
@@ -75,10 +90,43 @@ class Shadowed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Exempted:
+    """What a policy would have done if there were no exception for this person and thing, and why."""
+
+    policy: str
+    action: Action
+    exception: str  # the id of the exception
+    reasons: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redaction:
+    """What is to be masked: findings of these sensitive information types (empty: of every type that is looked for).
+
+    `otherwise` is what happens to content that cannot be masked.
+    """
+
+    types: frozenset[str]
+    otherwise: Action
+    using: str = ""  # of `otherwise`, as in `Decision.using`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coaching:
+    """What is asked before it goes on. A justification counts for `lasts` seconds; empty `reasons`: free text alone."""
+
+    policies: tuple[str, ...]  # all that ask: one answer is for all of them
+    reasons: tuple[str, ...] = ()
+    text: str = "optional"  # optional, required or no
+    lasts: int = 3600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """`policy` is the one whose action won; `matched` are all that matched, in id order.
 
-    `shadow` are policies that matched and are only watched: they have no part in anything else here.
+    `shadow` are policies that matched and are only watched: they have no part in anything else here. So are
+    `exempted`, but for this: what an exception lets through is recorded (`audit`).
     """
 
     action: Action
@@ -89,8 +137,14 @@ class Decision:
     alerts: tuple[Alert, ...] = ()
     severity: Severity | None = None
     message: str = ""
+    messages: Mapping[str, str] = field(default_factory=dict)  # by language (BCP 47), where there are several
     using: str = ""  # protect: which protector; step_up: which authentication context
+    redaction: Redaction | None = None
+    coaching: Coaching | None = None
+    fresh_for: timedelta | None = None  # step_up: how long the proof counts; None: as long as the session
     shadow: tuple[Shadowed, ...] = ()
+    exempted: tuple[Exempted, ...] = ()
+    on_failure: str = ""  # what the policies say when it cannot be carried out: allow, block, or the app decides
     default_behaviour: bool = False  # True: our own failure decided, not a policy (S22)
 
 
@@ -99,7 +153,9 @@ ALLOWED = Decision(action=Action.ALLOW)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pass:
-    """Let it through untouched."""
+    """Let it through untouched. `notice`: and tell the person about it."""
+
+    notice: Decision | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,10 +174,17 @@ class Protect:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """Answer with a page of ours instead. `kind` is `block`, `step_up` or `error`."""
+    """Answer with a page of ours instead. `kind` is `block`, `step_up`, `coach` or `error`."""
 
     kind: str
     decision: Decision
 
 
-type Effect = Pass | Hold | Protect | Answer
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redact:
+    """Hand it over with its findings masked."""
+
+    order: Redaction
+
+
+type Effect = Pass | Hold | Protect | Redact | Answer

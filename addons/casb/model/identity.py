@@ -100,5 +100,9 @@ class Session:
     started: datetime
     expires: datetime
     auth_contexts: frozenset[str] = frozenset()
-    ip: str = ""  # the address that signed in
     provider: str = ""  # the identity provider that said who it is
+    ip: str = ""  # the address that signed in, or was seen at the last re-evaluation
+    proven: Mapping[str, datetime] = field(default_factory=dict)  # when each context was proven last
+    evaluated: datetime | None = None  # when the provider last said who and on which device; None: at `started`
+    addresses: frozenset[str] = frozenset()  # where it was said to; empty: not noted
+    agents: frozenset[str] = frozenset()  # digests of the user agents that it was said to

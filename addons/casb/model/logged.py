@@ -77,6 +77,9 @@ def _activity(data: Mapping[str, Any]) -> Activity:
         outcome=outcome(data),
         session_id=data.get("session"),
         auth_contexts=frozenset(data.get("auth_contexts", ())),
+        justified=frozenset(data.get("justified") or ()),
+        excepted=dict(data.get("excepted") or {}),
+        proven={name: datetime.fromisoformat(when) for name, when in (data.get("proven") or {}).items()},
         file=_file(data.get("file")),
         text=_text(data),
     )

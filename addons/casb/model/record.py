@@ -64,7 +64,10 @@ def to_json(record: Record) -> dict[str, Any]:
         },
         "session": activity.session_id,
         "auth_contexts": sorted(activity.auth_contexts),
+        **({"proven": _proven(activity.proven)} if activity.proven else {}),
         "objects": [{"type": each.type, "id": each.id, "name": each.name} for each in activity.objects],
+        "justified": sorted(activity.justified),
+        "excepted": dict(sorted(activity.excepted.items())),
         "file": file
         and {
             "name": file.name,
@@ -130,6 +133,15 @@ def to_json(record: Record) -> dict[str, Any]:
             }
             for each in decision.shadow
         ],
+        "exempted": [
+            {
+                "policy": each.policy,
+                "action": each.action.word,
+                "exception": each.exception,
+                "reasons": [reason_json(reason) for reason in each.reasons],
+            }
+            for each in decision.exempted
+        ],
         "message": decision.message,
         "default_behaviour": decision.default_behaviour,
         "policy_version": record.policy_version,
@@ -165,6 +177,10 @@ def reason_json(reason: Reason) -> dict[str, Any]:
         "fact": reason.fact,
         "truth": reason.truth.name.lower(),
     }
+
+
+def _proven(proven: Mapping[str, datetime]) -> dict[str, str]:
+    return {context: rfc3339(proven[context]) for context in sorted(proven)}
 
 
 def rfc3339(time: datetime) -> str:

@@ -17,10 +17,13 @@ class Spent:
 
     asked: int
     refused: int
+    appeals: int = 0  # requests for an exception
 
 
 def overdrawn(budget: Budget, spent: Spent) -> str | None:
     """Why the policy is to be withdrawn, as a sentence; None while it is within its budget."""
+    if budget.appeals is not None and spent.appeals > budget.appeals:
+        return f"{spent.appeals} people asked for an exception within {budget.window}, more than {budget.appeals}"
     if budget.blocks is not None and spent.refused > budget.blocks:
         return f"it refused {spent.refused} activities within {budget.window}, more than {budget.blocks}"
     if budget.block_rate and spent.asked >= FEWEST and spent.refused * 10_000 > share(budget.block_rate) * spent.asked:

@@ -29,7 +29,7 @@ from casb.policy.rollout import duration, moment
 from casb.yamlfile import Marks, did_you_mean, read_located
 
 type DeviceWord = Literal["compliant", "hybrid-joined", "client-certificate", "unmanaged"]
-type ActionWord = Literal["allow", "audit", "protect", "step_up", "block"]
+type ActionWord = Literal["allow", "audit", "notify", "coach", "redact", "protect", "step_up", "block"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +155,8 @@ class Given:
     times: int = 1  # how often it happens, for activity policies with `repeated`
     every: str = "1s"  # and how far apart
     auth_contexts: tuple[str, ...] = ()
+    justified: tuple[str, ...] = ()  # policies that the person has given a justification for
+    excepted: Mapping[str, str] = field(default_factory=dict)  # policy to the id of an exception that holds
     time: str = "2026-01-01T12:00:00Z"
 
 
@@ -372,6 +374,9 @@ def activity_of(given: Given) -> Activity:
         impersonated=given.impersonated,
         outcome=_outcome(given.outcome),
         auth_contexts=frozenset(given.auth_contexts),
+        justified=frozenset(given.justified),
+        excepted=dict(given.excepted),
+        proven=dict.fromkeys(given.auth_contexts, moment(given.time, UTC)),
     )
 
 
@@ -546,6 +551,8 @@ def why(outcome: Outcome) -> Iterator[str]:
         elif trace.shadow:
             yield f"{trace.policy} matched in shadow: it would {trace.action.word}"
             yield from (f"  {_line(reason)}" for reason in trace.conditions if reason.truth is not Truth.NO)
+        elif trace.excepted:
+            yield f"{trace.policy} matched: it would {trace.action.word}, but for the exception {trace.excepted}"
         elif trace.matched:
             yield f"{trace.policy} matched ({trace.action.word})"
             yield from (f"  {_line(reason)}" for reason in trace.conditions if reason.truth is not Truth.NO)

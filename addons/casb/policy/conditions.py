@@ -16,6 +16,7 @@ from casb.errors import Where
 from casb.model.activity import Activity
 from casb.model.decision import Truth
 from casb.policy import findings, matchers
+from casb.policy.found import Found
 from casb.policy.matchers import Malformed
 from casb.policy.truths import NO, UNKNOWN, YES, Check, all_of, always, any_of, none_of, unknown
 from casb.policy.vocabulary import (
@@ -512,7 +513,7 @@ def show(each: Field, fact: Any, activity: Activity) -> str:
     """A fact as people read it, never with control characters, at most about 120 characters."""
     if fact is UNREAD:
         return "not known: the file has not been read" if each.group == "file" else "not known"
-    if isinstance(fact, findings.Found):
+    if isinstance(fact, Found):
         return findings.told(fact)
     if each.code == "text.content" and fact is not None:
         return f"a text of {len(fact)} characters"  # It goes into the log, which has no business with it.

@@ -6,6 +6,7 @@ Only the shape: what the conditions under `when` may say is in `vocabulary.py`, 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
@@ -30,6 +31,9 @@ class SimpleAction(StrEnum):
     """Actions without details."""
 
     AUDIT = "audit"
+    NOTIFY = "notify"
+    COACH = "coach"
+    REDACT = "redact"
     PROTECT = "protect"
     STEP_UP = "step_up"
     BLOCK = "block"
@@ -41,6 +45,8 @@ class Unscannable(StrEnum):
     MATCH = "match"
     IGNORE = "ignore"
     AUDIT = "audit"
+    NOTIFY = "notify"
+    COACH = "coach"
     PROTECT = "protect"
     STEP_UP = "step_up"
     BLOCK = "block"
@@ -100,6 +106,71 @@ class StepUp:
     context: str = field(
         default="c1", metadata=_doc("The authentication context that must have been satisfied: c1 to c99.", "c1")
     )
+    fresh_for: str | None = field(
+        default=None,
+        metadata=_doc(
+            "How long the proof counts, at least a minute; asked for again after it. Left out: as long as the session.",
+            "15m",
+        ),
+    )
+
+
+class Otherwise(StrEnum):
+    """What happens to content that cannot be masked."""
+
+    PROTECT = "protect"
+    STEP_UP = "step_up"
+    BLOCK = "block"
+
+
+class FreeText(StrEnum):
+    """Whether a justification needs a sentence of the person's own."""
+
+    OPTIONAL = "optional"
+    REQUIRED = "required"
+    NO = "no"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coach:
+    """Let the person say why it is needed; then it goes on, recorded with what was said."""
+
+    type: Literal["coach"] = field(metadata=_doc("Always `coach`."))
+    reasons: tuple[str, ...] = field(
+        default=(), metadata=_doc("Reasons to choose from; free text alone when left out.", "[A customer asked for it]")
+    )
+    text: FreeText = field(
+        default=FreeText.OPTIONAL,
+        metadata=_doc("Whether a sentence of one's own is `required`, `optional` or not asked for (`no`).", "required"),
+    )
+    lasts: str = field(
+        default="1h",
+        metadata=_doc("How long it counts for the same person, app and file (or host).", "8h", "15m"),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redact:
+    """Mask what was found, and hand the rest over."""
+
+    type: Literal["redact"] = field(metadata=_doc("Always `redact`."))
+    types: tuple[str, ...] = field(
+        default=(),
+        metadata=_doc(
+            "Sensitive information types that are masked; those of the conditions when left out.", "[credit-card]"
+        ),
+    )
+    otherwise: Otherwise = field(
+        default=Otherwise.BLOCK,
+        metadata=_doc("What happens to content that cannot be masked: Office files, PDF, anything unknown.", "protect"),
+    )
+
+
+class OnFailure(StrEnum):
+    """What a policy wants when we cannot do what it says."""
+
+    ALLOW = "allow"
+    BLOCK = "block"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +216,7 @@ class Budget:
         metadata=_doc("Share of the activities it was asked about that it refused, once those are 20.", "5%"),
     )
     blocks: int | None = field(default=None, metadata=_doc("Number of refusals.", "200"))
+    appeals: int | None = field(default=None, metadata=_doc("Number of requests for an exception to it.", "10"))
     window: str = field(default="24h", metadata=_doc("The stretch of time that is counted.", "24h"))
 
 
@@ -215,11 +287,15 @@ class PolicyDocument:
         ),
     )
     when: Any = field(default=None, metadata=_doc("Conditions that must all hold; always, when left out."))
-    action: SimpleAction | Protect | StepUp = field(
+    action: SimpleAction | Coach | Redact | Protect | StepUp = field(
         metadata=_doc(
-            "`audit` lets through and records, `protect` hands a download over encrypted, `step_up` asks for a "
-            "stronger sign-in, `block` refuses. When several policies match, the strictest wins (in this order).",
+            "`audit` lets through and records, `notify` tells the person besides, `coach` lets it go on once the "
+            "person has said why, `redact` masks what was found, `protect` hands a download over encrypted, `step_up` "
+            "asks for a stronger sign-in, `block` refuses. When several policies match, the strictest wins (in this "
+            "order).",
             "block",
+            "{type: coach, reasons: [A customer asked for it], lasts: 8h}",
+            "{type: redact, types: [credit-card]}",
             "{type: protect, label: Confidential, expires: 30d}",
         )
     )
@@ -230,12 +306,14 @@ class PolicyDocument:
             "or groups that could not be found out. `match`: as if it held; `ignore`: as if it did not; or an action."
         ),
     )
-    message: str = field(
+    message: str | Mapping[str, str] = field(
         default="",
         metadata=_doc(
-            "What the person reads when refused: plain text. {user}, {app}, {file} and {policy} are filled in; {{ and "
-            "}} are braces.",
+            "What the person reads who is stopped or told: plain text, or a text for each language. {user}, {app}, "
+            "{file}, {policy}, {label}, {findings} and {activity} are filled in; {{ and }} are braces. The browser's "
+            "language chooses; `en`, or else the first, is for all others.",
             "'{file} may only be downloaded on a managed device.'",
+            "{en: Not on this device., de: Nicht auf diesem Gerät.}",
         ),
     )
     alert: bool | AlertDetails = field(
@@ -249,6 +327,14 @@ class PolicyDocument:
             "shadow",
             "{share: 10%}",
             "{groups: [pilot]}",
+        ),
+    )
+    on_failure: OnFailure | None = field(
+        default=None,
+        metadata=_doc(
+            "What happens when its action cannot be carried out by us: `allow` or `block`; what the app says "
+            "(`on_failure` in apps/*.yaml) when left out.",
+            "block",
         ),
     )
     budget: Budget | None = field(

@@ -6,13 +6,13 @@ that is passed has failed before the end. All else stays unknown until everythin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from casb.model.activity import Activity
-from casb.model.file import FileFacts, Finding, VerdictStatus
 from casb.model.info_types import CATEGORIES, MEMBERS
+from casb.policy.found import Found
 from casb.policy.matchers import Malformed, number
 from casb.policy.truths import NO, UNKNOWN, YES, Check
 from casb.yamlfile import describe, did_you_mean
@@ -22,14 +22,6 @@ CONFIDENCE: Mapping[str, int] = {"low": 65, "medium": 75, "high": 85}
 
 BOUNDS = ("at_least", "at_most", "more_than", "less_than")
 _MOST = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What is known to be in a content; `complete` when all of it has been read."""
-
-    findings: tuple[Finding, ...] = ()
-    complete: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,19 +60,18 @@ class Wanted:
 
     def expanded(self) -> frozenset[str]:
         """The types, those of categories included."""
-        return self.types.union(*(MEMBERS.get(name, ()) for name in self.types))
+        return with_members(self.types)
 
 
-def in_file(file: FileFacts | None) -> Found | None:
-    """What is known of a file's content; None as long as nothing is."""
-    if file is None or (file.verdict is None and not file.inspected):
-        return None
-    if file.verdict is None:
-        return Found()
-    return Found(
-        file.verdict.findings,
-        complete=file.inspected and file.verdict.status is not VerdictStatus.UNSCANNABLE,
-    )
+def with_members(types: Iterable[str]) -> frozenset[str]:
+    """The types, those of categories included."""
+    found = frozenset(types)
+    return found.union(*(MEMBERS.get(name, ()) for name in found))
+
+
+def check_name(name: str, custom: Collection[str] | None) -> None:
+    """Raises `Malformed` for a name that is no sensitive information type and no category of them."""
+    _known(name, custom)
 
 
 type Wrong = Callable[[tuple[str | int, ...], Malformed], None]

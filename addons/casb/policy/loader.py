@@ -11,21 +11,39 @@ from datetime import timedelta
 
 import orjson
 
+from casb.config.units import seconds
 from casb.errors import CasbError, PolicyError, Problems, Where
 from casb.model.activity import IN_PAGE, ActivityType
 from casb.policy import conditions, rollout
-from casb.policy.document import Kind, PolicyDocument, PolicyFile, Protect, SimpleAction, StepUp, Unscannable
+from casb.policy.document import (
+    Coach,
+    FreeText,
+    Kind,
+    Otherwise,
+    PolicyDocument,
+    PolicyFile,
+    Protect,
+    Redact,
+    SimpleAction,
+    StepUp,
+    Unscannable,
+)
+from casb.policy.findings import check_name
 from casb.policy.matchers import Malformed
-from casb.policy.message import PLACEHOLDERS, wrong_placeholder
+from casb.policy.message import PLACEHOLDERS, is_language, wrong_placeholder
 from casb.policy.vocabulary import AFTERWARDS
 from casb.policykinds import without_discovery
 from casb.yamlfile import MAX_BYTES, Marks, Path, Report, did_you_mean, examine
 
 _ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
+FRESH = 60  # seconds: less, and a person would be asked again before what was interrupted goes on
 _CONTEXT = re.compile(r"c[1-9][0-9]?")
 
 FILE_ACTIVITIES = frozenset({ActivityType.DOWNLOAD, ActivityType.UPLOAD, ActivityType.VIEW, ActivityType.PRINT})
 """Activities that can be about a file."""
+
+MASKABLE = frozenset({ActivityType.VIEW, ActivityType.DOWNLOAD, ActivityType.UPLOAD, ActivityType.SEND_ITEM})
+"""Activities whose content passes as text now and then, so that findings in it can be masked."""
 
 
 MOST_REPEATED = 10_000
@@ -178,6 +196,7 @@ def _load_policy(document: PolicyDocument, path: Path, context: conditions.Conte
         every = document.kind is Kind.ACTIVITY
         activities = tuple(each for each in ActivityType if every or each is not ActivityType.LOGON)
     _check_reach(document, activities, when, path, context)
+    _check_types(document, when, path, context)
     return LoadedPolicy(
         document=document,
         apps=apps,
@@ -205,11 +224,27 @@ def _check_names(document: PolicyDocument, apps: tuple[str, ...], path: Path, co
                 below: Path = (*path, "apps") if isinstance(document.apps, str) else (*path, "apps", index)
                 hint = did_you_mean(app, context.known_apps)
                 errors.add("031", f"unknown app '{app}'", marks.where(below), hint)
-    wrong = wrong_placeholder(document.message)
-    if wrong:
-        known = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
-        hint = f"known: {known}; write {{{{ and }}}} for braces"
-        errors.add("039", f"message has an unknown placeholder '{wrong}'", marks.where((*path, "message")), hint)
+    _check_message(document.message, (*path, "message"), context)
+
+
+def _check_message(message: str | Mapping[str, str], path: Path, context: conditions.Context) -> None:
+    errors, marks = context.errors, context.marks
+    if not isinstance(message, str) and not message:
+        errors.add("037", "'message' has no language", marks.where(path), "add a text, e.g. en: …")
+    texts = {(): message} if isinstance(message, str) else {(tag,): text for tag, text in message.items()}
+    for below, text in texts.items():
+        where = marks.where((*path, *below))
+        if below and not is_language(below[0]):
+            errors.add(
+                "042", f"'{below[0][:40]}' is no language", marks.where((*path, *below), key=True), "write en or de-AT"
+            )
+        wrong = wrong_placeholder(text)
+        if wrong:
+            known = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
+            hint = f"known: {known}; write {{{{ and }}}} for braces"
+            close = did_you_mean(wrong.strip("{}"), PLACEHOLDERS)
+            hint = f"{close} {hint}" if close.startswith("did you mean") else hint
+            errors.add("039", f"message has an unknown placeholder '{wrong}'", where, hint)
 
 
 def _check_action(
@@ -225,15 +260,38 @@ def _check_action(
     elif ActivityType.LOGON in activities and document.kind is Kind.SESSION:
         where = marks.where((*path, "activities"))
         errors.add("035", "a session policy is not asked at logon", where, "use kind: access and no activities")
-    if isinstance(document.action, StepUp) and not _CONTEXT.fullmatch(document.action.context):
-        where = marks.where((*path, "action", "context"))
-        errors.add("017", f"'{document.action.context}' is no authentication context", where, "write c1 to c99")
+    if isinstance(document.action, StepUp):
+        _check_step_up(document.action, (*path, "action"), context)
     protects = isinstance(document.action, Protect) or document.action is SimpleAction.PROTECT
+    _check_masking(document, activities, path, context)
+    if isinstance(document.action, Coach):
+        try:
+            rollout.duration(document.action.lasts)
+        except Malformed as wrong:
+            errors.add(wrong.number, wrong.message, marks.where((*path, "action", "lasts")), wrong.hint)
+        if document.action.text is FreeText.NO and not document.action.reasons:
+            where = marks.where((*path, "action", "text"))
+            errors.add("037", "'coach' asks for nothing", where, "give reasons, or text: required")
     if (protects or document.unscannable is Unscannable.PROTECT) and set(activities) != {ActivityType.DOWNLOAD}:
         where = marks.where((*path, "action" if protects else "unscannable"))
         errors.add("036", "only downloads can be protected", where, "write activities: download")
     if isinstance(document.action, Protect):
         _check_protect(document.action, (*path, "action"), context)
+
+
+def _check_step_up(action: StepUp, path: Path, context: conditions.Context) -> None:
+    errors, marks = context.errors, context.marks
+    if not _CONTEXT.fullmatch(action.context):
+        where = marks.where((*path, "context"))
+        errors.add("017", f"'{action.context}' is no authentication context", where, "write c1 to c99")
+    if action.fresh_for is None:
+        return
+    where = marks.where((*path, "fresh_for"))
+    try:
+        if seconds(action.fresh_for) < FRESH:
+            errors.add("017", "a proof that counts for less than a minute", where, "write 1m or more")
+    except ValueError as error:
+        errors.add("017", str(error), where, "write 15m, 8h")
 
 
 def _check_protect(action: Protect, path: Path, context: conditions.Context) -> None:
@@ -255,6 +313,35 @@ def _check_protect(action: Protect, path: Path, context: conditions.Context) -> 
             rollout.duration(action.expires)
         except Malformed as wrong:
             errors.add(wrong.number, wrong.message, marks.where((*path, "expires")), wrong.hint)
+
+
+def _check_types(document: PolicyDocument, when: conditions.Node, path: Path, context: conditions.Context) -> None:
+    """What is masked must be known, and must be something."""
+    if isinstance(document.action, Redact) and document.action.types:
+        for index, name in enumerate(document.action.types):
+            try:
+                check_name(name, context.info_types)
+            except Malformed as wrong:
+                where = context.marks.where((*path, "action", "types", index))
+                context.errors.add(wrong.number, wrong.message.replace("findings", "types"), where, wrong.hint)
+    elif isinstance(document.action, Redact) or document.action is SimpleAction.REDACT:
+        if not conditions.asked([when]):
+            hint = "write action: {type: redact, types: [credit-card]}, or a condition on findings"
+            context.errors.add("037", "'redact' names nothing to mask", context.marks.where((*path, "action")), hint)
+
+
+def _check_masking(
+    document: PolicyDocument, activities: tuple[ActivityType, ...], path: Path, context: conditions.Context
+) -> None:
+    if not (isinstance(document.action, Redact) or document.action is SimpleAction.REDACT):
+        return
+    where = context.marks.where((*path, "action"))
+    if not activities or not MASKABLE.issuperset(activities):
+        words = ", ".join(sorted(MASKABLE))
+        context.errors.add("036", "only what passes as text can be masked", where, f"write activities: {words}")
+    elif isinstance(document.action, Redact) and document.action.otherwise is Otherwise.PROTECT:
+        if set(activities) != {ActivityType.DOWNLOAD}:
+            context.errors.add("036", "only downloads can be protected", where, "write otherwise: block")
 
 
 def _check_repeated(document: PolicyDocument, path: Path, context: conditions.Context) -> None:
@@ -296,9 +383,9 @@ def _check_rollout(document: PolicyDocument, path: Path, context: conditions.Con
         checks.append((("budget", "window"), lambda: rollout.duration(budget.window)))
         if budget.block_rate:
             checks.append((("budget", "block_rate"), lambda: rollout.share(budget.block_rate)))
-        if not budget.block_rate and budget.blocks is None:
+        if not budget.block_rate and budget.blocks is None and budget.appeals is None:
             where = context.marks.where((*path, "budget"))
-            context.errors.add("037", "'budget' sets no limit", where, "give block_rate or blocks")
+            context.errors.add("037", "'budget' sets no limit", where, "give block_rate, blocks or appeals")
     for below, check in checks:
         try:
             check()
@@ -315,7 +402,7 @@ def _check_reach(
 ) -> None:
     """Warn when the conditions ask for a file, or a text, and none of the activities has one."""
     parts = when.parts if isinstance(when, conditions.Branch) and when.kind == "all" else (when,)
-    for group, having in (("file", FILE_ACTIVITIES), ("text", frozenset(IN_PAGE))):
+    for group, having in (("file", FILE_ACTIVITIES), ("text", frozenset((*IN_PAGE, ActivityType.SEND_ITEM)))):
         about = [each for each in parts if isinstance(each, conditions.Leaf) and each.field.group == group]
         if document.kind is Kind.SESSION and about and having.isdisjoint(activities):
             words = ", ".join(activities)

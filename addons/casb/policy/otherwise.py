@@ -47,6 +47,9 @@ def explanation(activity: Activity, policies: Policies) -> Explanation:
 DONE = {
     Action.ALLOW: "allowed",
     Action.AUDIT: "let through and recorded",
+    Action.NOTIFY: "let through, and the person told",
+    Action.COACH: "stopped for a justification",
+    Action.REDACT: "handed over with its findings masked",
     Action.PROTECT: "handed over encrypted",
     Action.STEP_UP: "stopped for a stronger sign-in",
     Action.BLOCK: "blocked",
@@ -68,8 +71,12 @@ def _trace(trace: Trace) -> Iterator[str]:
         yield f"  {trace.policy} ({trace.where}) is out of season"
     elif trace.satisfied:
         yield f"  {trace.policy} ({trace.where}) does not apply any more: its step-up has been passed"
-    elif trace.matched or trace.shadow:
-        how = f"would be {DONE[trace.action]}, but it is in shadow" if trace.shadow else DONE[trace.action]
+    elif trace.matched or trace.shadow or trace.excepted:
+        how = DONE[trace.action]
+        if trace.shadow:
+            how = f"would be {how}, but it is in shadow"
+        elif trace.excepted:
+            how = f"would be {how}, but for the exception {trace.excepted}"
         yield f"  {trace.policy} ({trace.where}) matches: {how}"
         for reason in trace.conditions:
             if reason.truth is not Truth.NO:
@@ -112,6 +119,10 @@ def to_json(found: Explanation) -> dict[str, Any]:
         "policy": decision.policy,
         "matched": list(decision.matched),
         "shadow": [{"policy": each.policy, "action": each.action.word} for each in decision.shadow],
+        "exempted": [
+            {"policy": each.policy, "action": each.action.word, "exception": each.exception}
+            for each in decision.exempted
+        ],
         "traces": [
             {
                 "policy": trace.policy,
@@ -121,6 +132,7 @@ def to_json(found: Explanation) -> dict[str, Any]:
                 "truth": trace.truth.name.lower(),
                 "matched": trace.matched,
                 "shadow": trace.shadow,
+                "excepted": trace.excepted,
                 "out_of_season": trace.dormant,
                 "step_up_passed": trace.satisfied,
                 "conditions": [_condition(each) for each in trace.conditions],

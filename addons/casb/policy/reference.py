@@ -29,6 +29,8 @@ _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _SHAPES = (
     document.PolicyFile,
     document.PolicyDocument,
+    document.Coach,
+    document.Redact,
     document.Protect,
     document.StepUp,
     document.AlertDetails,

@@ -17,7 +17,8 @@ from casb.model.identity import UNMANAGED, AgentTag, ClientApp, DeviceTag, Devic
 from casb.policy import matchers
 from casb.policy.conditions import Leaf
 from casb.policy.filetypes import GROUPS
-from casb.policy.findings import Found, told
+from casb.policy.findings import told
+from casb.policy.found import Found
 from casb.policy.truths import NO, YES
 from casb.policy.vocabulary import Kind
 

@@ -131,7 +131,7 @@ def _silences(strong: Policy, weak: Policy) -> bool:
         return False
     if strong.apps and not (weak.apps and weak.apps <= strong.apps):
         return False
-    if strong.action is Action.STEP_UP or not weak.activities <= strong.activities:
+    if strong.action in (Action.STEP_UP, Action.COACH) or not weak.activities <= strong.activities:
         return False
     return _covers(strong.when, weak.when)
 

@@ -19,7 +19,8 @@ from casb.model.decision import Action
 from casb.model.file import FileFacts, VerdictStatus
 from casb.model.identity import UNMANAGED, AgentTag, ClientApp, DeviceTag, DeviceType
 from casb.model.signs import MEANING, Sign
-from casb.policy import filetypes, findings
+from casb.policy import filetypes
+from casb.policy.found import Found, in_file
 
 
 class Unread:
@@ -386,15 +387,15 @@ def _file_property(activity: Activity) -> str | Unread | None:
     return None if _was_read(file) else UNREAD
 
 
-def _file_findings(activity: Activity) -> findings.Found | Unread | None:
-    return None if activity.file is None else findings.in_file(activity.file) or UNREAD
+def _file_findings(activity: Activity) -> Found | Unread | None:
+    return None if activity.file is None else in_file(activity.file) or UNREAD
 
 
-def _text_findings(activity: Activity) -> findings.Found | Unread | None:
+def _text_findings(activity: Activity) -> Found | Unread | None:
     text = activity.text
     if text is None:
         return None
-    return UNREAD if text.findings is None else findings.Found(text.findings)
+    return UNREAD if text.findings is None else Found(text.findings)
 
 
 def _file_malware(activity: Activity) -> bool | Unread | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from casb.errors import Where
+from casb.model.decision import Action
 from casb.policy import rollout
 from casb.policy.compile import action_of, unknown_of
 from casb.policy.conditions import Branch, Leaf, Node
@@ -14,8 +15,12 @@ from casb.policy.document import Kind, PolicyDocument, Schedule, Stage
 from casb.policy.loader import LoadedPolicy
 from casb.policy.suspicions import implies
 
+_MILD = (Action.AUDIT, Action.NOTIFY)
 _VERBS = {
     "audit": "records",
+    "notify": "tells the person of",
+    "coach": "asks for a justification before",
+    "redact": "masks what is found in",
     "protect": "hands over encrypted",
     "step_up": "asks for a stronger sign-in before",
     "block": "blocks",
@@ -90,7 +95,7 @@ def differences(old: Sequence[LoadedPolicy], new: Sequence[LoadedPolicy]) -> Ite
 
 
 def _whole(loaded: LoadedPolicy, how: str, direction: Direction) -> Difference:
-    felt = loaded.document.enabled and action_of(loaded.document).word != "audit"
+    felt = loaded.document.enabled and action_of(loaded.document) not in _MILD
     return Difference(
         policy=loaded.document.id,
         what=f"{how} {sentence(loaded)}",

@@ -109,6 +109,13 @@ class Spooling:
         if self._unheld:
             yield self._unheld
 
+    def replace(self, data: bytes) -> None:
+        """Something else leaves in its place. Raises `StoreError` when there is no room for it."""
+        self.body.drop()
+        self.body = self.bodies.held.begin()
+        self.body.write(data)
+        self.body.finish()
+
     def drop(self) -> None:
         """Give up the file."""
         self.body.drop()

@@ -9,30 +9,32 @@ from datetime import datetime
 
 from mitmproxy import http
 
-from casb.catalog.bodies import name_source
-from casb.control.exchange import Exchange, Party, Stage, access
+from casb.catalog import chat
+from casb.control.exchange import Exchange, Party, access
 from casb.control.pages import Refusal, notice, refusal_page
 from casb.control.protecting import Plan
 from casb.control.routes import Kind
 from casb.errors import ContentError, StoreError
-from casb.inspection.spec import Recipe
-from casb.model.activity import ActivityType
-from casb.model.decision import Action, Answer, Effect, Hold, Pass, Protect
+from casb.model.activity import Activity, ActivityType, RequestMode
+from casb.model.app import App
+from casb.model.decision import Action, Answer, Decision, Effect, Hold, Pass, Protect, Redact, Redaction
 from casb.model.file import FileFacts
 from casb.model.identity import Session
 from casb.model.record import Record
-from casb.policy.truths import NO
-from casb.proxy import forms, protect, taking, translate
+from casb.proxy import prompts, protect, redaction, taking, translate
 from casb.proxy.bodies import Bodies, Spooling
-from casb.proxy.engines import pieces_of
+from casb.proxy.coaching import Coaching, page_for
 from casb.proxy.faults import log_fault
 from casb.proxy.ids import ulid
 from casb.proxy.notices import Notices, cookie
 from casb.proxy.passing import charset_of, judge, may_pass
 from casb.proxy.runtime import Runtime, Visitor, now
 from casb.proxy.sealed import sealed
+from casb.proxy.stepup import StepUp, ask_of
 from casb.proxy.streaming import Inspecting
+from casb.proxy.transfers import ANSWER
 from casb.proxy.translate import State
+from casb.proxy.uploads import Uploads
 from casb.proxy.waiting import Waiting
 from casb.rewrite import codings
 from casb.store.held import SMALL, HeldBody
@@ -43,58 +45,75 @@ logger = logging.getLogger(__name__)
 class Control:
     """Access, then uploads and activities at the request, then downloads at the response's head."""
 
-    def __init__(self, runtime: Runtime, notices: Notices, waiting: Waiting) -> None:
+    def __init__(self, runtime: Runtime, notices: Notices, waiting: Waiting, coaching: Coaching) -> None:
         self.runtime = runtime
         self.notices = notices
+        self.step_up = StepUp(runtime)
+        self.uploads = Uploads(runtime, notices)
         self.waiting = waiting
+        self.coaching = coaching
 
     # ------------------------------------------------------------ request
 
     @sealed
-    def requestheaders(self, flow: http.HTTPFlow) -> None:
+    def requestheaders(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         """Access policies first; then what the request's head alone shows."""
         state = translate.state_of(flow)
         if state is None:
             raise LookupError("exchange without a route")
         if state.ours or state.route.kind is not Kind.APP:
-            return
+            return None
         if state.preflight:
             translate.send_to(flow, state.route)
-            return
+            return None
         session = state.session
         if session is None or state.route.app is None:
             raise LookupError("a controlled exchange without a session")
+        if state.snapshot.policies.coaches(state.route.app.id):
+            return self._enter_informed(flow, state, session, state.route.app)
+        return self._enter(flow, state, session, state.route.app)
+
+    async def _enter_informed(self, flow: http.HTTPFlow, state: State, session: Session, app: App) -> None:
+        """Where a policy may ask for a justification, what was said already is looked up first."""
+        state.given = await self.coaching.given(session, app)
+        keeping = self._enter(flow, state, session, app)
+        if keeping is not None:
+            await keeping
+
+    def _enter(self, flow: http.HTTPFlow, state: State, session: Session, app: App) -> Awaitable[None] | None:
         visitor = self.visitor(session, state)
         state.party = visitor.party
-        if state.route.app.instances:
-            state.facts = replace(
-                state.facts, instance=translate.instance(state.route.app, state.facts.host, state.fields)
-            )
-        if visitor.access.decision.action >= Action.STEP_UP:
+        if app.instances:
+            state.facts = replace(state.facts, instance=translate.instance(app, state.facts.host, state.fields))
+        if visitor.access.decision.action.halts:
             self._refuse_access(flow, state, visitor)
-            return
+            return state.keeping
         exchange = Exchange(
             snapshot=state.snapshot,
-            app=state.route.app,
+            app=app,
             party=visitor.party,
             clock=now,
             new_id=ulid,
             mode=state.route.mode,
+            given=state.given,
         )
         state.exchange = exchange
         if b"range" in state.fields and exchange.needs_whole(ActivityType.DOWNLOAD):
             translate.whole(flow)
-        if not self._must_name(state, exchange):
+        if not self.uploads.wants(flow, state, exchange):
             self._apply_to_request(flow, state, exchange.request(state.facts))
         elif (state.facts.content_length or 0) > state.snapshot.settings.limits.hold:
-            self._apply_to_request(flow, state, self._unnamed(state, exchange, "the form is too large to be read"))
+            self._apply_to_request(
+                flow, state, self.uploads.unread(state, exchange, "the form is too large to be read")
+            )
         else:
             # The form's head does not tell what it holds: it is held until its parts have.
             state.naming = True
             self._hold(flow, state, state.snapshot.settings.limits.hold, state.facts.content_length, "requestheaders")
-        if not translate.is_refused(flow):
+        if not translate.is_refused(flow) and state.coached is None and state.ask is None:
             protect.ask_for_all(flow, exchange)
             translate.send_to(flow, state.route)
+        return state.keeping
 
     def visitor(self, session: Session, state: State) -> Visitor:
         """The party and its access decision, kept while session, address, program and policies stay the same."""
@@ -102,6 +121,8 @@ class Control:
         ip = state.ip
         agent = state.fields.get(b"user-agent", b"")
         key = (session.id, ip, f"{route.host}|{snapshot.version}", agent)
+        if state.given:
+            key = (*key[:2], f"{key[2]}|{hash(state.given)}", agent)
         found = self.runtime.visitors.get(key)
         if found is not None and found.session is not session and found.session != session:
             found = None  # The same login, renewed: what it proved may have changed.
@@ -111,7 +132,7 @@ class Control:
             self.runtime.met(ip, session.user)
             if route.app is None:
                 raise LookupError("no app")
-            record = access(snapshot, route.app, party, now=now(), new_id=ulid, mode=route.mode)
+            record = access(snapshot, route.app, party, now=now(), new_id=ulid, mode=route.mode, given=state.given)
             if record.decision.action is not Action.ALLOW:
                 self.runtime.log(record)
             found = self.runtime.visitors[key] = Visitor(session=session, party=party, access=record)
@@ -127,14 +148,24 @@ class Control:
             user_name=visitor.party.user.name if visitor.party.user else "",
             is_logon=True,
         )
-        self.runtime.counters["access_blocked"] += 1
         translate.annotate(flow, record, state.route, visitor.party)
-        translate.refuse(flow, "requestheaders", refusal_page(refusal))
+        ask = ask_of(record.decision, record.activity.id)
+        if record.decision.action is Action.STEP_UP and self.step_up.send(flow, state, ask, "requestheaders"):
+            return
+        refusal = self.coaching.stop(state, refusal, record.activity)
+        self.runtime.counters["access_blocked"] += 1
+        translate.refuse(flow, "requestheaders", page_for(refusal))
 
     def _apply_to_request(self, flow: http.HTTPFlow, state: State, effect: Effect) -> None:
+        if isinstance(effect, Redact):
+            masked = self._mask_request(flow, state, effect.order)
+            if masked is None:
+                return
+            effect = masked
         self._write(flow, state)
         match effect:
-            case Pass():
+            case Pass(notice=told):
+                self._tell(state, told)
                 length = state.facts.content_length
                 # HTTP/2 needs no header to say that a body follows.
                 has_body = length is not None or b"transfer-encoding" in state.fields or flow.request.is_http2
@@ -143,61 +174,43 @@ class Control:
                     translate.stream_request(flow, rewriter)
             case Hold(limit=limit):
                 self._hold(flow, state, limit, state.facts.content_length, "requestheaders")
+            case Answer(kind="coach") if self._keeps_form(flow, state):
+                state.coached, state.ours = effect, True
+                state.limit, state.on_overflow = state.snapshot.settings.session.resume_body, lambda: False
             case Answer():
                 self._refuse(flow, state, effect, "requestheaders")
             case Protect():
                 raise ValueError("an upload cannot be protected")
 
-    def _must_name(self, state: State, exchange: Exchange) -> bool:
-        """Whether the names of the files in a form must be read first: only where a policy concerns uploads."""
-        return name_source(exchange.app, state.facts) is not None and exchange.concerns(ActivityType.UPLOAD)
+    def _mask_request(self, flow: http.HTTPFlow, state: State, order: Redaction) -> Effect | None:
+        """What becomes of a request whose findings are to be masked; None: it is held until it is there."""
+        limit = state.snapshot.settings.limits.hold
+        if flow.request.raw_content is None:
+            if (state.facts.content_length or 0) > limit:
+                return self._unmaskable(state, order, f"larger than {limit} bytes")
+            state.mask_request = order
+            self._hold(flow, state, limit, state.facts.content_length, "requestheaders")
+            return None
+        state.mask_request = None
+        why = redaction.of_request(flow, state, order)
+        if why:
+            return self._unmaskable(state, order, why)
+        self.runtime.counters["redacted"] += 1
+        return Pass()
 
-    def _unnamed(self, state: State, exchange: Exchange, why: str) -> Effect:
-        """A form that does not tell us its file names might tell them to the app.
+    @staticmethod
+    def _keeps_form(flow: http.HTTPFlow, state: State) -> bool:
+        """Whether a form is on its way, to be sent again once the person has said why: then it is waited for."""
+        on_the_way = flow.request.raw_content is None and not state.held and not state.naming
+        return on_the_way and state.facts.mode is RequestMode.NAVIGATION and flow.request.method == "POST"
 
-        Then the default behaviour holds wherever a policy for this person and device could have said more than audit.
-        """
-        effect = exchange.request(replace(state.facts, upload_name=None))
-        if exchange.stage is Stage.HOLDING_UPLOAD:
-            effect = exchange.unscannable(why)
-        activity = exchange.activity
-        if not isinstance(effect, Pass) or activity is None:
-            return effect
-        concerning = state.snapshot.policies.concerning(activity)
-        if not any(each.strictest > Action.AUDIT and each.session_check(activity) is not NO for each in concerning):
-            return effect
-        return exchange.fall_back("upload.unnamed", "the names of the files in a form can be read", why)
-
-    async def _judge_form(self, flow: http.HTTPFlow, state: State) -> None:
-        """Each file of a form by itself; one that is refused refuses the form."""
-        main = state.exchange
-        if main is None:
-            raise LookupError("no exchange")
-        state.naming = state.held = False
-        body = flow.request.raw_content or b""
-        try:
-            files = forms.files(main.app, state.facts, state.fields.get(b"content-type", b""), body)
-        except ContentError as error:
-            self._apply_to_request(flow, state, self._unnamed(state, main, error.message))
-            if translate.is_refused(flow):
-                translate.hold_refusal(flow, "request")
-            return
-        main.request(replace(state.facts, upload_name=""))
-        for file in files:
-            facts = replace(state.facts, upload_name=file.name, content_length=len(file.content))
-            if file.content_type:
-                facts = replace(facts, content_type=file.content_type)
-            single = main.sibling()
-            effect = single.request(facts)
-            if isinstance(effect, Hold) and single.activity and single.activity.file:
-                effect = single.inspected(await self._read(single, single.activity.file, file.content))
-            main.records += single.records
-            if isinstance(effect, Answer):
-                main.activity = single.activity
-                self._write(flow, state)
-                self._refuse(flow, state, effect, "request")
-                return
-        self._write(flow, state)
+    async def _judge(self, flow: http.HTTPFlow, state: State) -> None:
+        """The body that had to be read first has come."""
+        self._apply_to_request(flow, state, await self.uploads.judge(flow, state))
+        if translate.is_refused(flow):
+            translate.hold_refusal(flow, "request")
+        if state.keeping is not None:
+            await state.keeping
 
     async def _decoded(self, state: State, body: bytes | HeldBody, coding: str) -> bytes | HeldBody:
         if isinstance(body, bytes):
@@ -206,53 +219,30 @@ class Control:
             raise LookupError("nothing holds bodies")
         return await self.runtime.bodies.decoded(body, coding)
 
-    async def _read(self, exchange: Exchange, known: FileFacts, body: bytes | HeldBody) -> FileFacts:
-        held = body.sealed() if isinstance(body, HeldBody) else None
-        if held is not None:
-            readable: bytes | Recipe = Recipe(factory="casb.store.held:open_told", data=held.told())
-        else:
-            readable = body.content() if isinstance(body, HeldBody) else body
-        engines = self.runtime.engines if exchange.asks_engines() else None
-        seen = await self.runtime.scanner.scan(
-            readable,
-            known.name,
-            known.declared_type,
-            matcher=exchange.snapshot.recipe,
-            rules=engines.rules if engines else None,
-            size=held.size if held else None,
-        )
-        if engines is not None:
-            seen = await engines.judge(seen, lambda: pieces_of(body))
-        named = {each.id: each.name for each in self.runtime.snapshot.settings.labels}
-        return replace(
-            known,
-            size=seen.size,
-            inspected=seen.inspected,
-            detected_type=seen.detected_type,
-            sha256=seen.sha256,
-            label=named.get(seen.label_id or "", seen.label),
-            label_id=seen.label_id,
-            verdict=seen.verdict,
-            engines=seen.engines,
-            signs=known.signs | seen.signs,
-            properties=seen.properties,
-        )
-
     @sealed
     def request(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         """A held upload has arrived: read it, then decide for good."""
         state = translate.state_of(flow)
+        if state is not None and state.coached is not None:
+            self._refuse(flow, state, state.coached, "request")
+            return None
         if state is None or not state.held:
             return None
+        if state.mask_request is not None:
+            state.held = False
+            self._apply_to_request(flow, state, Redact(order=state.mask_request))
+            if translate.is_refused(flow):
+                translate.hold_refusal(flow, "request")
+            return None
         if state.naming:
-            return self._judge_form(flow, state)
+            return self._judge(flow, state)
         coding = state.fields.get(b"content-encoding", b"").decode("latin-1")
         return self._inspect(flow, state, _body(state, flow.request), coding, "request")
 
     # ------------------------------------------------------------ response
 
     @sealed
-    def responseheaders(self, flow: http.HTTPFlow) -> None:
+    def responseheaders(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         """Downloads and views, by the response's head."""
         state = translate.state_of(flow)
         if state is None:
@@ -260,26 +250,76 @@ class Control:
         if state.exchange is None or state.ours or flow.response is None:
             if flow.response is not None and state.route.kind is Kind.TUNNEL:
                 flow.response.stream = True
-            return
+            return None
         state.held, state.limit, state.on_overflow = False, None, None
         facts = translate.response_facts(flow.response)
         state.response = facts
+        before = state.exchange.activity
         self._apply_to_response(flow, state, state.exchange.response(facts), "responseheaders")
+        if state.exchange.activity is before and not translate.is_refused(flow):
+            redaction.passing(self.runtime, flow, state)
+        if state.expected is not None and not translate.is_refused(flow):
+            self._expect(flow, state)
+        return state.keeping
+
+    def _expect(self, flow: http.HTTPFlow, state: State) -> None:
+        """The answer to the beginning of a transfer is kept until it has said where the pieces go."""
+        if flow.response is None or state.held or not self.uploads.transfers.head(flow, state):
+            return
+        state.held, state.limit, state.on_overflow = True, ANSWER, lambda: True
+        flow.response.stream = False
 
     def _apply_to_response(self, flow: http.HTTPFlow, state: State, effect: Effect, phase: str) -> None:
         exchange = state.exchange
         if exchange is None:
             raise LookupError("no exchange")
         match effect:
-            case Pass():
+            case Pass(notice=told):
                 self._write(flow, state)
+                self._tell(state, told, flow, phase)
             case Hold(limit=limit):
                 self._hold(flow, state, limit, state.response.content_length if state.response else None, phase)
             case Protect():
                 self._protect(flow, state, phase)
+            case Redact(order=order):
+                done: redaction.Done = redaction.unnoted
+                if exchange.activity is not None and not (exchange.activity.file and exchange.activity.file.inspected):
+                    seen = exchange.activity
+                    done = redaction.noting(self.runtime, state, seen, order, of=seen.id)
+                why = redaction.begin(flow, state, order, phase, done)
+                if why:
+                    self._apply_to_response(flow, state, self._unmaskable(state, order, why), phase)
+                    return
+                self._write(flow, state)
+                self.runtime.counters["redacted"] += 1
             case Answer():
                 self._write(flow, state)
                 self._refuse(flow, state, effect, phase)
+
+    def _tell(
+        self, state: State, decision: Decision | None, flow: http.HTTPFlow | None = None, phase: str = ""
+    ) -> None:
+        """`notify`: it passes, and the page that the person sees says so; at the latest the next one."""
+        exchange = state.exchange
+        state.notice = decision or state.notice
+        if flow is None or flow.response is None or state.notice is None or exchange is None or not exchange.records:
+            return
+        record = next((each for each in reversed(exchange.records) if each.decision is state.notice), None)
+        if record is None or state.party is None or state.party.session_id is None:
+            return
+        told = notice(replace(self._refusal(state, record.decision, record.activity), activity_id=record.activity.id))
+        self.notices.keep(state.party.session_id, told)
+        left = cookie(record.activity.id)
+        if phase == "responseheaders":
+            state.notice_cookie = left.encode()  # The head is mapped after this.
+        else:
+            flow.response.headers.add("set-cookie", left)
+        self.runtime.counters["notified"] += 1
+
+    def _unmaskable(self, state: State, order: Redaction, why: str) -> Effect:
+        if state.exchange is None:
+            raise LookupError("no exchange")
+        return state.exchange.instead(order, why)
 
     def _protect(self, flow: http.HTTPFlow, state: State, phase: str) -> None:
         """Hand over protected, now or once all of the file is here. What cannot be protected is refused."""
@@ -335,9 +375,18 @@ class Control:
         state.held, state.plan = False, None
         coding = state.response.content_encoding if state.response else ""
         try:
+            limit = state.snapshot.settings.limits.hold
+            taken = state.taking if isinstance(state.taking, Spooling) else None
             body = flow.response.raw_content if flow.response is not None else None
-            plain = codings.decoded(body or b"", coding, limit=state.snapshot.settings.limits.hold)
+            if taken is not None:
+                if taken.body.size > limit:
+                    raise ContentError("F102", f"larger than {limit} bytes")
+                body = b"".join(taken.body.pieces())
+            plain = codings.decoded(body or b"", coding, limit=limit)
             await protect.hand_over_whole(self.runtime, flow, state, plan, plain, self.notices)
+            if taken is not None and flow.response is not None:
+                taken.replace(flow.response.raw_content or b"")
+                flow.response.data.content = None
         except ContentError as error:
             self._unprotected(flow, state, error.message, "response")
             return
@@ -348,6 +397,9 @@ class Control:
     def response(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         """A held download has arrived: read it, then decide for good."""
         state = translate.state_of(flow)
+        if state is not None and state.expected is not None and flow.response is not None:
+            state.held = False
+            return self.uploads.transfers.answered(flow, state)
         if state is None or flow.response is None:
             return None
         if not state.held:
@@ -377,7 +429,7 @@ class Control:
         if not outgoing and state.response is not None and state.response.status == 206:
             self._decided(flow, state, "a part of a file", phase)
             return
-        bodies = self.runtime.bodies
+        bodies = None if self._in_memory(state) else self.runtime.bodies
         bodiless = not outgoing and state.facts.method == "HEAD"
         if bodies is None or not taking.wanted() or state.naming or (outgoing and state.map_body):
             bodies = None
@@ -435,13 +487,26 @@ class Control:
             name=exchange.activity.file.name if exchange.activity and exchange.activity.file else "",
         )
 
+    @staticmethod
+    def _in_memory(state: State) -> bool:
+        """Whether the body may have to be changed, or sent again after a question: then it is not put on disk."""
+        exchange = state.exchange
+        if state.mask_request is not None or exchange is None or exchange.activity is None:
+            return True
+        changing = {Action.REDACT, Action.COACH}
+        return exchange.activity.text is not None or not changing.isdisjoint(exchange.outcomes())
+
     def _overflow(self, flow: http.HTTPFlow, state: State, why: str, phase: str) -> bool:
         """A held body cannot be held any longer. True: policy lets it pass unread."""
         try:
             state.held = False
-            if state.naming and state.exchange is not None:
+            if state.mask_request is not None:
+                order, state.mask_request = state.mask_request, None
+                self._apply_to_request(flow, state, self._unmaskable(state, order, why))
+            elif state.naming and state.exchange is not None:
                 state.naming = False
-                self._apply_to_request(flow, state, self._unnamed(state, state.exchange, why))
+                effect = self.uploads.unread(state, state.exchange, why)
+                self._apply_to_request(flow, state, effect)
             else:
                 self._decided(flow, state, why, phase)
         except Exception:
@@ -465,13 +530,16 @@ class Control:
         if exchange is None or exchange.activity is None:
             raise LookupError("no exchange")
         state.held = False
+        if phase == "request" and exchange.activity.text is not None and isinstance(body, bytes):
+            self._read_prompt(flow, state, exchange, body, coding)
+            return
         known = exchange.activity.file or FileFacts(name="")
         try:
             plain = await self._decoded(state, body, coding)
         except (ContentError, StoreError) as error:
             effect = exchange.unscannable(error.message)
         else:
-            effect = exchange.inspected(await self._read(exchange, known, plain))
+            effect = exchange.inspected(await self.uploads.read(exchange, known, plain))
         if phase == "request":
             self._apply_to_request(flow, state, effect)
             if translate.is_refused(flow):
@@ -480,25 +548,52 @@ class Control:
             self._apply_to_response(flow, state, effect, phase)
             if state.plan is not None:
                 await self._convert(flow, state, state.plan)
+        if state.keeping is not None:
+            await state.keeping
+
+    def _read_prompt(self, flow: http.HTTPFlow, state: State, exchange: Exchange, body: bytes, coding: str) -> None:
+        """What was to be sent is there: its text is looked at here, which takes no longer than handing it over."""
+        try:
+            plain = codings.decoded(body, coding, limit=state.snapshot.settings.limits.hold)
+        except ContentError:
+            text = None
+        else:
+            text = chat.text_of(plain, state.facts.content_type)
+        self._apply_to_request(flow, state, exchange.told(prompts.facts(state.snapshot, text)))
+        if translate.is_refused(flow):
+            translate.hold_refusal(flow, "request")
 
     def _refuse(self, flow: http.HTTPFlow, state: State, effect: Answer, phase: str) -> None:
         activity = state.exchange.activity if state.exchange else None
         record = state.exchange.records[-1] if state.exchange else None
-        refusal = Refusal(
-            activity_id=record.activity.id if record else ulid(),
-            decision=effect.decision,
+        if effect.kind == "step_up" and record is not None:
+            saved = activity is not None and activity.type is ActivityType.DOWNLOAD
+            if self.step_up.send(flow, state, ask_of(effect.decision, record.activity.id, saved=saved), phase):
+                return
+        refusal = self._refusal(state, effect.decision, activity)
+        if record is not None:
+            refusal = replace(refusal, activity_id=record.activity.id)
+        body = flow.request.raw_content if phase == "request" and not state.cut else None
+        refusal = self.coaching.stop(state, refusal, activity, body=body)
+        waited = state.ticket is not None and state.ticket.shown and not refusal.coach
+        page = refusal_page(refusal, shown=True) if waited else page_for(refusal)
+        shown = waited or (refusal.coach and state.facts.mode is RequestMode.NAVIGATION and not state.facts.save_as)
+        if state.party and state.party.session_id and not shown:
+            page = self.notices.leave(page, state.party.session_id, notice(refusal))
+        self.runtime.counters["refused"] += 1
+        translate.refuse(flow, phase, page)
+
+    def _refusal(self, state: State, decision: Decision, activity: Activity | None) -> Refusal:
+        return Refusal(
+            activity_id=ulid(),
+            decision=decision,
             facts=state.facts,
             app_name=state.route.app.name if state.route.app else "",
             user_name=state.party.user.name if state.party and state.party.user else "",
             file_name=activity.file.name if activity and activity.file else "",
             is_download=activity is not None and activity.type is ActivityType.DOWNLOAD,
+            languages=state.fields.get(b"accept-language", b"").decode("latin-1")[:1000],
         )
-        waited = state.ticket is not None and state.ticket.shown
-        page = refusal_page(refusal, shown=waited)
-        if state.party and state.party.session_id and not waited:
-            page = self.notices.leave(page, state.party.session_id, notice(refusal))
-        self.runtime.counters["refused"] += 1
-        translate.refuse(flow, phase, page)
 
     def _write(self, flow: http.HTTPFlow, state: State) -> None:
         """Hand new records to the log before the effect takes place: what is seen is what was recorded."""
@@ -510,7 +605,7 @@ class Control:
                 self.runtime.log(record)
             except StoreError:
                 # Whoever prefers availability says so for the app; otherwise what cannot be recorded is refused.
-                if exchange.app.on_failure != "allow":
+                if (record.decision.on_failure or exchange.app.on_failure) != "allow":
                     raise
                 self.runtime.counters["unrecorded"] += 1
                 log_fault(logger, "record not kept, on_failure is allow", activity=record.activity.id)

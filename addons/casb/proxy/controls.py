@@ -14,19 +14,21 @@ import logging
 import secrets
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 from cachetools import TTLCache
 from mitmproxy import http
 
+from casb.catalog.filenames import clean_name, extension_of
 from casb.control import in_page
-from casb.control.exchange import Party
-from casb.control.pages import Page, Refusal, html, json_page, message_of, refusal_page
+from casb.control.exchange import Exchange, Party
+from casb.control.pages import Page, Refusal, html, json_page, message_of, notice, refusal_page
 from casb.errors import ContentError, Where
 from casb.model.activity import IN_PAGE, Activity, ActivityType, RequestFacts, RequestMode, Source, TextFacts
 from casb.model.app import App, Watermark
-from casb.model.decision import Action, Decision, Reason
+from casb.model.decision import Action, Decision, Hold, Pass, Protect, Reason, Redact
+from casb.model.file import FileFacts
 from casb.model.identity import Session
 from casb.model.record import Record
 from casb.proxy import translate
@@ -35,6 +37,7 @@ from casb.proxy.ids import ulid
 from casb.proxy.runtime import Runtime, now
 from casb.proxy.sealed import sealed
 from casb.proxy.translate import State
+from casb.proxy.uploads import read_file
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +50,7 @@ MOST_A_MINUTE = 60
 KEPT = 600.0
 """Seconds that text copied inside is kept for pasting."""
 LONGEST_BODY = 2_000_000
-_TITLES = {"copy": "Copying", "cut": "Cutting", "paste": "Pasting", "print": "Printing"}
+_TITLES = {"copy": "Copying", "cut": "Cutting", "paste": "Pasting", "print": "Printing", "download": "Saving the file"}
 _VIA = frozenset(("event", "api", "drag", "drop", "menu", "keyboard", "print()", "inside"))
 _PREFETCH = (b"sec-purpose", b"purpose")
 
@@ -85,6 +88,9 @@ def for_page(state: State) -> bytes:
     told = table(state, state.session)
     if told is None:
         return b""
+    if not told["do"].keys() - {ActivityType.DOWNLOAD.value} and "mark" not in told:
+        # Files are judged on their way, too: such a page need not report.
+        return base64.urlsafe_b64encode(orjson.dumps(told))
     state.page_secret = secrets.token_hex(16)
     return base64.urlsafe_b64encode(orjson.dumps({**told, "page": state.page_secret}))
 
@@ -101,7 +107,7 @@ class Controls:
 
     # ------------------------------------------------------------ what the guard asks
 
-    def attempt(self, state: State, session: Session, body: bytes) -> Page:
+    def attempt(self, state: State, session: Session, body: bytes, coaching: Stopping | None = None) -> Page:
         """`POST /.casb/activity`: somebody copies, cuts, pastes or prints. Raises `StoreError` when it cannot be
         written down: then it does not happen."""
         told = _read(body)
@@ -129,15 +135,55 @@ class Controls:
             mode=state.route.mode,
             via=via if isinstance(via, str) and via in _VIA else "",
             request=_page_facts(state),
+            given=state.given,
         )
         decision = record.decision
         if decision.action is not Action.ALLOW or decision.shadow:
             self._write(record, session, app)
         rules = table(state, session) or {"do": {}}
         answer: dict[str, Any] = {"action": decision.action.word, "activity": record.activity.id, "table": rules}
-        if decision.action > Action.AUDIT:
-            answer |= _explained(record, app)
+        if decision.action >= Action.NOTIFY:
+            answer |= _explained(state, record, app, coaching)
         return json_page(200, answer)
+
+    async def save(self, state: State, session: Session, body: bytes, coaching: Stopping | None = None) -> Page:
+        """`POST /.casb/save`: a page is about to save a file that it has made itself. The answer `content` asks for the
+        bytes. Raises `StoreError` when it cannot be written down: then it does not happen."""
+        app = state.route.app
+        told = _saved(state.fields.get(b"casb-save", b""))
+        if app is None or told is None:
+            return json_page(400, {"casb": "none"})
+        name, media_type, size, content = told
+        exchange = Exchange(
+            snapshot=state.snapshot,
+            app=app,
+            party=party_of(state, session),
+            clock=now,
+            new_id=ulid,
+            mode=state.route.mode,
+            given=state.given,
+        )
+        known = FileFacts(name=name, extension=extension_of(name), size=size, declared_type=media_type or None)
+        effect = exchange.save(known, _page_facts(state))
+        if isinstance(effect, Hold) and content is None:
+            return json_page(200, {"action": "content", "table": table(state, session) or {"do": {}}})
+        if isinstance(effect, Hold) and not content:
+            effect = exchange.unscannable("the page could not tell what is in it")
+        elif isinstance(effect, Hold):
+            effect = exchange.inspected(await read_file(self.runtime, exchange, known, body))
+        if isinstance(effect, Redact):
+            effect = exchange.instead(effect.order, "the page makes the file itself")
+        if isinstance(effect, Protect):
+            effect = exchange.fall_back("protect.impossible", "action: protect", "the page makes the file itself")
+        for record in exchange.records:
+            if record.decision.action is not Action.ALLOW or record.decision.shadow:
+                self._write(replace(record, extra={**record.extra, "via": "page"}), session, app)
+        record = exchange.records[-1]
+        passed = isinstance(effect, Pass)
+        rules = table(state, session) or {"do": {}}
+        answer: dict[str, Any] = {"activity": record.activity.id, "table": rules}
+        answer["action"] = "allow" if passed else record.decision.action.word
+        return json_page(200, answer if passed else answer | _explained(state, record, app, coaching))
 
     def _write(self, record: Record, session: Session, app: App) -> None:
         key = (session.id, app.id, record.activity.type.value)
@@ -299,16 +345,29 @@ def _page_facts(state: State) -> RequestFacts:
 _PARTS = frozenset(("copy", "cut", "paste", "print", "drag", "watermark"))
 
 
-def _explained(record: Record, app: App) -> dict[str, str]:
+class Stopping(Protocol):
+    """Keeps what a page on a refusal will need."""
+
+    def stop(self, state: State, refusal: Refusal, activity: Activity | None) -> Refusal: ...
+
+
+def _explained(state: State, record: Record, app: App, coaching: Stopping | None) -> dict[str, Any]:
     """What the dialog says."""
     what = _TITLES[record.activity.type.value]
     refusal = Refusal(activity_id=record.activity.id, decision=record.decision, facts=None, app_name=app.name)
+    if coaching is not None:
+        refusal = coaching.stop(state, refusal, record.activity)
+    if record.decision.action is Action.COACH:
+        return notice(refusal)
     sentence = message_of(refusal)
     if not record.decision.message and record.decision.action is Action.STEP_UP:
         sentence = f"{what} in {app.name} needs a stronger sign-in."
+    elif not record.decision.message and record.decision.action is Action.NOTIFY:
+        sentence = f"{what} in {app.name} is recorded under your organisation's policy."
     elif not record.decision.message:
         sentence = f"{what} in {app.name} is not allowed by your organisation's policy."
-    return {"title": f"{what} is blocked", "message": sentence, "policy": record.decision.policy or ""}
+    title = f"{what} is recorded" if record.decision.action is Action.NOTIFY else f"{what} is blocked"
+    return notice(refusal) | {"title": title, "message": sentence, "policy": record.decision.policy or ""}
 
 
 def _read(body: bytes) -> Mapping[str, Any]:
@@ -320,6 +379,22 @@ def _read(body: bytes) -> Mapping[str, Any]:
     except ValueError:
         return {}
     return told if isinstance(told, dict) else {}
+
+
+def _saved(header: bytes) -> tuple[str, str, int | None, bool | None] | None:
+    """Name, type, size, and whether the content comes with it: None is not said yet. None for what is no such thing."""
+    try:
+        told = orjson.loads(base64.b64decode(header, validate=True)) if len(header) <= 16_384 else None
+    except ValueError:
+        return None
+    if not isinstance(told, dict):
+        return None
+    name, kind, size, content = (told.get(each) for each in ("name", "type", "size", "content"))
+    if not isinstance(name, str) or not isinstance(kind, str) or content not in (None, "told", "none"):
+        return None
+    whole = size if isinstance(size, int) and not isinstance(size, bool) and size >= 0 else None
+    media_type = kind.partition(";")[0].strip().lower()[:200]
+    return clean_name(name), media_type, whole, None if content is None else content == "told"
 
 
 def _is_kept(name: Any, data: Any) -> bool:

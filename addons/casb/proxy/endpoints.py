@@ -16,10 +16,23 @@ from urllib.parse import parse_qs, urlsplit
 
 from mitmproxy import http
 
-from casb.connectors.signin import parse_answer
+from casb.connectors.events import ERRORS
+from casb.connectors.live import Login
+from casb.connectors.signin import Declined, parse_answer
 from casb.control.exchange import Party, access
-from casb.control.pages import Page, error_page, facts_list, html, json_page, redirect
+from casb.control.pages import (
+    ASK_PATH,
+    COACH_PATH,
+    REQUESTS_PATH,
+    Page,
+    error_page,
+    facts_list,
+    html,
+    json_page,
+    redirect,
+)
 from casb.control.routes import Kind
+from casb.control.session_page import Shown, session_page, sign_out_form
 from casb.control.siblings import JOIN_PATH, joined_hosts, page_app
 from casb.control.unknown import REPORT_PATH
 from casb.errors import CasbError, ConnectorError, StoreError, TokenError
@@ -28,17 +41,18 @@ from casb.identity.sessions import (
     LOGIN_COOKIE,
     PENDING_COOKIE,
     SESSION_COOKIE,
+    PendingRequest,
     clear_cookie,
     cookie,
     is_safe_path,
     set_cookie,
 )
-from casb.model.activity import ActivityType
+from casb.model.activity import ActivityType, RequestMode
 from casb.model.app import View
-from casb.model.decision import Action
 from casb.model.identity import Session
 from casb.policy.engine import may_concern
 from casb.proxy import opening, rewriting, translate
+from casb.proxy.coaching import Coaching
 from casb.proxy.controls import Controls
 from casb.proxy.escapes import Escapes
 from casb.proxy.ids import ulid
@@ -49,6 +63,7 @@ from casb.proxy.runtime import Runtime, now
 from casb.proxy.saml import LARGEST, SamlRoutes
 from casb.proxy.sealed import sealed
 from casb.proxy.sessions import Sessions, with_resume
+from casb.proxy.stepup import DONE, PATH, done_page, saving_page
 from casb.proxy.translate import State
 from casb.proxy.waiting import PATH as WAIT_PATH
 from casb.proxy.waiting import Waiting
@@ -56,7 +71,10 @@ from casb.rewrite.context import guard_version
 
 logger = logging.getLogger(__name__)
 
+EVENTS = "/.casb/events"
+
 type Endpoint = Callable[[http.HTTPFlow, State], Awaitable[Page]]
+type OfSession = Callable[[http.HTTPFlow, State, Session], Awaitable[Page]]
 
 SUBMIT = "document.forms[0].submit()"
 KEEP_FRAGMENT = (
@@ -87,11 +105,13 @@ class Endpoints:
         waiting: Waiting,
         learning: Learning,
         controls: Controls,
+        coaching: Coaching,
     ) -> None:
         self.runtime = runtime
         self.controls = controls
         self.sessions = sessions
         self.notices = notices
+        self.coaching = coaching
         self.waiting = waiting
         self.escapes = Escapes(runtime)
         self.saml = SamlRoutes(runtime, self)
@@ -99,14 +119,22 @@ class Endpoints:
             ("GET", "/.casb/guard.js"): self.guard,
             ("POST", "/.casb/report"): self.report,
             ("POST", "/.casb/activity"): self.in_page,
+            ("POST", "/.casb/save"): self.in_page,
             ("POST", "/.casb/alive"): self.in_page,
             ("POST", "/.casb/clipboard"): self.in_page,
             ("POST", "/.casb/paste"): self.in_page,
             ("GET", "/.casb/scripts-off"): self.scripts_off,
             ("GET", "/.casb/session"): self.session,
             ("GET", "/.casb/sign-in"): self.sign_in,
+            ("GET", PATH): self.prove,
+            ("GET", DONE): self.thanks,
             ("GET", "/.casb/sign-out"): self.ask_sign_out,
             ("POST", "/.casb/sign-out"): self.sign_out,
+            ("GET", COACH_PATH): self.of_session(coaching.ask),
+            ("POST", COACH_PATH): self.of_session(coaching.answer),
+            ("GET", ASK_PATH): self.of_session(coaching.ask_form),
+            ("POST", ASK_PATH): self.of_session(coaching.ask_sent),
+            ("GET", REQUESTS_PATH): self.of_session(coaching.requests),
             ("POST", REPORT_PATH): learning.report,
             ("POST", JOIN_PATH): self.join,
         }
@@ -118,6 +146,7 @@ class Endpoints:
             ("POST", "/.casb/oidc/callback"): self.posted_callback,
             ("POST", "/.casb/oidc/return"): self.callback,
             ("POST", "/.casb/oidc/backchannel-logout"): self.backchannel,
+            ("POST", EVENTS): self.events,
             ("GET", "/.casb/oidc/frontchannel-logout"): self.frontchannel,
             ("GET", "/.casb/sign-out"): self.ask_sign_out,
             ("POST", "/.casb/sign-out"): self.sign_out,
@@ -129,21 +158,29 @@ class Endpoints:
         }
 
     @sealed
-    def requestheaders(self, flow: http.HTTPFlow) -> None:
-        """An upload to be opened is larger than any other body of ours."""
+    def requestheaders(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
+        """Files to be opened or saved are larger than any other body of ours."""
         state = translate.state_of(flow)
-        if state is None or not state.ours or state.route.kind is not Kind.LOGIN:
-            return
-        if flow.request.method == "POST" and state.facts.path == "/.casb/open":
+        if state is None or not state.ours or flow.request.method != "POST":
+            return None
+        if state.route.kind is Kind.LOGIN and state.facts.path == "/.casb/open":
             state.limit = state.snapshot.settings.limits.hold * 2
-        if flow.request.method == "POST" and self.saml.is_posted(state.facts.path):
+        elif self.saml.is_posted(state.facts.path):
             state.limit = LARGEST
+        elif state.route.kind is Kind.APP and state.facts.path == "/.casb/save":
+            return self._for_file(state)
+        return None
+
+    async def _for_file(self, state: State) -> None:
+        """Room for a file, for a live session only."""
+        if await self._session(state) is not None:
+            state.limit = state.snapshot.settings.limits.hold
 
     @sealed
     def request(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         """Answer what is ours."""
         state = translate.state_of(flow)
-        if state is None or not state.ours or flow.response is not None or state.stranger:
+        if state is None or not state.ours or flow.response is not None or state.stranger or state.coached:
             return None
         if state.route.kind in (Kind.LOGIN, Kind.APP):
             return self._serve(flow, state)
@@ -192,8 +229,8 @@ class Endpoints:
         except CasbError as error:
             return self._refused(state, error.code, error.message, 500, "Something is not set up")
 
-    def _refused(self, state: State, code: str, text: str, status: int, title: str, *, retry: bool = False) -> Page:
-        identifier = incident(
+    def _noted(self, state: State, code: str, text: str) -> str:
+        return incident(
             self.runtime,
             code=code,
             fact=text,
@@ -203,6 +240,9 @@ class Endpoints:
             agent=state.fields.get(b"user-agent", b"").decode("utf-8", "replace"),
             kind=ActivityType.LOGON,
         )
+
+    def _refused(self, state: State, code: str, text: str, status: int, title: str, *, retry: bool = False) -> Page:
+        identifier = self._noted(state, code, text)
         if state.facts.mode.value != "navigation":
             return error_page(status, title, sentence(text), identifier, facts=state.facts, code=code)
         home = state.snapshot.settings.address_of(state.snapshot.settings.login_host)
@@ -255,12 +295,35 @@ class Endpoints:
         session, body = found[0], flow.request.raw_content or b""
         match state.facts.path:
             case "/.casb/activity":
-                return self.controls.attempt(state, session, body)
+                app = state.route.app
+                if app is not None and state.snapshot.policies.coaches(app.id):
+                    state.given = await self.coaching.given(session, app)
+                state.session = session
+                return self.controls.attempt(state, session, body, self.coaching)
+            case "/.casb/save":
+                app = state.route.app
+                if app is not None and state.snapshot.policies.coaches(app.id):
+                    state.given = await self.coaching.given(session, app)
+                return await self.controls.save(state, session, body, self.coaching)
             case "/.casb/alive":
                 return await self.controls.alive(state, session, body)
             case "/.casb/clipboard":
                 return await self.controls.keep(state, session, body)
         return await self.controls.kept(state, session, body)
+
+    def of_session(self, endpoint: OfSession) -> Endpoint:
+        """An endpoint for whoever is signed in on this host; a person who is not is sent to sign in."""
+
+        async def answered(flow: http.HTTPFlow, state: State) -> Page:
+            found = await self._session(state)
+            if found is not None:
+                state.session = found[0]
+                return await endpoint(flow, state, found[0])
+            if state.facts.mode is RequestMode.NAVIGATION and flow.request.method == "GET":
+                return await self.sessions.to_sign_in(state, flow.request.path)
+            return json_page(401, {"casb": "sign-in", "url": f"https://{state.route.authority}/.casb/sign-in"})
+
+        return answered
 
     async def scripts_off(self, flow: http.HTTPFlow, state: State) -> Page:
         """For browsers that run no script, where the app refuses them."""
@@ -305,6 +368,23 @@ class Endpoints:
             path = "/"
         return await self.sessions.to_sign_in(state, path)
 
+    async def prove(self, flow: http.HTTPFlow, state: State) -> Page:
+        """On the way to a step-up or a re-evaluation: what waits is bound to this browser, if it is its session's."""
+        found = await self._session(state)
+        if found is None:
+            return await self.sessions.to_sign_in(state, "/")
+        pending_id = parse_qs(flow.request.path.partition("?")[2]).get("p", [""])[0]
+        header = state.fields.get(b"cookie", b"").decode("latin-1")
+        started = await self.runtime.sign_in.claim_pending(pending_id, found[0], cookie(header, PENDING_COOKIE))
+        settings = state.snapshot.settings
+        kept = set_cookie(PENDING_COOKIE, started.bind, max_age=settings.session.pending)
+        url = f"{settings.address_of(settings.login_host)}/.casb/login?p={started.id}"
+        return redirect(url, headers=(("set-cookie", kept),))
+
+    async def thanks(self, flow: http.HTTPFlow, state: State) -> Page:
+        """Where a window ends that was opened to prove more."""
+        return done_page("", opened=True)
+
     async def session(self, flow: http.HTTPFlow, state: State) -> Page:
         """The way back from sign-in (`?code=`), or who I am."""
         code = parse_qs(flow.request.path.partition("?")[2]).get("code", [""])[0]
@@ -321,7 +401,10 @@ class Endpoints:
         if not steered:
             return redirect(f"https://{state.route.origin_authority}{done.pending.target}")
         cookies = (("set-cookie", set_cookie(SESSION_COOKIE, done.cookie)),)
-        token = await self.runtime.sign_in.keep_body(done.session, done.pending)
+        if done.pending.window:
+            page = done_page(done.pending.back, opened=True)
+            return replace(page, headers=(*page.headers, *cookies))
+        token = await self.runtime.sign_in.keep_body(done.session, done.pending, done.pending_id)
         if token is None and done.pending.method not in ("GET", "HEAD"):
             return html(
                 200,
@@ -331,6 +414,8 @@ class Endpoints:
                 f'<p class="row"><a class="button plain" href="{escape(done.pending.target)}">Open the page</a></p>',
                 headers=cookies,
             )
+        if token is None and done.pending.saved:
+            return saving_page(done.pending.target, done.pending.back, cookies=cookies)
         if token is None:
             return await self._join_others(state, done.cookie, done.pending.target, cookies)
         action = escape(with_resume(done.pending.path, token))
@@ -399,7 +484,7 @@ class Endpoints:
         client, device = state.snapshot.client(state.ip, agent, session.device)
         party = Party.of(session, client, device)
         record = access(state.snapshot, app, party, now=now(), new_id=ulid, mode=state.route.mode)
-        free = not app.always_proxied and state.route.mode == "suffix" and record.decision.action < Action.STEP_UP
+        free = not app.always_proxied and state.route.mode == "suffix" and not record.decision.action.halts
         steered = not free or may_concern(record.activity, state.snapshot.policies)
         extra = {"provider": session.provider} | ({} if steered else {"steered": False})
         self.runtime.log(replace(record, extra=extra))
@@ -411,32 +496,35 @@ class Endpoints:
         login = await self.runtime.sign_in.login_for(self._login_cookie(state))
         if login is None:
             return html(200, "Not signed in", '<p class="row"><a class="button" href="/">Applications</a></p>')
-        session = login.record.session()
-        tags = ", ".join(sorted(session.device.tags)) or "unmanaged: no proof of management was given at sign-in"
-        content = facts_list(
-            (
-                ("Signed in as", session.user.name),
-                ("Device", tags),
-                ("Signed in from", session.ip),
-                ("Since", f"{session.started:%Y-%m-%d %H:%M} UTC"),
-                ("Until, at the latest", f"{session.expires:%Y-%m-%d %H:%M} UTC"),
-                ("Session", session.id),
-            )
+        settings, record = state.snapshot.settings, login.record
+        shown = Shown(
+            provider=record.provider,
+            device_id=record.device.id or "",
+            idle=settings.session.idle,
+            reevaluate=settings.session.reevaluate,
+            ip=state.ip,
+            token=await self.runtime.sign_in.once(login),
         )
-        content += '<p class="row"><a class="button" href="/.casb/sign-out">Sign out everywhere</a></p>'
-        return html(200, "Your session", content)
+        return session_page(record.session(), shown, now())
 
     async def ask_sign_out(self, flow: http.HTTPFlow, state: State) -> Page:
         """A page with a button, for a link alone must not sign anybody out."""
-        content = (
-            "<p>This ends your session in every application that you opened through this address.</p>"
-            '<form method="post" action="/.casb/sign-out"><p class="row">'
-            '<button class="button">Sign out everywhere</button></p></form>'
-        )
-        return html(200, "Sign out", content, form_action="'self' https:")
+        login = await self._login_here(state)
+        token = await self.runtime.sign_in.once(login) if login is not None else ""
+        content = "<p>This ends your session in every application that you opened through this address.</p>"
+        return html(200, "Sign out", content + sign_out_form(token), form_action="'self' https:")
+
+    async def _login_here(self, state: State) -> Login | None:
+        on_login = state.route.kind is Kind.LOGIN
+        value = cookie(state.fields.get(b"cookie", b"").decode("latin-1"), LOGIN_COOKIE if on_login else SESSION_COOKIE)
+        return await self.runtime.sign_in.login_at(state.route.authority, value)
 
     async def sign_out(self, flow: http.HTTPFlow, state: State) -> Page:
-        """End the login on every host, then at the provider."""
+        """End the login on every host, then at the provider. The form counts once: a page that was kept asks anew."""
+        login = await self._login_here(state)
+        told = (flow.request.raw_content or b"").decode("latin-1").partition("once=")[2].partition("&")[0]
+        if login is not None and not await self.runtime.sign_in.used_once(login, told):
+            return await self.ask_sign_out(flow, state)
         header = state.fields.get(b"cookie", b"").decode("latin-1")
         on_login = state.route.kind is Kind.LOGIN
         name = LOGIN_COOKIE if on_login else SESSION_COOKIE
@@ -492,7 +580,18 @@ class Endpoints:
             code = await sign_in.hand_off(login, pending_id)
             return redirect(f"https://{code.host}/.casb/session?code={code.code}")
         header = state.fields.get(b"cookie", b"").decode("latin-1")
-        begun = await sign_in.begin(pending_id, flow_cookie=cookie(header, FLOW_COOKIE))
+        again = login is not None and pending is not None and bool(pending.session)
+        if again and login is not None and pending is not None:
+            try:
+                await sign_in.try_step_up(login, pending.contexts)
+            except TokenError as error:
+                return self._not_proven(state, pending, error.code, error.message)
+        begun = await sign_in.begin(
+            pending_id,
+            flow_cookie=cookie(header, FLOW_COOKIE),
+            prompt="none" if again and pending is not None and not pending.contexts else None,
+            login_hint=login.record.user.name if again and login is not None else None,
+        )
         limit = state.snapshot.settings.session.pending
         cookies = (("set-cookie", set_cookie(FLOW_COOKIE, begun.cookie, max_age=limit)),)
         return self._onward(state, begun.url, KEEP_FRAGMENT, pending_id, cookies)
@@ -558,13 +657,16 @@ class Endpoints:
     async def came_back(self, state: State, params: Mapping[str, str]) -> Page:
         """Back from the provider, whichever protocol it speaks: a login, then the code for the app that waits."""
         header = state.fields.get(b"cookie", b"").decode("latin-1")
-        result = await self.runtime.sign_in.callback(
-            cookie(header, FLOW_COOKIE),
-            params,
-            login_cookie=self._login_cookie(state),
-            ip=state.ip,
-            user_agent=state.fields.get(b"user-agent", b"").decode("utf-8", "replace"),
-        )
+        try:
+            result = await self.runtime.sign_in.callback(
+                cookie(header, FLOW_COOKIE),
+                params,
+                login_cookie=self._login_cookie(state),
+                ip=state.ip,
+                user_agent=state.fields.get(b"user-agent", b"").decode("utf-8", "replace"),
+            )
+        except Declined as told:
+            return await self._declined(state, told)
         cookies = (("set-cookie", set_cookie(LOGIN_COOKIE, result.cookie)),)
         pending = await self.runtime.sign_in.pending(result.pending) if result.pending else None
         if pending is None or pending.host == state.route.authority:
@@ -573,17 +675,70 @@ class Endpoints:
         url = f"https://{code.host}/.casb/session?code={code.code}"
         return self._onward(state, url, RESTORE_FRAGMENT, result.pending, cookies)
 
+    async def _declined(self, state: State, told: Declined) -> Page:
+        """The provider did not confirm a session: it has ended, and what waits leads to an ordinary sign-in. Or it did
+        not give the proof of a step-up: the person is told so, and can go back."""
+        if told.ended:
+            self.runtime.counters["reevaluations_refused"] += 1
+            identifier = self._noted(state, told.code, told.message)
+            logger.info("session ended, not confirmed by its provider activity=%s", identifier)
+            return redirect(f"/.casb/login?p={told.pending}", headers=(("set-cookie", clear_cookie(LOGIN_COOKIE)),))
+        pending = await self.runtime.sign_in.pending(told.pending)
+        return self._not_proven(state, pending, told.code, told.message)
+
+    def _not_proven(self, state: State, pending: PendingRequest | None, code: str, why: str) -> Page:
+        """A step-up came to nothing; nothing was passed on, and the session goes on as it was."""
+        identifier = self._noted(state, code, why)
+        host = f"https://{pending.host}" if pending else state.snapshot.settings.address_of(state.route.host)
+        back = f"{host}{pending.back or '/' if pending else '/'}"
+        return html(
+            403,
+            "This needs more proof than was given",
+            f"<p>{escape(sentence(why))}</p><p>What you wanted to do was not carried out. You are still signed in and "
+            'can go on with everything else.</p><p class="row">'
+            f'<a class="button plain" href="{escape(back)}">Back to the application</a></p>'
+            + facts_list((("Activity", identifier), ("Code", code)))
+            + "<p><small>Tell your help desk the activity id: it leads to the reason.</small></p>",
+            headers=(("x-casb-activity", identifier),),
+            bad=True,
+            mark="!",
+        )
+
     async def backchannel(self, flow: http.HTTPFlow, state: State) -> Page:
         """OpenID Connect Back-Channel Logout 1.0: 200 when done, 400 when the token is not what it must be."""
         token = _form(flow).get("logout_token", "")
         await self.runtime.sign_in.backchannel_logout("", token)
         return json_page(200, {"casb": "signed-out"})
 
+    async def events(self, flow: http.HTTPFlow, state: State) -> Page:
+        """Security event tokens by push (RFC 8935): 202 when done, 400 and why when not, 503 for another try."""
+        receiver, none = self.runtime.events, error_page(404, "Not here", "There is nothing under this address.", "")
+        if receiver is None:
+            return none
+        if state.facts.content_type != "application/secevent+jwt":
+            return _event_refused("invalid_request", "the content type must be application/secevent+jwt")
+        token = (flow.request.raw_content or b"").decode("latin-1")
+        try:
+            removed = await receiver.receive(token, state.fields.get(b"authorization", b"").decode("latin-1"))
+        except TokenError as error:
+            self._noted(state, error.code, error.message)
+            return _event_refused(ERRORS.get(error.code, "invalid_request"), error.message)
+        except (ConnectorError, StoreError) as error:
+            self._noted(state, error.code, error.message)
+            return json_page(503, {}, headers=(("retry-after", "5"),))
+        self.runtime.counters["security_events"] += 1
+        self.runtime.counters["ended_by_events"] += removed
+        return Page(status=202, headers=(("cache-control", "no-store"),), body=b"")
+
     async def frontchannel(self, flow: http.HTTPFlow, state: State) -> Page:
         """OpenID Connect Front-Channel Logout 1.0: by `sid` alone, for the frame brings no cookies."""
         query = parse_qs(flow.request.path.partition("?")[2])
-        sid = query.get("sid", [""])[0]
+        sid, issuer = query.get("sid", [""])[0], query.get("iss", [""])[0]
+        if not self.sessions.may_ask(state.ip):
+            return error_page(429, "Too many sign-outs", "Wait a minute, then try again.", "", facts=state.facts)
         for provider in state.snapshot.settings.providers:
+            if issuer and urlsplit(issuer).netloc != urlsplit(provider.authority).netloc:
+                continue  # Entra leaves `iss` out; who sends it means one provider.
             await self.runtime.sign_in.revoke_sid(provider.id, sid)
         return html(200, "Signed out", "")
 
@@ -631,13 +786,17 @@ class Endpoints:
         return opening.password(self.runtime, flow, state, login.record)
 
 
+def _event_refused(code: str, text: str) -> Page:
+    return json_page(400, {"err": code, "description": text})
+
+
 def _signed_out(state: State) -> Page:
     return json_page(401, {"casb": "sign-in", "url": f"https://{state.route.authority}/.casb/sign-in"})
 
 
 _NOTICE_PATIENCE = 25.0
 """Seconds that a page waits for the end of a download before it asks again."""
-_FROM_ELSEWHERE = frozenset({"/.casb/oidc/callback", "/.casb/oidc/backchannel-logout", JOIN_PATH})
+_FROM_ELSEWHERE = frozenset({EVENTS, "/.casb/oidc/callback", "/.casb/oidc/backchannel-logout", JOIN_PATH})
 
 
 def _opening_path(path: str) -> str:

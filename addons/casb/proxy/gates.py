@@ -98,6 +98,11 @@ def reading_held(client: Connection, connection: Connection) -> Iterator[None]:
         yield
 
 
+def is_shared(layer: Any) -> bool:
+    """Whether several exchanges may be on a connection at the same time: HTTP/2."""
+    return hasattr(layer, "h2_conn")
+
+
 def backlog(layer: Any, stream_id: int) -> int:
     """Bytes that an HTTP/2 stream keeps for its peer; 0 over HTTP/1.1."""
     h2 = getattr(layer, "h2_conn", None)

@@ -79,6 +79,7 @@ class Gateway:
         facts = translate.request_facts(flow.request, fields, host=found.origin or found.host)
         state = translate.State(snapshot=self.runtime.snapshot, route=found, fields=fields, facts=facts)
         state.seal = self.runtime.keyring
+        state.asked_path = flow.request.path
         translate.attach(flow, state)
         return state
 

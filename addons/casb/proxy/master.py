@@ -14,6 +14,7 @@ from mitmproxy.addons import proxyserver
 from mitmproxy.master import Master
 
 from casb.proxy import heads, levers, messages, patience, pooling, siblings, stream, taking
+from casb.proxy.coaching import Coaching
 from casb.proxy.control import Control
 from casb.proxy.controls import Controls
 from casb.proxy.endpoints import Endpoints
@@ -27,6 +28,7 @@ from casb.proxy.rewriting import Inward, Outward
 from casb.proxy.runtime import Runtime
 from casb.proxy.saml_check import SamlCheck
 from casb.proxy.sessions import Sessions
+from casb.proxy.socket_uploads import SocketUploads
 from casb.proxy.tls import TlsConfig
 from casb.proxy.tunnels import Tunnels, count_tunnels
 from casb.proxy.waiting import Waiting
@@ -47,13 +49,14 @@ def addons(runtime: Runtime) -> list[Any]:
     notices = Notices(runtime.sessions)
     sessions = Sessions(runtime)
     waiting = Waiting(runtime.sessions)
-    control = Control(runtime, notices, waiting)
+    coaching = Coaching(runtime)
+    control = Control(runtime, notices, waiting, coaching)
     learning = Learning(runtime)
     controls = Controls(runtime)
     chain: list[Any] = [
         Gateway(runtime),
         sessions,
-        Endpoints(runtime, sessions, notices, waiting, learning, controls),
+        Endpoints(runtime, sessions, notices, waiting, learning, controls, coaching),
         siblings.Before(runtime),
         Inward(runtime),
         SamlCheck(runtime),
@@ -62,7 +65,7 @@ def addons(runtime: Runtime) -> list[Any]:
         controls,
         siblings.After(runtime),
         learning,
-        messages.Messages(runtime),
+        messages.Messages(runtime, SocketUploads(runtime, lambda: control.uploads)),
         taking.Working(),
         Recorder(runtime, control),
         Tunnels(runtime),

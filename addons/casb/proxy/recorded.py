@@ -165,7 +165,13 @@ def _party(flow: http.HTTPFlow, snapshot: Snapshot, stranger: Party, agent: str)
         peer = flow.client_conn.peername
         ip = stranger.client.ip or (peer[0] if peer else "")
         client, device = snapshot.client(ip, agent, stranger.device)
-        return Party(user=stranger.user, device=device, client=client, auth_contexts=stranger.auth_contexts)
+        return Party(
+            user=stranger.user,
+            device=device,
+            client=client,
+            auth_contexts=stranger.auth_contexts,
+            proven=stranger.proven,
+        )
     return party_from(json.loads(str(kept)), snapshot, agent)
 
 
@@ -182,4 +188,5 @@ def party_from(value: Mapping[str, Any], snapshot: Snapshot, agent: str) -> Part
         client=client,
         session_id=value["session"],
         auth_contexts=frozenset(value["auth_contexts"]),
+        proven={name: datetime.fromisoformat(when) for name, when in value.get("proven", {}).items()},
     )

@@ -19,8 +19,9 @@ from casb.config import Configuration
 from casb.control.snapshot import Snapshot, build_snapshot
 from casb.errors import CasbError, Problems
 from casb.proxy.faults import log_fault
-from casb.proxy.runtime import Runtime
+from casb.proxy.runtime import Runtime, now
 from casb.store import in_force, known_bad, withdrawals
+from casb.store.exceptions import verifier
 from casb.store.folder import WORLD, fingerprint, load, published
 from casb.store.geo import open_geo
 
@@ -79,10 +80,20 @@ def snapshot_of(configuration: Configuration, agents: Agents | None = None) -> S
     gc.disable()
     try:
         known = known_bad.read(configuration.settings.malware)
-        return build_snapshot(configuration, geo=geo, agents=agents, known_bad=known)
+        snapshot = build_snapshot(
+            configuration,
+            geo=geo,
+            agents=agents,
+            known_bad=known,
+            verify=verifier(Path(configuration.settings.data)),
+            now=now(),
+        )
     finally:
         if collecting:
             gc.enable()
+    for refused in snapshot.exceptions.refused:
+        logger.error("exception refused, the policy holds: %s", refused)
+    return snapshot
 
 
 def read(folder: Path) -> Snapshot:
@@ -134,7 +145,7 @@ class Reload:
         except (Problems, CasbError) as problem:
             self.runtime.problems = told(problem)
         else:
-            self.runtime.problems = []
+            self.runtime.problems = [str(each) for each in snapshot.exceptions.refused]
             if _told_apart(snapshot) != _told_apart(self.runtime.snapshot):
                 self.runtime.swap(snapshot)
                 logger.warning("configuration in force version=%s", snapshot.version)
@@ -217,10 +228,10 @@ class Warden:
             return
         try:
             candidate = self._candidate()
-            snapshot_of(candidate.configuration(WORLD))
+            snapshot = snapshot_of(candidate.configuration(WORLD))
         except (Problems, CasbError) as problem:
             self.problems = told(problem)
         else:
-            self.problems = []
+            self.problems = [str(each) for each in snapshot.exceptions.refused]
             in_force.publish(self.path.parent, candidate)
         self._seen = seen

@@ -25,6 +25,7 @@ from casb.proxy.controls import for_page
 from casb.proxy.ids import ulid
 from casb.proxy.notices import cookie as notice_cookie
 from casb.proxy.pins import Pins
+from casb.proxy.redaction import Chain
 from casb.proxy.runtime import Runtime
 from casb.proxy.sealed import sealed
 from casb.proxy.translate import State
@@ -216,6 +217,15 @@ def _in_coding(rewriter: BodyRewriter, coding: str) -> BodyRewriter | None:
         return None
 
 
+def _masked(state: State, rewriter: BodyRewriter | None, kind: str) -> tuple[BodyRewriter | None, str]:
+    """With the masks in front: they see the bytes as the application sent them."""
+    if state.masking is None:
+        return rewriter, kind
+    live = state.response is not None and state.response.content_type == "text/event-stream"
+    chained = Chain(state.masking, rewriter) if rewriter is not None else state.masking
+    return chained, kind or ("stream" if live else "data")
+
+
 class Outward:
     """Responses: suffixed names in the head and in text that a browser acts on; the guard script in pages."""
 
@@ -233,6 +243,14 @@ class Outward:
     @sealed
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         """Map the head; choose between streaming, rewriting while streaming, and rewriting in one piece."""
+        self._head(flow)
+        state = translate.state_of(flow)
+        if state is not None and state.told and flow.response is not None:
+            # Files were taken out of the request on its way: the page is to say which.
+            flow.response.headers["x-casb-activity"] = state.told
+            flow.response.headers.add("set-cookie", notice_cookie(state.told))
+
+    def _head(self, flow: http.HTTPFlow) -> None:
         state, response = translate.state_of(flow), flow.response
         if state is None or response is None or state.ours or state.exchange is None:
             return
@@ -241,10 +259,12 @@ class Outward:
         page = page_policy_of(fields, context)
         ours = [field for field in fields if _is_ours(field, state)] if state.protected else []
         mapped = response_headers(fields, context, page)
+        if state.notice_cookie:
+            mapped = [*mapped, (b"set-cookie", state.notice_cookie)]
         if state.protected or response.status_code == 101:
             translate.set_response_fields(flow, [*mapped, *ours])
             return
-        rewriter, kind = self._rewriter(flow, state, context, page)
+        rewriter, kind = _masked(state, *self._rewriter(flow, state, context, page))
         version = version_of(state)
         if rewriter is not None:
             mapped = caching.versioned(mapped, version, purpose=kind == "page")

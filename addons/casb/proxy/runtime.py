@@ -11,6 +11,7 @@ from typing import Any
 from cachetools import TTLCache
 
 from casb.catalog.tagging import TaggedApp, TagIndex
+from casb.connectors.events import EventReceiver
 from casb.connectors.signin import SignIn
 from casb.control.exchange import Party
 from casb.control.routes import Kind, Route, route
@@ -75,6 +76,7 @@ class Runtime:
     streams: StreamWorkers | None = None  # None: nothing is judged while it passes
     engines: Engines | None = None  # who looks for malware
     tags: TagIndex | None = None  # as published; None: nothing ever was
+    events: EventReceiver | None = None  # of security events
     tunnelled: Tunnelled = untold
     close: Callable[[], None] = lambda: None
     problems: list[str] = field(default_factory=list)  # why the newest configuration is not in force

@@ -23,15 +23,25 @@ from casb.control.pages import Page, error_page, redirect, sign_in_needed
 from casb.control.routes import Kind
 from casb.control.snapshot import Snapshot
 from casb.errors import StoreError, TokenError
-from casb.identity.sessions import PENDING_COOKIE, SESSION_COOKIE, cookie, is_safe_path, key_of, set_cookie
+from casb.identity.sessions import (
+    PENDING_COOKIE,
+    SESSION_COOKIE,
+    agent_digest,
+    cookie,
+    is_safe_path,
+    key_of,
+    set_cookie,
+)
 from casb.model.activity import ActivityType, RequestMode
 from casb.model.app import App
 from casb.model.identity import Session
 from casb.proxy import translate
 from casb.proxy.faults import log_fault
 from casb.proxy.incidents import incident
-from casb.proxy.runtime import Runtime
+from casb.proxy.liveness import Due, Liveness
+from casb.proxy.runtime import Runtime, now
 from casb.proxy.sealed import sealed
+from casb.proxy.stepup import Ask, StepUp
 from casb.proxy.translate import State
 
 logger = logging.getLogger(__name__)
@@ -40,10 +50,12 @@ RESERVED = "/.casb/"
 RESUME = "__casb_resume"
 VOUCHED = 1800.0
 """Seconds that an open page lets its static parts through (`control/siblings.py`)."""
-WATCH = 0.25
+WATCH = 0.1
 """Seconds between looks at the revocation counter; live connections of ended sessions are closed then."""
 SWEEP = 30.0
 """Seconds between looks at sessions that may have run out by themselves."""
+TOGETHER = 64
+"""Sessions of open connections that are looked up at once."""
 NOTED = 600.0
 """Seconds during which a cookie that stands for no session is written down once, however often it is shown."""
 
@@ -65,6 +77,7 @@ class Sessions:
         self._vouched: TTLCache[bytes, bool] = TTLCache(20_000, VOUCHED / 3)
         self._keeping: set[asyncio.Future[None]] = set()
         self._task: asyncio.Task[None] | None = None
+        self.liveness, self.step_up = Liveness(), StepUp(runtime)
         runtime.on_swap.append(self._swapped)
 
     def _swapped(self, _snapshot: Snapshot) -> None:
@@ -98,7 +111,8 @@ class Sessions:
         if session is None or RESUME in flow.request.path:
             return self._look(flow, state, value)
         self._enter(flow, state, session, value)
-        return None
+        self._check(flow, state, session)
+        return state.keeping
 
     def cookie(self, state: State) -> str | None:
         """The one session cookie of the request."""
@@ -119,6 +133,20 @@ class Sessions:
         self._enter(flow, state, session, value)
         if RESUME in flow.request.path:
             await self._resume(flow, state, session)
+        self._check(flow, state, session)
+        if state.keeping is not None:
+            await state.keeping
+
+    def _check(self, flow: http.HTTPFlow, state: State, session: Session) -> None:
+        """Whether what the provider said of the session still counts; if not, the exchange waits for it (S25)."""
+        if translate.is_refused(flow) or state.ending:
+            return
+        agent = state.fields.get(b"user-agent", b"")
+        due = self.liveness.due(session, state.ip, agent, state.snapshot, now())
+        navigating = state.facts.mode is RequestMode.NAVIGATION and not state.facts.frame
+        if due is Due.NOW or (due is Due.SOON and navigating):
+            self.runtime.counters["reevaluations_asked"] += 1
+            self.step_up.send(flow, state, Ask(), "requestheaders")
 
     def _enter(self, flow: http.HTTPFlow, state: State, session: Session, value: str) -> None:
         state.session = session
@@ -238,6 +266,8 @@ class Sessions:
         state = translate.state_of(flow)
         if state is None:
             raise LookupError("exchange without a route")
+        if state.ask is not None:
+            return self.step_up.waiting(flow, state)
         if state.stranger:
             return self._send_to_sign_in(flow, state)
         if state.resumed is not None:
@@ -255,20 +285,24 @@ class Sessions:
         )
         translate.answer(flow, _with_id(page, state.noted))
 
+    def may_ask(self, ip: str) -> bool:
+        """Whether an address has not yet asked for too much within this minute; counts it."""
+        minute = int(time.monotonic() // MINUTE)
+        since, asked = self._asked.get(ip, (minute, 0))
+        asked = asked if since == minute else 0
+        self._asked[ip] = minute, asked + 1
+        return asked < ASKED
+
     async def to_sign_in(
         self, state: State, path: str, *, method: str = "GET", body: bytes | None = None, content_type: str = ""
     ) -> Page:
         """Keep what was asked for; the redirect to the sign-in host."""
         settings, app = state.snapshot.settings, state.route.app
         header = state.fields.get(b"cookie", b"").decode("latin-1")
-        minute = int(time.monotonic() // MINUTE)
-        since, asked = self._asked.get(state.ip, (minute, 0))
-        asked = asked if since == minute else 0
-        if asked >= ASKED:
+        if not self.may_ask(state.ip):
             self.runtime.counters["sign_ins_limited"] += 1
             text = "Too many sign-ins were begun from your address. Wait a minute, then try again."
             return error_page(429, "Too many sign-ins", text, "", facts=state.facts, headers=(("retry-after", "60"),))
-        self._asked[state.ip] = minute, asked + 1
         try:
             started = await self.runtime.sign_in.start_pending(
                 host=state.route.authority,
@@ -279,6 +313,8 @@ class Sessions:
                 body=body,
                 content_type=content_type,
                 bind=cookie(header, PENDING_COOKIE),
+                ip=state.ip,
+                agent=agent_digest(state.fields.get(b"user-agent", b"").decode("utf-8", "replace")),
             )
         except (StoreError, TokenError) as error:
             identifier = incident(self.runtime, code=error.code, fact=error.message, ip=state.ip, facts=state.facts)
@@ -340,28 +376,59 @@ class Sessions:
                 if time.monotonic() - looked >= 1:
                     looked = time.monotonic()
                     self.hang_up_silent(looked)
-                if self.runtime.sessions.epoch() != epoch or since >= SWEEP:
-                    epoch, since = self.runtime.sessions.epoch(), 0.0
+                sweep = min(SWEEP, max(1.0, self.runtime.snapshot.settings.session.grace / 2))
+                seen = self.runtime.sessions.epoch()
+                if seen != epoch:
+                    await self.close_dropped()
+                    epoch = seen  # not before: what failed is tried again
+                if since >= sweep:
+                    since = 0.0
                     await self.close_ended()
             except asyncio.CancelledError:
                 raise
             except Exception:
                 log_fault(logger, "ended sessions could not be closed")
 
-    async def close_ended(self) -> None:
+    async def close_dropped(self) -> None:
         """Close every connection on which an exchange of an ended session is under way, sockets and streams included.
 
         Others stay open: whatever comes on them next is asked for its session anyway.
         """
-        verdicts: dict[tuple[str, str], bool] = {}
-        for identifier, states in list(self.live.items()):
+        held = self._under_way()
+        gone = await self.runtime.sign_in.gone({value for _, value in held})
+        for (_, value), states in held.items():
+            if value in gone:
+                self._close_all(states)
+
+    async def close_ended(self) -> None:
+        """The same for sessions that ran out by themselves, or that their provider has not confirmed in time."""
+        asked = self._under_way()
+        keys = list(asked)
+        for at in range(0, len(keys), TOGETHER):
+            await asyncio.gather(*(self._close_unless_alive(key, asked[key]) for key in keys[at : at + TOGETHER]))
+
+    async def _close_unless_alive(self, key: tuple[str, str], held: list[tuple[str, State]]) -> None:
+        session = await self.runtime.sign_in.session_for(*key, touch=False)
+        limits = self.runtime.snapshot.settings.session
+        if session is not None and limits.reevaluate:
+            age = (now() - (session.evaluated or session.started)).total_seconds()
+            session = session if age <= limits.reevaluate + limits.grace else None
+        if session is None:
+            self._close_all(held)
+
+    def _under_way(self) -> dict[tuple[str, str], list[tuple[str, State]]]:
+        """Host and cookie to the connections that an exchange of theirs is under way on."""
+        found: dict[tuple[str, str], list[tuple[str, State]]] = {}
+        for identifier, states in self.live.items():
             for state in states:
-                key = (state.route.authority, state.cookie)
-                if not state.over and key not in verdicts:
-                    verdicts[key] = await self.runtime.sign_in.session_for(*key, touch=False) is not None
-                if not state.over and not verdicts[key]:  # It may have finished while we looked.
-                    self._close(identifier)
-                    break
+                if not state.over and state.session is not None and state.cookie:
+                    found.setdefault((state.route.authority, state.cookie), []).append((identifier, state))
+        return found
+
+    def _close_all(self, held: list[tuple[str, State]]) -> None:
+        for identifier, state in held:
+            if not state.over:  # It may have finished while we looked.
+                self._close(identifier)
 
     def hang_up_silent(self, present: float) -> None:
         """Give up on applications that were asked long ago and have not begun to answer (`limits.upstream_idle`)."""
@@ -384,9 +451,15 @@ class Sessions:
     def _close(self, identifier: str) -> None:
         self.live.pop(identifier, None)
         handler = ctx.master.addons.get("proxyserver").connections.get(identifier)
-        if handler is not None:
+        if handler is None:
+            return
+        line = handler.transports.get(handler.client)
+        if line is not None and line.writer is not None:
+            # At once for all of them; taking each down in good order would make the last of many wait for the others.
+            line.writer.transport.abort()
+        else:
             handler.close_connection(handler.client)
-            self.runtime.counters["connections_ended"] += 1
+        self.runtime.counters["connections_ended"] += 1
 
     # ------------------------------------------------------------ addresses
 

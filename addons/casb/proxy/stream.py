@@ -123,6 +123,16 @@ class SealedStream(taking.TakingStream):
             yield from self._kill()
             return
         yield from super().state_stream_response_body(event)
+        yield from self._let_read(event)
+
+    def _let_read(self, event: Any) -> Commands[None]:
+        """Wait for a client that reads slowly over HTTP/2: mitmproxy would keep for it what it does not take."""
+        if not isinstance(event, ResponseData) or not self.flow.request.is_http2:
+            return
+        waiting = gates.backlog(self._connection_layer(self.context.client), self.stream_id)
+        if waiting > 4 * gates.LOW and translate.state_of(self.flow) is not None:
+            with self._back_pressure(False):
+                yield from self._drained(False)
 
     def handle_protocol_error(self, event: Any) -> Commands[None]:
         """An origin that fails before its answer began gets a page of ours, with an id and the class of the cause."""

@@ -13,6 +13,7 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Generator, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -204,8 +205,10 @@ class TakingStream(core.HttpStream):
             return
         if (yield from self._head_changed()):
             return
+        self._over(False)  # whoever ends sessions may still end this
         yield core.SendHttp(ResponseHeaders(self.stream_id, flow.response, end_stream=False), self.context.client)
         sent = yield from self._give(False, taking.given(), finish=True)
+        self._over(True)
         release(translate.state_of(flow))
         if not sent:
             yield from self._kill()
@@ -214,6 +217,11 @@ class TakingStream(core.HttpStream):
             yield core.SendHttp(ResponseTrailers(self.stream_id, flow.response.trailers), self.context.client)
         if self.client_state == self.state_done:
             yield from self.flow_done()
+
+    def _over(self, over: bool) -> None:
+        state = translate.state_of(self.flow)
+        if state is not None:
+            state.over = over
 
     # ---------------------------------------------------------------- a page meanwhile
 
@@ -350,26 +358,38 @@ class TakingStream(core.HttpStream):
         data = b"".join(self._step) if self._stepped else b""
         self._step, self._stepped = [], 0
         source = self.context.client if request else self.flow.server_conn
-        with gates.reading_held(self.context.client, source):
-            while True:
+        while True:
+            with gates.reading_held(self.context.client, source):
                 yield from self._work(functools.partial(taking.take, data, last=last))
-                if (yield from self.check_killed(True)):
-                    return True
-                if translate.is_refused(self.flow):
-                    if not request:
-                        yield from self._refused_midway()
-                    return not request
-                if taking.passing and self._ticket is not None:
-                    # Too large to be held, and nobody is there to take it any more.
-                    yield from self._end_ticket()
-                    return True
-                if taking.passing and (yield from self._pass_on(request, taking)):
-                    return True
-                if not request and not taking.passing:
-                    yield from self._let_wait(len(data))
-                if not taking.more:
-                    return False
-                data = b""
+            if (yield from self.check_killed(True)):
+                return True
+            if translate.is_refused(self.flow):
+                if not request:
+                    yield from self._refused_midway()
+                return not request
+            if taking.passing and self._ticket is not None:
+                # Too large to be held, and nobody is there to take it any more.
+                yield from self._end_ticket()
+                return True
+            if taking.passing:
+                with self._back_pressure(request):
+                    if (yield from self._pass_on(request, taking)):
+                        return True
+            elif not request:
+                yield from self._let_wait(len(data))
+            if not taking.more:
+                return False
+            data = b""
+
+    def _back_pressure(self, request: bool) -> AbstractContextManager[None]:
+        """Read no further from where a body comes from while its receiver takes its time.
+
+        Several exchanges share a connection of HTTP/2: who stops one of them must not stop the others.
+        """
+        source = self.context.client if request else self.flow.server_conn
+        if gates.is_shared(self._connection_layer(source)):
+            return nullcontext()
+        return gates.reading_held(self.context.client, source)
 
     def _refused_midway(self) -> Commands[None]:
         if self._ticket is not None:

@@ -6,6 +6,7 @@ recorded flows.
 
 from __future__ import annotations
 
+import asyncio
 import fnmatch
 import functools
 import json
@@ -20,13 +21,16 @@ from mitmproxy import http
 
 from casb.catalog.filenames import parse_disposition, upload_name
 from casb.catalog.instances import instance_of
+from casb.catalog.transfers import Piece
 from casb.control.exchange import Exchange, Party
+from casb.control.justified import Justification
 from casb.control.pages import Page, error_page
 from casb.control.protecting import Plan
 from casb.control.routes import Route
 from casb.control.snapshot import Snapshot
 from casb.model.activity import RequestFacts, RequestMode, ResponseFacts
 from casb.model.app import App
+from casb.model.decision import Answer, Decision, Redaction
 from casb.model.identity import Session
 from casb.model.record import Record, user_json
 from casb.proxy.ids import ulid
@@ -34,6 +38,7 @@ from casb.rewrite.context import RewriteContext
 from casb.rewrite.shared import Seal
 
 if TYPE_CHECKING:
+    from casb.proxy.stepup import Ask
     from casb.proxy.waiting import Ticket, Waiting
 
 REFUSED = "casb.refused"
@@ -86,10 +91,19 @@ class State:
     session: Session | None = None
     cookie: str = field(default="", repr=False)  # the value that the session was found by
     over: bool = False  # the answer is complete, or there is none; an open WebSocket is never over
+    given: tuple[Justification, ...] = ()  # what the person has said to go on, in this app
+    asked_path: str = ""  # path and query as the browser asked for them
+    notice: Decision | None = None  # what the person is told of in the answer (`notify`)
+    notice_cookie: bytes = b""
+    masking: Stream | None = None  # masks the response's body before anything else touches it
+    mask_request: Redaction | None = None  # the request is held to be masked
+    coached: Answer | None = None  # a form that is kept while the person is asked why
     stranger: bool = False  # a person without a session, to be sent to sign in
     seal: Seal | None = field(default=None, repr=False)  # for cookies that flattened hosts share
     noted: str = ""  # id of the record that a cookie without a session was shown
     preflight: bool = False  # a question that browsers ask without cookies; it goes on without a session
+    ask: Ask | None = None  # what must be proven before the request goes on; its body is awaited first
+    keeping: asyncio.Future[None] | None = None  # what must be in the store before the answer leaves
     part: bytes = b""  # a static part of a page, let through for who has the page open: its `Sec-Fetch-Dest`
     ending: bool = False  # the app's own sign-out
     resumed: bytes | None = None  # the body kept across a sign-in
@@ -101,6 +115,11 @@ class State:
     sealing: Stream | None = None  # what encrypts the response as it streams
     protected: bool = False  # the response leaves encrypted: nobody touches its body any more
     naming: bool = False  # the upload's form is held until it has told its file names
+    piece: Piece | None = None  # the request carries a piece of a file
+    expected: Any = None  # a transfer whose pieces go where the answer says
+    socket_over: bool = False  # the WebSocket is to be closed
+    socket_file: bytes = field(default=b"", repr=False)  # a file that comes in several messages
+    told: str = ""  # id of a record that the page is to show, though the exchange went on
     body_rewriter: Stream | None = None  # maps the request's body back
     rewriter: Stream | None = None  # rewrites the response's body once it is there in one piece
     map_body: bool = False  # the request's body may name suffixed hosts and is mapped back before it is sent
@@ -198,6 +217,7 @@ def request_facts(
         content_length=_length(fields.get(b"content-length")),
         upload_name=_upload_name(fields),
         query_names=query_names(request.path),
+        override=_override(request.method, fields),
     )
 
 
@@ -212,11 +232,36 @@ def instance(app: App, host: str, fields: Fields) -> str | None:
 
 
 def query_names(path: str) -> frozenset[str]:
-    """The names of the query's parameters; their values are nobody's business here."""
+    """The query's parameters, `name` and `name=value` of each, for app signatures only."""
     query = path.partition("?")[2]
     if not query:
         return frozenset()
-    return frozenset(unquote(each.partition("=")[0]) for each in query.split("&")[:200])
+    found = set()
+    for each in query.split("&")[:200]:
+        name, equals, value = each.partition("=")
+        name = unquote(name)
+        found.add(name)
+        if equals and len(value) <= 1024:
+            found.add(f"{name}={unquote(value)}")
+    return frozenset(found)
+
+
+_OVERRIDES = (b"x-http-method-override", b"x-http-method", b"x-method-override")
+
+
+def _override(method: str, fields: Fields) -> str:
+    """What a POST wants to be taken for; only known words, for it decides what is recognised."""
+    if method != "POST":
+        return ""
+    for name in _OVERRIDES:
+        told = fields.get(name)
+        if told is not None:
+            word = told.strip().upper().decode("latin-1")
+            return word if word in _METHODS else ""
+    return ""
+
+
+_METHODS = frozenset(("GET", "PUT", "PATCH", "DELETE", "MERGE", "MOVE", "COPY", "MKCOL"))
 
 
 @functools.lru_cache(1024)
@@ -371,7 +416,7 @@ def whole(flow: http.HTTPFlow) -> None:
 
 def resume(flow: http.HTTPFlow, state: State, path: str, content_type: str, length: int) -> None:
     """Make the request the one that was kept across the sign-in; its body follows in `request`."""
-    flow.request.path = path
+    flow.request.path = state.asked_path = path
     if content_type:
         flow.request.headers["content-type"] = content_type
     else:
@@ -381,6 +426,13 @@ def resume(flow: http.HTTPFlow, state: State, path: str, content_type: str, leng
     state.facts = replace(
         state.facts, content_type=media_type(content_type.encode("latin-1", "replace")), content_length=length
     )
+
+
+def replace_request_body(flow: http.HTTPFlow, body: bytes) -> None:
+    """Put another body into a held request; its framing follows."""
+    flow.request.data.content = body
+    flow.request.headers.pop("transfer-encoding", None)
+    flow.request.headers["content-length"] = str(len(body))
 
 
 def set_request_fields(flow: http.HTTPFlow, fields: Iterable[tuple[bytes, bytes]]) -> None:
@@ -451,4 +503,5 @@ def party_json(party: Party) -> dict[str, Any]:
         "ip": party.client.ip,
         "session": party.session_id,
         "auth_contexts": sorted(party.auth_contexts),
+        "proven": {name: when.isoformat() for name, when in party.proven.items()},
     }

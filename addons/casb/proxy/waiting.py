@@ -260,7 +260,7 @@ def waiting_page(path: str, facts: dict[str, str | int | float | None], *, elsew
         bar, how_far = "<progress></progress>", f"{_size(received)} have arrived."
     body = (
         f"<p>Your organisation checks <strong>{escape(str(facts['name']))}</strong> before it reaches you. "
-        "The download begins by itself when that is done; leave this page open.</p>"
+        "The download begins by itself when that is done; leave this page open until then.</p>"
         f"{bar}<p role=status>{escape(how_far)}</p>"
         f'<p class=row><a class="button plain" href="{escape(path, quote=True)}">Look again now</a></p>'
     )

@@ -20,6 +20,7 @@ from typing import Any
 
 from mitmproxy.master import Master
 
+from casb.connectors.events import EventReceiver
 from casb.connectors.oidc import OidcProvider
 from casb.connectors.signin import IdentityProvider, SignIn
 from casb.control.snapshot import Snapshot
@@ -43,7 +44,7 @@ from casb.store.bypasses import Bypasses
 from casb.store.held import Held
 from casb.store.keyring import Keyring
 from casb.store.protected_sqlite import ProtectedFiles
-from casb.store.sessions_sqlite import SqliteSessions
+from casb.store.sessions import close_sessions, open_sessions
 from casb.store.spool import Spool
 
 logger = logging.getLogger(__name__)
@@ -90,6 +91,32 @@ def _of_providers(snapshot: Snapshot) -> tuple[object, ...]:
     return snapshot.settings.providers, saml.attributes_told(snapshot)
 
 
+def follow_transmitters(runtime: Runtime) -> None:
+    """Take security events of those that the newest configuration names."""
+    used: tuple[object, ...] = ()
+    endings: set[asyncio.Future[None]] = set()
+
+    def swapped(snapshot: Snapshot) -> None:
+        nonlocal used
+        settings = snapshot.settings
+        if (settings.security_events, settings.providers) == used:
+            return
+        used = (settings.security_events, settings.providers)
+        old, runtime.events = runtime.events, None
+        if settings.security_events:
+            store, live = runtime.sessions, runtime.sign_in
+            runtime.events = EventReceiver(
+                settings.security_events, settings.providers, store=store, live=live, clock=now
+            )
+        if old is not None:
+            closing = asyncio.ensure_future(old.close())
+            endings.add(closing)
+            closing.add_done_callback(endings.discard)
+
+    swapped(runtime.snapshot)
+    runtime.on_swap.append(swapped)
+
+
 def follow_limits(runtime: Runtime) -> None:
     """Hold what the configuration in force allows."""
 
@@ -106,19 +133,15 @@ def build_runtime(snapshot: Snapshot, data: Path) -> tuple[Runtime, Spool]:
     """All services of one worker over the deployment's data folder."""
     settings = snapshot.settings
     keyring = Keyring.load_or_create(data)
-    sessions = SqliteSessions(data)
+    sessions = open_sessions(settings, data)
     spool = Spool(data / "spool", f"worker-{os.getpid()}", durable=True)
     limits = settings.limits
     held = Held(Path(limits.spool_folder or data / "held"), budget=limits.spool_total, floor=limits.spool_free)
     held.prepare()
     bodies = Bodies(held, file=limits.spool_file)
 
-    def close() -> None:
-        sessions.close()
-        bodies.close()
-
     runtime = Runtime(
-        close=close,
+        close=bodies.close,
         snapshot=snapshot,
         sessions=sessions,
         sign_in=SignIn(
@@ -143,6 +166,7 @@ def build_runtime(snapshot: Snapshot, data: Path) -> tuple[Runtime, Spool]:
         tunnelled=spool_tunnels(spool) if settings.discovery.proxy_stream else untold,
     )
     follow_providers(runtime)
+    follow_transmitters(runtime)
     follow_limits(runtime)
     follow_engines(runtime)
     return runtime, spool
@@ -212,6 +236,7 @@ async def run(source: Source, ready: Callable[[Master], None] = lambda master: N
         await runtime.converter.close()
         spool.close()
         runtime.close()
+        await close_sessions(runtime.sessions)
 
 
 async def supervised(source: Source) -> None:

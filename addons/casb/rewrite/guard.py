@@ -26,8 +26,8 @@ PARTS = (
 _COMMENTS = re.compile(r"^[ \t]*(?://[^\n]*|/\*(?:[^*]|\*(?!/))*\*/)?[ \t]*\n|^[ \t]+", re.MULTILINE)
 
 
-CONTROLS = ("controls", "clipboard", "drags", "printing", "watermark")
-"""Files that only go where a policy is about copying, cutting, pasting or printing; they come before `last`."""
+CONTROLS = ("controls", "clipboard", "drags", "printing", "saves", "watermark")
+"""Files that only go where a policy is about the clipboard, printing or downloads; they come before `last`."""
 
 
 @cache

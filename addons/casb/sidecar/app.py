@@ -24,6 +24,8 @@ from casb.sidecar import (
     policies,
     portal,
     protected,
+    requests,
+    sessions,
     shadow_app,
     shadow_apps,
     shadow_catalog,
@@ -56,12 +58,14 @@ def build_app(services: Services, provider: signin.AdminProvider | None = None) 
     | `/sign-in` `/set-up` `/sign-out` `/auth/start` `/auth/callback` | people | signin.py |
     | `/` `/activities[/ID]` `/apps` `/audit` | a session | portal.py |
     | `/policies[/ID]` `/policies/try` | a session; putting back in force: an admin's | policies.py |
+    | `/requests[/ID]` | a session; answering: an admin's | requests.py |
     | `/alerts[/ID]` `/v1/alerts[/ID]` | a session or a read token; closing: an admin's | alerts.py |
     | `/discovery…` | a session; changes: an admin's | shadow_*.py |
     | `/catalog…` | a session; changes: an admin's; wishes: anybody's | shadow_app.py, shadow_catalog.py |
     | `/access…` | a session; changes: an admin's | access.py |
     | `/protected` `/protected/{revoke,restore,expire}` | a session; changes: an admin's | protected.py |
     | `/v1/protected[/ID]` | a session or a read token | protected.py |
+    | `/sessions[/revoke]` `/v1/sessions/revoke` | a session; ending: an admin's | sessions.py |
     | `/learned[/export.csv]` `/learned/attach` | a session; changes: an admin's | learned.py |
     | `/static/…` | anybody | style, script, icon |
     """
@@ -82,9 +86,12 @@ def build_app(services: Services, provider: signin.AdminProvider | None = None) 
         signin.router,
         portal.router,
         policies.router,
+        requests.router,
         alerts.router,
         alerts.api,
         access.router,
+        sessions.router,
+        sessions.api,
         enforcement_api.api,
         enforcement_api.lists,
         learned.router,

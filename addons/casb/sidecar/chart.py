@@ -8,7 +8,7 @@ from datetime import datetime
 
 WIDTH, HEIGHT = 960, 220
 LEFT, BOTTOM, TOP = 44, 24, 10
-ORDER = ("allow", "audit", "protect", "step_up", "block")
+ORDER = ("allow", "audit", "notify", "coach", "redact", "protect", "step_up", "block")
 
 
 @dataclass(frozen=True, slots=True)

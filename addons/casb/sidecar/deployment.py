@@ -14,7 +14,7 @@ from casb.discovery.policies import DiscoveryPolicy
 from casb.discovery.policies import load as load_discovery
 from casb.errors import CasbError, Problems, Where
 from casb.model.app import App
-from casb.policy.document import Protect, StepUp
+from casb.policy.compile import action_of
 from casb.policy.loader import LoadedPolicy, load
 from casb.policy.rollout import told
 from casb.ports import Clock
@@ -162,13 +162,7 @@ def _watching(policy: DiscoveryPolicy) -> PolicyView:
 
 def _line(loaded: LoadedPolicy) -> PolicyView:
     document = loaded.document
-    match document.action:
-        case Protect():
-            action = "protect"
-        case StepUp():
-            action = "step_up"
-        case simple:
-            action = str(simple)
+    action = action_of(document).word
     return PolicyView(
         id=document.id,
         name=document.name or document.id,

@@ -33,6 +33,9 @@ WORDS: Mapping[str, tuple[str, str]] = {
 OUTCOMES: Mapping[str, str] = {
     "allow": "It was allowed",
     "audit": "It was let through and recorded",
+    "notify": "It was let through, and the person was told",
+    "coach": "A justification was asked for",
+    "redact": "It was handed over with its findings masked",
     "protect": "It was handed over protected",
     "step_up": "A stronger sign-in was asked for",
     "block": "It was blocked",

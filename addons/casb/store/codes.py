@@ -11,6 +11,7 @@ CODES: Mapping[str, str] = {
     "S013": "The folder of held bodies cannot be made or used. Check the owner of `limits.spool_folder`.",
     "S014": "No room to hold a body on disk: `limits.spool_total` is used up, or `limits.spool_free` is reached.",
     "S015": "A body could not be written to the folder of held bodies. The disk is full or reports errors.",
+    "S016": "A piece of an upload could not be kept or read in the data folder. The disk is full, or reports errors.",
     "S020": "The database cannot be opened: it is missing, is not readable, or is no SQLite file.",
     "S021": "The database was made by a newer casb. Start that one, or restore a backup.",
     "S022": "The database could not be brought to the present version; it is as it was. The message names the reason.",

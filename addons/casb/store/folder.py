@@ -17,7 +17,7 @@ from casb.store.in_force import Published
 from casb.yamlfile import MAX_BYTES
 
 MOST_FILES = 2000
-_FOLDERS = ("", "apps", "info_types", "tests")
+_FOLDERS = ("", "apps", "exceptions", "info_types", "tests")
 LISTS = ".digests"
 MOST_LIST = 64 * 1024 * 1024
 _ATTEMPTS = 10

@@ -21,7 +21,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cryptography.exceptions import InvalidTag
+from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -135,6 +136,28 @@ class Keyring:
             for each, entry in self._retired.items()
         ]
         return tuple(sorted(infos, key=lambda info: (info.current, not info.retired, info.created)))
+
+    def sign(self, purpose: str, data: bytes) -> tuple[str, bytes]:
+        """An Ed25519 signature (RFC 8032) by the current key, for one purpose alone: the key's id and 64 bytes."""
+        self._refresh()
+        return self._current, self._signer(purpose, self._current).sign(data)
+
+    def verify(self, purpose: str, key_id: str, data: bytes, signature: bytes) -> bool:
+        """Whether a key of this ring signed that. Raises `StoreError` when the ring cannot be read."""
+        if key_id not in self._keys:
+            self._refresh()
+        if key_id not in self._keys:
+            return False
+        try:
+            self._signer(purpose, key_id).public_key().verify(signature, data)
+        except InvalidSignature:
+            return False
+        return True
+
+    def _signer(self, purpose: str, key_id: str) -> Ed25519PrivateKey:
+        info = b"casb key ring signature|" + purpose.encode("utf-8")
+        seed = HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(self._keys[key_id])
+        return Ed25519PrivateKey.from_private_bytes(seed)
 
     def _cipher(self, purpose: str, key_id: str) -> AESGCM:
         cipher = self._ciphers.get((purpose, key_id))

@@ -286,7 +286,7 @@ class SqliteRecords:
             values = [_millis(since), orjson.dumps(list(activities)).decode()]
             values += [orjson.dumps(list(apps)).decode()] if apps else []
             asked = reader.execute(
-                "SELECT count(*) FROM activities WHERE time >= ? "  # noqa: S608 - our own text alone
+                "SELECT count(*) FROM activities WHERE time >= ? AND source != 'access request' "  # noqa: S608 - our own text alone
                 f"AND activity IN (SELECT value FROM json_each(?)) {of_apps}",
                 values,
             ).fetchone()[0]
@@ -295,7 +295,12 @@ class SqliteRecords:
                 "AND matches.time >= ? AND activities.policy = matches.policy AND action IN ('block', 'step_up')",
                 (policy, _millis(since)),
             ).fetchone()[0]
-        return Spent(asked, refused)
+            appeals = reader.execute(
+                "SELECT count(*) FROM matches JOIN activities USING (seq) WHERE matches.policy = ? "
+                "AND matches.time >= ? AND source = 'access request'",
+                (policy, _millis(since)),
+            ).fetchone()[0]
+        return Spent(asked, refused, appeals)
 
     def policy_days(self, policy: str, since: datetime) -> dict[str, dict[str, int]]:
         """Matches of a policy by day (UTC) and by what was done in the end."""

@@ -55,6 +55,10 @@ class MemorySessions:
         entry = self._live((kind, key))
         return entry.value if entry else None
 
+    async def present(self, kind: str, keys: Sequence[bytes]) -> frozenset[bytes]:
+        """Which of many are there."""
+        return frozenset(key for key in keys if self._live((kind, key)) is not None)
+
     async def take(self, kind: str, key: bytes) -> bytes | None:
         """The value, removed in the same step."""
         entry = self._live((kind, key))

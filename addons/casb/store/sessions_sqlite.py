@@ -12,7 +12,6 @@ import fcntl
 import hashlib
 import mmap
 import os
-import secrets
 import sqlite3
 import struct
 import threading
@@ -22,15 +21,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
 from casb.errors import StoreError
-
-try:
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
-except ImportError:  # pragma: no cover - cryptography before 42
-    AESGCMSIV = None  # type: ignore[assignment,misc]
+from casb.store.session_keys import FollowedRing
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS entry (
@@ -43,71 +35,8 @@ CREATE TABLE IF NOT EXISTS named (
 CREATE INDEX IF NOT EXISTS named_entry ON named (kind, key);
 """
 _COUNTER: Final = struct.Struct("@Q")  # native: copied as one word, so that readers see no half of it
-_NONCE: Final = 12
+_MANY: Final = 500  # keys in one question
 _PURGED: Final = 60.0  # seconds between two removals of what has expired, beside those that are asked for
-
-
-def _cipher(key: bytes) -> tuple[str, AESGCM | AESGCMSIV]:
-    """The cipher's tag in the file and the cipher. GCM-SIV forgives a nonce used twice (RFC 8452)."""
-    if AESGCMSIV is not None:
-        with contextlib.suppress(UnsupportedAlgorithm):
-            return "s", AESGCMSIV(key)
-    return "g", AESGCM(key)
-
-
-class KeyRing:
-    """Encrypts values for one purpose and record. New values use the first key; the others still decrypt."""
-
-    def __init__(self, keys: Sequence[tuple[str, bytes]]) -> None:
-        if not keys:
-            raise StoreError("S053", "the key ring of the session store is empty")
-        self._first = keys[0][0]
-        self._siv = {kid: _cipher(key) for kid, key in keys}
-        self._gcm = {kid: AESGCM(key) for kid, key in keys}
-
-    def seal(self, value: bytes, aad: bytes) -> bytes:
-        """`v1.<key id>.<cipher><nonce><ciphertext>`."""
-        tag, cipher = self._siv[self._first]
-        nonce = secrets.token_bytes(_NONCE)
-        return b"v1.%b.%b" % (self._first.encode(), tag.encode()) + nonce + cipher.encrypt(nonce, value, aad)
-
-    def open(self, sealed: bytes, aad: bytes) -> bytes:
-        """The value; raises `StoreError` when it was not sealed with this ring for this place."""
-        if not isinstance(sealed, bytes):  # SQLite's columns take any type.
-            raise StoreError("S053", "a stored session is not what was stored")
-        version, _, rest = sealed.partition(b".")
-        kid, _, body = rest.partition(b".")
-        name = kid.decode("ascii", "replace")
-        if version != b"v1" or name not in self._siv:
-            raise StoreError("S053", "a stored session was encrypted with a key that is not in the ring")
-        tag, cipher = self._siv[name]
-        chosen = cipher if body[:1] == tag.encode() else self._gcm[name]
-        try:
-            return chosen.decrypt(body[1 : 1 + _NONCE], body[1 + _NONCE :], aad)
-        except (InvalidTag, ValueError) as error:
-            raise StoreError("S053", "a stored session cannot be decrypted") from error
-
-
-def load_keys(path: Path) -> KeyRing:
-    """The ring in a file, made with one fresh key when there is none yet; raises `StoreError` if others may read it."""
-    with _locked(path.with_suffix(".lock")):
-        if not path.exists():
-            fresh = path.with_suffix(".new")
-            with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
-                file.write(f"k{secrets.token_hex(4)} {secrets.token_hex(32)}\n")
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.rename(path)
-    if path.stat().st_mode & 0o077:
-        raise StoreError("S053", f"{path} may be read by others", hint="chmod 600")
-    try:
-        rows = [line.split() for line in path.read_text("ascii").splitlines() if line.strip()]
-        keys = [(kid, bytes.fromhex(key)) for kid, key in rows]
-        if any(len(key) != 32 or not kid.isalnum() for kid, key in keys):
-            raise ValueError
-    except ValueError as error:
-        raise StoreError("S053", f"{path} is not a key ring") from error
-    return KeyRing(keys)
 
 
 class Epoch:
@@ -145,16 +74,6 @@ class Epoch:
                 fcntl.flock(self._file, fcntl.LOCK_UN)
 
 
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(file)
-
-
 class SqliteSessions:
     """A `SessionStore` in `<folder>/sessions.db`. `clock` gives seconds since 1970, alike in all processes.
 
@@ -169,7 +88,7 @@ class SqliteSessions:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sessions")
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._keys = load_keys(self._folder / "sessions.keys")
+            self._keys = FollowedRing(self._folder / "sessions.keys")
             self._epoch = Epoch(self._folder / "sessions.epoch")
             database = self._folder / "sessions.db"
             os.close(os.open(database, os.O_RDWR | os.O_CREAT, 0o600))
@@ -208,6 +127,22 @@ class SqliteSessions:
         query, values = "SELECT value FROM entry WHERE kind = ? AND key = ? AND ends > ?", (kind, key, self._clock())
         row = await self._run(lambda db: db.execute(query, values).fetchone(), writes=False)
         return None if row is None else self._keys.open(row[0], _aad(kind, key))
+
+    async def present(self, kind: str, keys: Sequence[bytes]) -> frozenset[bytes]:
+        """Which of many are there."""
+        now = self._clock()
+
+        def look(db: sqlite3.Connection) -> frozenset[bytes]:
+            # Few questions with many keys: each lets go of the interpreter and waits for it again.
+            found: list[bytes] = []
+            for at in range(0, len(keys), _MANY):
+                some = keys[at : at + _MANY]
+                marks = ",".join("?" * len(some))
+                query = f"SELECT key FROM entry WHERE kind = ? AND ends > ? AND key IN ({marks})"  # noqa: S608 - marks only
+                found += (row[0] for row in db.execute(query, (kind, now, *some)).fetchall())
+            return frozenset(found)
+
+        return await self._run(look, writes=False)
 
     async def take(self, kind: str, key: bytes) -> bytes | None:
         """The value, removed in the same step."""

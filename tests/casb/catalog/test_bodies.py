@@ -1,12 +1,15 @@
+import base64
 import contextlib
+import json
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from casb.catalog.bodies import LONGEST_JSON, FilePart, FormFiles, NameSource, json_name, name_source
+from casb.catalog.bodies import LONGEST_JSON, json_name, must_read, read_body
 from casb.errors import ContentError
-from casb.model.activity import RequestFacts
+from casb.model.activity import ActivityType, RequestFacts
 from casb.model.app import App, Signature
 
 APP = App(
@@ -18,12 +21,18 @@ APP = App(
         Signature(activity="upload", path="/always"),
         Signature(activity="upload", path="/form", content_types=frozenset({"multipart/form-data"})),
         Signature(activity="delete", path="/gone"),
-        Signature(activity="upload", content_types=frozenset({"text/plain"}), name_field="name"),
+        Signature(activity="share", path="/graphql", body=(("/operationName", ("Share*",)),)),
+        Signature(activity="upload", path="/", content_types=frozenset({"text/plain"}), name_field="name"),
     ),
 )
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(400)
 
 
-def ask(method: str = "POST", path: str = "/", content_type: str = "", **more: object) -> RequestFacts:
+def looks(content: bytes) -> bool:
+    return content.startswith(b"\x89PNG")
+
+
+def ask(method: str = "POST", path: str = "/x", content_type: str = "", **more: object) -> RequestFacts:
     return RequestFacts(
         method=method,
         scheme="https",
@@ -35,25 +44,106 @@ def ask(method: str = "POST", path: str = "/", content_type: str = "", **more: o
     )
 
 
+FORM = "multipart/form-data"
+
+
 @pytest.mark.parametrize(
-    ("request_", "source", "why"),
+    ("request_", "read", "why"),
     [
-        (ask(content_type="multipart/form-data"), NameSource.FORM, "a form"),
-        (ask(content_type="multipart/form-data", upload_name=""), None, "a form already read"),
-        (ask(content_type="multipart/form-data", path="/quiet"), None, "a form that the app says is none"),
-        (ask(content_type="multipart/form-data", path="/always"), None, "an upload whatever the form holds"),
-        (ask(content_type="multipart/form-data", path="/form"), NameSource.FORM, "the signature speaks of forms"),
-        (ask(content_type="multipart/form-data", path="/gone"), NameSource.FORM, "the signature hides no form"),
-        (ask(content_type="application/json", path="/gone"), None, "as the signature says"),
-        (ask(content_type="text/plain"), NameSource.JSON, "as the signature says"),
-        (ask(content_type="application/octet-stream"), None, "a chunk holds no name"),
-        (ask(content_type="application/json"), None, "an API call"),
-        (ask("GET"), None, "no body"),
-        (ask("FETCH", content_type="multipart/form-data"), NameSource.FORM, "a method that nobody knows"),
+        (ask(content_type=FORM), True, "a form"),
+        (ask(content_type=FORM, upload_name=""), False, "a form already read"),
+        (ask(content_type=FORM, path="/quiet"), False, "a form that the app says is none"),
+        (ask(content_type=FORM, path="/always"), False, "an upload whatever the form holds"),
+        (ask(content_type=FORM, path="/form"), True, "the signature speaks of forms"),
+        (ask(content_type=FORM, path="/gone"), True, "the signature hides no form"),
+        (ask(content_type="text/plain", path="/"), True, "as the signature says"),
+        (ask(content_type="application/octet-stream"), False, "raw bytes"),
+        (ask(content_type="application/json"), True, "files may be inside"),
+        (ask(content_type="application/json", content_length=0), False, "nothing inside"),
+        (ask(content_type="multipart/related"), True, "a file and its description"),
+        (ask(content_type="multipart/mixed"), True, "requests inside of the request"),
+        (ask("GET"), False, "no body"),
+        (ask("FETCH", content_type=FORM), True, "a method that nobody knows"),
+        (ask(content_type="application/grpc"), False, "nothing that we can read"),
     ],
 )
-def test_name_source(request_: RequestFacts, source: NameSource | None, why: str) -> None:
-    assert name_source(APP, request_) is source, why
+def test_must_read(request_: RequestFacts, read: bool, why: str) -> None:
+    assert must_read(APP, request_, lambda kind: kind is ActivityType.UPLOAD) is read, why
+    assert not must_read(APP, request_, lambda kind: False), "where no policy looks, nothing is read"
+
+
+def test_what_a_signature_asks_for_is_read_for_its_activity_only() -> None:
+    request = ask(path="/graphql", content_type="application/json")
+    assert must_read(APP, request, lambda kind: kind is ActivityType.SHARE)
+    assert not must_read(APP, request, lambda kind: kind is ActivityType.DELETE)
+
+
+def contents(request: RequestFacts, body: bytes, header: str = "") -> Any:
+    return read_body(APP, request, (header or request.content_type).encode(), body, looks)
+
+
+@pytest.mark.parametrize(
+    ("request_", "body", "files"),
+    [
+        (ask(content_type="application/json"), json.dumps({"name": "a.png", "d": base64.b64encode(PNG).decode()}), ["a.png"]),
+        (ask(content_type="application/x-www-form-urlencoded"), "a=1&img=data%3Aimage%2Fpng%3Bbase64%2CaGk%3D", [""]),
+        (ask(content_type="text/xml"), f"<a>{'data:image/png;base64,' + base64.b64encode(PNG).decode()}</a>", [""]),
+        (ask(content_type="application/json"), "not json data:image/png;base64,aGk=", [""]),
+        (ask(content_type="text/plain", path="/"), '{"name": "q3.xlsx", "size": 3}', ["q3.xlsx"]),
+        (ask(content_type="application/json"), '{"a": 1}', []),
+    ],
+)  # fmt: skip
+def test_files_inside_of_text(request_: RequestFacts, body: str, files: list[str]) -> None:
+    assert [each.name for each in contents(request_, body.encode()).files] == files
+
+
+def test_a_form_and_what_its_fields_say() -> None:
+    body = (
+        b'--b\r\nContent-Disposition: form-data; name="note"\r\n\r\nhello\r\n'
+        b'--b\r\nContent-Disposition: form-data; name="pic"\r\n\r\ndata:image/png;base64,aGk=\r\n'
+        b'--b\r\nContent-Disposition: form-data; name="f"; filename="a.txt"\r\n\r\nhi\r\n--b--\r\n'
+    )
+    found = contents(ask(content_type=FORM), body, f"{FORM}; boundary=b")
+    assert [(each.name, each.content, each.part is None) for each in found.files] == [
+        ("a.txt", b"hi", False),
+        ("", b"hi", True),
+    ]
+    assert found.document["note"] == "hello"
+    assert found.form is not None
+
+
+def test_files_of_graphql_cannot_be_taken_out() -> None:
+    body = (
+        b'--b\r\nContent-Disposition: form-data; name="operations"\r\n\r\n{"query": "mutation { add }", "variables": {"f": null}}\r\n'
+        b'--b\r\nContent-Disposition: form-data; name="map"\r\n\r\n{"0": ["variables.f"]}\r\n'
+        b'--b\r\nContent-Disposition: form-data; name="0"; filename="a.txt"\r\n\r\nhi\r\n--b--\r\n'
+    )
+    found = contents(ask(content_type=FORM), body, f"{FORM}; boundary=b")
+    assert [each.name for each in found.files] == ["a.txt"]
+    assert (found.form, found.document["query"]) == (None, "mutation { add }")
+
+
+def test_a_related_body_is_a_file_with_its_description() -> None:
+    body = (
+        b'--b\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n{"name": "plan.pdf"}\r\n'
+        b"--b\r\nContent-Type: application/pdf\r\n\r\n%PDF-1.7\r\n--b--"
+    )
+    found = contents(ask(content_type="multipart/related"), body, "multipart/related; boundary=b")
+    assert [(each.name, each.content_type, each.content) for each in found.files] == [
+        ("plan.pdf", "application/pdf", b"%PDF-1.7")
+    ]
+
+
+def test_requests_inside_of_a_request() -> None:
+    told = {"requests": [{"id": "1", "method": "post", "url": "/me/sendMail", "body": {"x": 1}}, {"id": 2}]}
+    found = contents(ask(path="/v1.0/$batch", content_type="application/json"), json.dumps(told).encode())
+    assert [(each.method, each.path, each.document) for each in found.inner] == [("POST", "/me/sendMail", {"x": 1})]
+    mixed = (
+        b"--b\r\nContent-Type: application/http\r\n\r\nDELETE /drive/v3/files/1 HTTP/1.1\r\n"
+        b"Content-Type: application/json\r\n\r\n{}\r\n--b--"
+    )
+    found = contents(ask(content_type="multipart/mixed"), mixed, "multipart/mixed; boundary=b")
+    assert [(each.method, each.path) for each in found.inner] == [("DELETE", "/drive/v3/files/1")]
 
 
 @pytest.mark.parametrize(
@@ -66,119 +156,33 @@ def test_name_source(request_: RequestFacts, source: NameSource | None, why: str
     ],
 )
 def test_json_name(body: bytes, name: str) -> None:
-    assert json_name(APP, ask(content_type="text/plain"), body) == name
+    assert json_name(APP, ask(path="/", content_type="text/plain"), body) == name
 
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"x", b"[]", b"\xff", b"[" * 100_000, b'"' + b"a" * LONGEST_JSON + b'"'],
+    [
+        b"",
+        b"x",
+        b"[]",
+        b"\xff",
+        b"[" * 100_000,
+        b'"' + b"a" * LONGEST_JSON + b'"',
+        b'{"name": "a.txt", "name": "a.exe"}',
+    ],
     ids=lambda body: repr(body[:5]),
 )
 def test_json_name_refuses(body: bytes) -> None:
     with pytest.raises(ContentError, match="U001"):
-        json_name(APP, ask(content_type="text/plain"), body)
-
-
-def form(*parts: str, end: str = "--x--\r\n") -> bytes:
-    return ("".join(f"--x\r\n{part}\r\n" for part in parts) + end).encode("utf-8", "surrogateescape")
-
-
-def field(name: str, value: str) -> str:
-    return f'Content-Disposition: form-data; name="{name}"\r\n\r\n{value}'
-
-
-def file(name: str, value: str = "bytes", media_type: str = "text/csv") -> str:
-    return f'Content-Disposition: form-data; name="f"; filename="{name}"\r\nContent-Type: {media_type}\r\n\r\n{value}'
-
-
-def files(body: bytes, content_type: str = "multipart/form-data; boundary=x", step: int = 0) -> list[FilePart]:
-    reader = FormFiles(content_type)
-    step = step or len(body)
-    return [part for at in range(0, len(body), step) for part in reader.feed(body[at : at + step])]
-
-
-@pytest.mark.parametrize(
-    ("body", "expected", "why"),
-    [
-        (form(field("act", "login"), field("pw", "x")), [], "fields only"),
-        (form(field("act", "bput"), file("a.csv")), [FilePart(name="a.csv", content_type="text/csv")], "one file"),
-        (form(file("a.csv"), field("x", "y"), file("b.csv", media_type="Image/PNG; q=1")),
-         [FilePart(name="a.csv", content_type="text/csv"), FilePart(name="b.csv", content_type="image/png")], "two"),
-        (form(file("", "")), [], "a file input left empty"),
-        (form(file("", "data")), [FilePart(name="", content_type="text/csv")], "content without a name"),
-        (form(field("x", file("a.csv"))), [], "what looks like a head inside a field"),
-        (form("Content-Disposition: form-data; name=f; filename*0=a\r\n\r\ndata"), [FilePart(name="")], "a split name"),
-        (form(file("ü.csv")), [FilePart(name="ü.csv", content_type="text/csv")], "UTF-8"),
-        (form(file("\udcfc.csv")), [FilePart(name="ü.csv", content_type="text/csv")], "Latin-1"),
-    ],
-)  # fmt: skip
-def test_form_files(body: bytes, expected: list[FilePart], why: str) -> None:
-    assert files(body) == expected, why
-    assert files(body, step=1) == expected, "however it is cut"
-
-
-def test_a_file_is_told_before_its_bytes_have_come() -> None:
-    reader = FormFiles('multipart/form-data; boundary="x"')
-    body = form(file("a.csv", "SECRET"))
-    head = body[: body.index(b"SECRET")]
-    assert reader.feed(head) == [FilePart(name="a.csv", content_type="text/csv")]
-    assert not reader.finished
-    assert reader.feed(body[len(head) :]) == []
-    assert reader.finished
-
-
-@pytest.mark.parametrize(
-    "content_type",
-    ["multipart/form-data", "multipart/form-data; boundary=", "", "multipart/form-data; boundary=" + "x" * 257],
-)
-def test_no_boundary(content_type: str) -> None:
-    with pytest.raises(ContentError, match="U002"):
-        FormFiles(content_type)
-
-
-@pytest.mark.parametrize(
-    ("body", "why"),
-    [
-        (b"no form at all, but long enough", "rubbish"),
-        (
-            form('Content-Disposition: form-data; name="a"\r\nContent-Disposition: form-data; filename="b"\r\n\r\nx'),
-            "twice",
-        ),
-        (form("Content-Disposition\r\n\r\nx"), "a header without a colon"),
-        (form("a: " + "b" * 100_000), "a header without end"),
-    ],
-)
-def test_unreadable_forms(body: bytes, why: str) -> None:
-    with pytest.raises(ContentError, match="U002"):
-        files(body)
+        json_name(APP, ask(path="/", content_type="text/plain"), body)
 
 
 @settings(max_examples=150, deadline=None)
 @given(
-    st.binary(max_size=200)
-    | st.lists(
-        st.sampled_from(
-            [b"--x", b"\r\n", b"--", b"Content-Disposition: form-data", b"; filename=", b'"', b"a", b":", b"\xff"]
-        ),
-        max_size=20,
-    ).map(b"".join),
-    st.integers(1, 50),
+    st.sampled_from(["application/json", "text/plain", "application/x-www-form-urlencoded", "multipart/mixed", FORM]),
+    st.sampled_from(["/", "/x", "/graphql", "/gone"]),
+    st.binary(max_size=300),
 )
-def test_any_body_gives_files_or_the_documented_error(body: bytes, step: int) -> None:
+def test_any_body_has_contents_or_its_one_error(kind: str, path: str, body: bytes) -> None:
     with contextlib.suppress(ContentError):
-        files(body, step=step)
-
-
-@settings(max_examples=80, deadline=None)
-@given(
-    st.lists(
-        st.builds(field, st.sampled_from(["a", "b"]), st.text("ab\r\n-", max_size=8))
-        | st.builds(file, st.sampled_from(["a.csv", "b c.xlsx", ""]), st.text("xyz\r\n-", max_size=8)),
-        max_size=4,
-    ),
-    st.data(),
-)
-def test_cutting_does_not_matter(parts: list[str], data: st.DataObject) -> None:
-    body = form(*parts) if parts else b""
-    whole = files(body) if body else []
-    assert not body or files(body, step=data.draw(st.integers(1, len(body)))) == whole
+        contents(ask(path=path, content_type=kind), body, f"{kind}; boundary=b")

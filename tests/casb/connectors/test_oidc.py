@@ -20,7 +20,7 @@ from casb.connectors.oidc import NullCache, OidcProvider
 from casb.errors import CasbError, ConnectorError, TokenError
 from casb.identity.claims import Claims
 from casb.identity.tokens import LOGOUT_EVENT, hashed_nonce
-from casb.settings import DeviceRules, Provider, Secret
+from casb.settings import ContextRule, DeviceRules, Provider, Secret
 
 TENANT = "11111111-2222-4333-8444-555555555555"
 BASE = f"https://idp.test/{TENANT}/v2.0"
@@ -462,3 +462,39 @@ async def test_logout_tokens(make_provider: Make, idp: Any, now: Any) -> None:
 
 def test_secrets_do_not_show() -> None:
     assert "a-secret" not in repr(Provider(id="x", client_secret=Secret("a-secret")))
+
+
+PHR = ContextRule(acr=("phr", "phrh"), max_age=300)
+
+
+@pytest.mark.parametrize(
+    ("rule", "claims", "proven"),
+    [
+        (PHR, {"acr": "phr", "auth_time": -10}, True),
+        (PHR, {"acr": "phrh", "auth_time": -300}, True),
+        (PHR, {"acr": "phr", "auth_time": -3600}, False),
+        (PHR, {"acr": "phr"}, False),
+        (PHR, {"acr": "pwd", "auth_time": -10}, False),
+        (PHR, {"auth_time": -10}, False),
+        (PHR, {"acr": "phr phrh", "auth_time": -10}, False),
+        (ContextRule(acr=("phr",)), {"acr": "phr"}, True),
+        (ContextRule(max_age=60), {"auth_time": -30}, True),
+        (ContextRule(max_age=60), {}, False),
+        (PHR, {"acrs": ["c1"], "acr": "pwd", "auth_time": -10}, False),
+    ],
+)
+async def test_contexts_of_a_provider_without_acrs(
+    make_provider: Make, idp: Any, now: Any, rule: ContextRule, claims: dict[str, Any], proven: bool
+) -> None:
+    provider = make_provider(contexts={"c1": rule})
+    url, _ = await provider.begin(contexts=["c1"])
+    query = parse_qs(urlsplit(url).query)
+    assert "claims" not in query, "it would not know what acrs are"
+    assert query.get("acr_values", [""])[0] == " ".join(rule.acr)
+    assert query.get("max_age", [""])[0] == ("" if rule.max_age is None else str(rule.max_age))
+    present = int(now().timestamp())
+    idp.claims = {name: present + value if name == "auth_time" else value for name, value in claims.items()}
+    if proven:
+        assert (await complete(provider, idp, contexts=["c1"])).contexts == {"c1"}
+    else:
+        assert (await refusal(provider, idp, contexts=["c1"])).code == "T016"

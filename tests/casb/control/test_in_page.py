@@ -29,7 +29,7 @@ def told(policies: str) -> dict[str, str]:
 
 TABLE = [
     ("[]", {}, "no policy"),
-    ("[{id: a, activities: download, action: block}]", {}, "about something else"),
+    ("[{id: a, activities: upload, action: block}]", {}, "about something else"),
     ("[{id: a, activities: copy, action: block}]", {"copy": "block"}, "refused whatever the text"),
     ("[{id: a, activities: copy, action: audit}]", {"copy": "audit"}, "watched"),
     ("[{id: a, activities: copy, action: step_up}]", {"copy": "block"}, "not without more proof"),
@@ -53,7 +53,7 @@ def test_the_rules_of_a_page(policies: str, expected: dict[str, str], why: str) 
 
 
 def test_a_look_up_tells_whether_there_is_anything_to_decide() -> None:
-    assert not concerned(world("[{id: a, activities: download, action: block}]"), FILES)
+    assert not concerned(world("[{id: a, activities: upload, action: block}]"), FILES)
     assert not concerned(world("[{id: a, apps: intra, activities: copy, action: block}]"), FILES)
     assert concerned(world("[{id: a, apps: files, activities: copy, action: block}]"), FILES)
     assert concerned(world("[{id: a, activities: print, action: audit}]"), FILES)

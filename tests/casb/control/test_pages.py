@@ -72,7 +72,7 @@ def test_the_form_fits_its_reader(given_refusal: Refusal, status: int, kind: str
         (refusal(message="", is_download=True), "Download blocked", "Downloading this file is not allowed by your organisation's policy."),
         (refusal(message=""), "Action blocked", "This action is not allowed by your organisation's policy."),
         (refusal(message="", is_logon=True), "Access to Files was refused", "Opening Files is not allowed by your organisation's policy."),
-        (refusal(action=Action.STEP_UP, message=""), "Action blocked", "This action needs a stronger sign-in, which is not available here yet."),
+        (refusal(action=Action.STEP_UP, message=""), "Action blocked", "This action needs a stronger sign-in first."),
     ],
 )  # fmt: skip
 def test_words_of_our_own(given_refusal: Refusal, title: str, message: str) -> None:

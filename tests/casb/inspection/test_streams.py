@@ -45,7 +45,7 @@ class NoSeek(io.RawIOBase):
 
 def zipped(*members: tuple[str, bytes], method: int = zipfile.ZIP_DEFLATED, described: bool = False) -> bytes:
     sink = NoSeek() if described else io.BytesIO()
-    with zipfile.ZipFile(sink, "w", method) as archive:  # type: ignore[call-overload]
+    with zipfile.ZipFile(sink, "w", method) as archive:
         for name, data in members:
             archive.writestr(name, data)
     return bytes(sink.data) if isinstance(sink, NoSeek) else sink.getvalue()

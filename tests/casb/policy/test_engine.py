@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from datetime import timedelta
 
 import pytest
 from hypothesis import given, settings
@@ -290,8 +291,22 @@ CONDITIONS = st.sampled_from(
         "not: [{file: a*}, {user: {group: hr}}]",
     ]
 )
-ACTIONS = st.sampled_from(["audit", "{type: protect, using: age}", "{type: step_up, context: c2}", "step_up", "block"])
-TREATMENTS = st.sampled_from(["match", "ignore", "audit", "protect", "step_up", "block"])
+ACTIONS = st.sampled_from(
+    [
+        "audit",
+        "notify",
+        "coach",
+        "{type: coach, reasons: [x], text: required, lasts: 5m}",
+        "{type: redact, types: [us-ssn]}",
+        "{type: redact, types: [iban], otherwise: protect}",
+        "{type: redact, types: [iban, credit-card]}",
+        "{type: protect, using: age}",
+        "{type: step_up, context: c2}",
+        "step_up",
+        "block",
+    ]
+)
+TREATMENTS = st.sampled_from(["match", "ignore", "audit", "notify", "coach", "protect", "step_up", "block"])
 
 
 @st.composite
@@ -313,7 +328,7 @@ def sets(draw: st.DrawFn) -> list[LoadedPolicy]:
 @st.composite
 def downloads(draw: st.DrawFn) -> Activity:
     """A download of which the content has not been read."""
-    return activity(
+    found = activity(
         user=draw(
             st.sampled_from(
                 [
@@ -330,6 +345,10 @@ def downloads(draw: st.DrawFn) -> Activity:
         file=FileFacts(
             name=draw(st.sampled_from(["a.docx", "b.png", "c"])), size=draw(st.sampled_from([None, 5, 5000]))
         ),
+    )
+    names = st.frozensets(st.sampled_from("abcdef"), max_size=2)
+    return dataclasses.replace(
+        found, justified=draw(names), excepted={name: f"x-{name}" for name in sorted(draw(names))}
     )
 
 
@@ -357,6 +376,9 @@ def outcome(decision: Decision) -> tuple[object, ...]:
         decision.message,
         decision.severity,
         frozenset(alert.policy for alert in decision.alerts),
+        decision.redaction,
+        decision.coaching,
+        frozenset((each.policy, each.action) for each in decision.exempted),
     )
 
 
@@ -412,7 +434,11 @@ def test_law_explain_agrees_with_decide(loaded: list[LoadedPolicy], given: Activ
         decision = decide(each, compiled, final=final)
         traces = explain(each, compiled, final=final)
         assert tuple(trace.policy for trace in traces if trace.matched) == decision.matched
-        assert max((trace.action for trace in traces if trace.matched), default=Action.ALLOW) == decision.action
+        assert tuple(trace.policy for trace in traces if trace.excepted) == tuple(
+            each.policy for each in decision.exempted
+        )
+        least = Action.AUDIT if decision.exempted else Action.ALLOW
+        assert max((trace.action for trace in traces if trace.matched), default=least) == decision.action
         for trace in traces:
             assert (trace.failing is None) or not trace.matched
 
@@ -429,3 +455,24 @@ def test_law_every_match_has_a_reason_with_a_place(loaded: list[LoadedPolicy], g
 
 def test_decisions_of_a_type_with_no_policies() -> None:
     assert decide(activity("print", app=FILES), Policies(version="", all=())).action is Action.ALLOW
+
+
+@pytest.mark.parametrize(
+    ("fresh_for", "age", "action"),
+    [
+        ("", None, Action.ALLOW),
+        (", fresh_for: 15m", 0, Action.ALLOW),
+        (", fresh_for: 15m", 900, Action.ALLOW),
+        (", fresh_for: 15m", 901, Action.STEP_UP),
+        (", fresh_for: 15m", None, Action.STEP_UP),
+    ],
+)
+def test_a_proof_counts_for_as_long_as_the_policy_says(fresh_for: str, age: int | None, action: Action) -> None:
+    """A proof of unknown age is not recent."""
+    chosen = policies(f"- {{id: p, activities: download, action: {{type: step_up, context: c2{fresh_for}}}}}")
+    asked = activity("download", contexts=("c2",))
+    if age is not None:
+        asked = dataclasses.replace(asked, proven={"c2": asked.time - timedelta(seconds=age)})
+    decision = decide(asked, chosen)
+    assert decision.action is action
+    assert decision.fresh_for == (timedelta(minutes=15) if action is Action.STEP_UP else None)

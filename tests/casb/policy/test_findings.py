@@ -15,7 +15,8 @@ from casb.policy.cases import Given, activity_of
 from casb.policy.compile import compile_policies
 from casb.policy.conditions import asked
 from casb.policy.engine import decide
-from casb.policy.findings import Found, told
+from casb.policy.findings import told
+from casb.policy.found import Found
 from casb.policy.loader import load
 
 NO, UNKNOWN, YES = Truth.NO, Truth.UNKNOWN, Truth.YES

@@ -11,7 +11,7 @@ from casb.model.activity import Activity, ActivityObject, ActivityType, Outcome,
 from casb.model.app import App, AppTag
 from casb.model.file import EngineVerdict, FileFacts, Verdict, VerdictStatus
 from casb.model.identity import AgentTag, Client, ClientApp, Device, DeviceTag, DeviceType, User
-from casb.policy.findings import Found
+from casb.policy.found import Found
 from casb.policy.vocabulary import (
     DEFAULT_FIELD,
     FIELDS,

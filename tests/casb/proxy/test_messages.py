@@ -165,7 +165,7 @@ def test_a_failure_of_ours_drops_the_message() -> None:
     flow = tflow.twebsocketflow()
     runtime: Any = SimpleNamespace(counters={})
     assert flow.websocket is not None
-    messages.Messages(runtime).websocket_message(flow)  # it never passed the gateway
+    messages.Messages(runtime, runtime).websocket_message(flow)  # it never passed the gateway
     assert [each.dropped for each in flow.websocket.messages] == [True], "and those before it are forgotten"
 
 

@@ -157,14 +157,14 @@ def test_a_held_body_of_unknown_length_stops_at_our_own_limit(proxy_inside: Worl
         """,
     )
     text = (world.config / "casb.yaml").read_text()
-    (world.config / "casb.yaml").write_text(text + "limits: {hold: 64KB}\n")
+    (world.config / "casb.yaml").write_text(text + "limits: {hold: 64KB, spool_file: 64KB}\n")
 
     def endless(handler: BaseHTTPRequestHandler, _body: bytes) -> None:
         handler.send_response(200)
         handler.send_header("content-type", "application/zip")
         handler.send_header("transfer-encoding", "chunked")
         handler.end_headers()
-        chunk = b"400\r\n" + b"x" * 1024 + b"\r\n"
+        chunk = b"400\r\n" + bytes(1024) + b"\r\n"
         with contextlib.suppress(OSError):
             for _ in range(5000):
                 handler.wfile.write(chunk)

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from casb.errors import StoreError
-from casb.store import sessions_sqlite
-from casb.store.sessions_sqlite import Epoch, KeyRing, SqliteSessions, load_keys
+from casb.store import session_keys
+from casb.store.session_keys import KeyRing, load_keys
+from casb.store.sessions_sqlite import Epoch, SqliteSessions
 
 KEY = b"k" * 32
 OLD, NEW = ("old", b"o" * 32), ("new", b"n" * 32)
@@ -196,7 +197,7 @@ def test_any_bytes_are_refused(data: bytes) -> None:
 
 def test_without_the_better_cipher(monkeypatch: pytest.MonkeyPatch) -> None:
     better = KeyRing([NEW]).seal(b"value", b"")
-    monkeypatch.setattr(sessions_sqlite, "_cipher", lambda key: ("g", AESGCM(key)))
+    monkeypatch.setattr(session_keys, "_cipher", lambda key: ("g", AESGCM(key)))
     plain = KeyRing([NEW]).seal(b"value", b"")
     assert plain.startswith(b"v1.new.g")
     monkeypatch.undo()

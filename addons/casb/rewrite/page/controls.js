@@ -1,7 +1,7 @@
 // --- copying, cutting, pasting and printing: what the rules are, and asking the proxy (controlled pages only) -----------
 
 /** Rules until others are known: nothing without asking. */
-const ASK_ALL = { do: { copy: "ask text", cut: "ask text", paste: "ask text", print: "ask text" } };
+const ASK_ALL = { do: { copy: "ask text", cut: "ask text", paste: "ask text", print: "ask text", download: "ask" } };
 const LONGEST = 100_000;
 const HEARTBEAT_MS = 60_000;
 const control = (install) => {
@@ -36,17 +36,18 @@ const attempt = async (kind, text, via) => {
   try {
     const answer = await (await post("activity", told)).json();
     takeRules(answer.table);
+    if (answer.action === "notify" && byHand()) explain?.({ ...answer, kind: "notify", key: `in-page ${kind}` }, answer.activity);
     return answer;
   } catch {
     return null;
   }
 };
-const passes = (answer) => answer?.action === "allow" || answer?.action === "audit";
+const passes = (answer) => ["allow", "audit", "notify"].includes(answer?.action);
 
 const refusal = (answer, kind) => {
   const words = { copy: "Copying", cut: "Cutting", paste: "Pasting", print: "Printing" };
   const said = answer?.message ? answer : { title: `${words[kind]} is blocked`, message: `${words[kind]} could not be checked, so it was not carried out.` };
-  explain?.({ kind: "block", key: `in-page ${kind}`, title: said.title, message: said.message, policy: said.policy }, answer?.activity ?? "");
+  explain?.({ kind: "block", ...said, key: `in-page ${kind}` }, answer?.activity ?? "");
 };
 const byHand = () => here.navigator?.userActivation?.isActive !== false;
 

@@ -26,11 +26,24 @@ const observed = (response) => {
   for (const observe of observers) quietly(() => observe(response));
   return response;
 };
+let interpose = null; // `interpose(response, again)`: the answer that the page gets in the end
+const settled = (again) => (response) => (interpose ? interpose(observed(response), again) : observed(response));
+/** How to ask the same once more; null where what was sent is gone by then. */
+const repeating = (native, self, args, realm) => {
+  const [input, init] = args;
+  if (init?.body instanceof (realm.ReadableStream ?? Object)) return null;
+  if (!(input instanceof realm.Request)) return () => apply(native, self, args);
+  const copy = input.bodyUsed ? null : quietly(() => input.clone());
+  return copy && (() => apply(native, self, [copy, ...args.slice(1)]));
+};
 const requestObservers = []; // and `watch(request)` for each XMLHttpRequest opened
 
 /** Where no name is mapped, in the forward mode, answers are looked at all the same. */
 const watchAnswers = (realm) => {
-  method(realm, "fetch", (native, self, args) => apply(native, self, args).then(observed));
+  method(realm, "fetch", (native, self, args) => {
+    const again = quietlyOr(null, () => repeating(native, self, args, realm));
+    return apply(native, self, args).then(settled(again));
+  });
   method(realm.XMLHttpRequest?.prototype, "open", (native, self, args) => {
     for (const watch of requestObservers) watch(self);
     return apply(native, self, args);
@@ -39,7 +52,11 @@ const watchAnswers = (realm) => {
 
 part((realm) => {
   const opened = new WeakSet();
-  method(realm, "fetch", (native, self, args) => apply(native, self, fetched(args, realm)).then(observed));
+  method(realm, "fetch", (native, self, args) => {
+    const mapped = fetched(args, realm);
+    const again = quietlyOr(null, () => repeating(native, self, mapped, realm));
+    return apply(native, self, mapped).then(settled(again));
+  });
   wrap(realm, "Request", { construct: (native, args, self) => construct(native, fetched(args, realm), self) });
   accessor(realm.Request?.prototype, "url", inward);
   accessor(realm.Response?.prototype, "url", inward);

@@ -17,7 +17,13 @@ if (inWindow) show = (() => {
     }
     dialog::backdrop { background: rgb(15 20 28 / .5) }
     .bar { height: 6px; background: #b3261e }
-    .protect .bar { background: #8a5a00 } .sign-in .bar, .step-up .bar { background: #0b57d0 }
+    .protect .bar { background: #8a5a00 } .sign-in .bar, .step-up .bar, .re-evaluate .bar, .coach .bar, .notify .bar { background: #0b57d0 }
+    label { display: block; font-weight: 600; margin: 0 0 .25rem }
+    select, textarea {
+      box-sizing: border-box; width: 100%; margin: 0 0 .9rem; padding: .45rem .6rem; font: inherit; color: inherit;
+      background: #fff; border: 1px solid #57606a; border-radius: 6px
+    }
+    textarea { min-height: 5.5em; resize: vertical } [role=alert] { color: #b3261e; font-weight: 600 }
     .body { padding: 1.1rem 1.4rem 1.3rem }
     h2 { margin: 0 0 .5rem; font-size: 1.2rem; line-height: 1.3 }
     p { margin: 0 0 .9rem; white-space: pre-line; overflow-wrap: anywhere }
@@ -34,6 +40,7 @@ if (inWindow) show = (() => {
     @media (prefers-color-scheme: dark) {
       dialog { background: #1f242b; color: #e8eaed; border-color: #4a525c }
       dt { color: #aab2bb } a { color: #a8c7fa }
+      select, textarea { background: #14181d; border-color: #8d96a0 } [role=alert] { color: #ff8a80 }
       button { background: #1f242b; color: #e8eaed; border-color: #8d96a0 }
       :focus-visible { outline-color: #a8c7fa }
     }
@@ -64,10 +71,11 @@ if (inWindow) show = (() => {
 
   const rows = (notice) => {
     const list = make("dl");
+    const words = notice.words;
     for (const [label, value] of [
-      ["File", notice.file],
-      ["Policy", notice.policy],
-      ["Activity", notice.activity],
+      [words.file || "File", notice.file],
+      [words.policy || "Policy", notice.policy],
+      [words.activity || "Activity", notice.activity],
     ]) {
       if (word(value)) list.append(make("dt", label), make("dd", word(value)));
     }
@@ -78,8 +86,14 @@ if (inWindow) show = (() => {
     const actions = make("div", "", { className: "actions" });
     const help = notice.help_url && web(notice.help_url);
     if (help) actions.append(make("a", notice.help_text || "Get help", { href: help.href, target: "_blank", rel: "noopener noreferrer" }));
-    const dismiss = make("button", notice.go ? "Not now" : "Close", { type: "button", onclick: close });
+    const asks = notice.go || notice.coach;
+    const label = asks ? notice.words.cancel || "Not now" : notice.words.close || "Close";
+    const dismiss = make("button", label, { type: "button", onclick: close });
     actions.append(dismiss);
+    if (notice.coach) {
+      actions.append(make("button", notice.words.send, { type: "submit", className: "primary" }));
+      return [actions, null];
+    }
     if (notice.go) {
       const go = make("button", notice.go.label, { type: "button", className: "primary" });
       go.addEventListener("click", () => notice.go.run(close));
@@ -90,6 +104,41 @@ if (inWindow) show = (() => {
     return [actions, dismiss];
   };
 
+  /** The question why: fields, and what becomes of the answer. */
+  const question = (notice, form, close) => {
+    const { coach, words } = notice;
+    const field = (name, label, element) => {
+      form.append(make("label", label, { htmlFor: name }), Object.assign(element, { id: name, name, dir: "auto" }));
+      return element;
+    };
+    let reason = null, text = null;
+    if (coach.reasons.length) {
+      reason = field("reason", words.reason, make("select", "", { required: true }));
+      reason.append(make("option", words.choose, { value: "" }), ...coach.reasons.map((each) => make("option", word(each))));
+    }
+    if (coach.text !== "no") text = field("text", words.text, make("textarea", "", { maxLength: 1000, required: coach.text === "required" }));
+    const trouble = make("p");
+    trouble.setAttribute("role", "alert");
+    form.append(trouble);
+    form.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      const told = { c: coach.id, reason: reason?.value ?? "", text: text?.value ?? "" };
+      try {
+        const answer = await nativeFetch(`${location.origin}${BASE}justify`, {
+          method: "POST", credentials: "same-origin", mode: "same-origin", cache: "no-store",
+          headers: { "Content-Type": "application/json", Accept: "application/json" },
+          body: JSON.stringify(told),
+        });
+        if (!answer.ok) throw new Error("refused");
+        notice.justified = await answer.json();
+        close();
+      } catch {
+        trouble.textContent = words.missing;
+      }
+    });
+    return reason ?? text;
+  };
+
   /** Show one notice; a second waits for the first to be closed, that of one activity is shown once. */
   const told = new Set();
   const show = (notice) => {
@@ -97,6 +146,7 @@ if (inWindow) show = (() => {
     if (same(open) || waiting.some(same) || told.has(notice.key)) return;
     if (open) {
       if (waiting.length < 5) waiting.push(notice);
+      else notice.closed?.();
       return;
     }
     if (!document.documentElement) return;
@@ -111,10 +161,14 @@ if (inWindow) show = (() => {
     const dialog = make("dialog", "", { className: word(notice.kind).replace(/[^a-z-]/g, "") });
     dialog.setAttribute("aria-labelledby", "title");
     dialog.setAttribute("aria-describedby", "message");
-    const body = make("div", "", { className: "body" });
-    const [actions, first] = buttons(notice, () => dialog.close());
+    const body = make(notice.coach ? "form" : "div", "", { className: "body" });
+    if (notice.words.lang) dialog.lang = word(notice.words.lang);
+    dialog.dir = notice.words.dir === "rtl" ? "rtl" : "ltr";
+    const [actions, button] = buttons(notice, () => dialog.close());
     body.append(make("h2", word(notice.title), { id: "title" }));
-    body.append(make("p", word(notice.message), { id: "message" }), rows(notice), actions);
+    body.append(make("p", word(notice.message), { id: "message", dir: "auto" }));
+    const first = notice.coach ? question(notice, body, () => dialog.close()) : button;
+    body.append(rows(notice), actions);
     dialog.append(make("div", "", { className: "bar" }), body);
     root.append(dialog);
     for (const type of ["keydown", "keyup", "keypress", "click", "mousedown"]) {
@@ -123,12 +177,13 @@ if (inWindow) show = (() => {
     dialog.addEventListener("close", () => {
       host.remove();
       open = null;
+      notice.closed?.(notice.justified ?? null);
       if (before && before.isConnected && before !== document.body) before.focus?.({ preventScroll: true });
       if (waiting.length) show(waiting.shift());
     });
     document.documentElement.append(host);
     dialog.showModal();
-    first.focus();
+    first?.focus();
   };
 
   /** The outermost window of the same origin: a frame may be too small for a dialog. */
@@ -147,12 +202,21 @@ if (inWindow) show = (() => {
 
   const TITLES = { protect: "This file was protected", block: "Blocked by your organisation" };
 
-  explain = (notice, activity, go) => {
+  /** What a question about something that a page cannot ask for again comes to: the person does it again. */
+  const repeat = (notice) => (said) => {
+    if (said) explain({ ...notice, coach: null, kind: "notify", key: `${notice.activity} said`, message: notice.words?.repeat }, "");
+  };
+  const plain = (value) => (value && typeof value === "object" ? value : {});
+
+  explain = (notice, activity, go, closed) => {
     const kind = word(notice.kind) || "block";
     shower()({
       key: word(notice.key) || activity,
       again: Boolean(notice.key), // the same may be tried again, as soon as the dialog is closed
       go,
+      coach: Array.isArray(notice.coach?.reasons) ? notice.coach : null,
+      words: plain(notice.words),
+      closed: closed ?? (notice.coach ? repeat(notice) : null),
       kind,
       title: word(notice.title) || TITLES[kind] || TITLES.block,
       message: word(notice.message) || "A security policy of your organisation applies to what you just did.",
@@ -189,9 +253,12 @@ if (inWindow) show = (() => {
     })
       .then((response) => (response.ok ? response.json() : {}))
       .catch(() => ({}))
+      .then(plain)
       .then((notice) => {
-        if (notice && notice.casb === "passing") ask(id);
-        else if (!notice || notice.casb !== "fine") explain(notice && typeof notice === "object" ? notice : {}, id);
+        if (notice.casb === "passing") return void ask(id);
+        if (notice.casb === "fine") return;
+        const resume = (said) => said && (said.url ? location.assign(said.url) : repeat(notice)(said));
+        explain(notice, id, null, notice.coach && resume);
       });
 
   let until = 0;
@@ -227,29 +294,92 @@ if (inWindow) show = (() => {
   const GO = {
     "sign-in": ["Your session has ended", "Sign in again to go on. What you have not saved in this page may be lost.", "Sign in"],
     "step-up": ["One more check is needed", "Your organisation asks you to confirm who you are before this step.", "Continue"],
+    "re-evaluate": ["Please confirm that it is you", "Some time has passed, or your network or device has changed. It takes a moment.", "Continue"],
   };
 
-  const answered = (status, body) => {
+  // A window of its own proves more, so that what is open in this one stays; at its end it tells us.
+  const openWindow = window.open;
+  const Channel = window.BroadcastChannel;
+  const proofs = new Map(); // address -> promise: requests of one page share one window
+
+  const prove = (body, url) => {
+    let waiting = proofs.get(url.href);
+    if (waiting) return waiting;
+    const [title, message, label] = GO[body.casb];
+    waiting = new Promise((resolve) => {
+      let channel = null;
+      const run = (close) => {
+        channel ||= new Channel("casb.step-up");
+        channel.onmessage = () => {
+          resolve(true);
+          close();
+        };
+        if (!apply(openWindow, window, [url.href, "casb-step-up", "popup,width=560,height=720"])) leave(url);
+      };
+      const closed = () => {
+        channel?.close();
+        resolve(false); // what was resolved before stays so
+      };
+      const notice = { key: url.href, kind: body.casb, words: plain(body.words), title, message: word(body.message) || message };
+      shower()({ ...notice, policy: word(body.policy), activity: word(body.activity), again: true, go: { label, run }, closed });
+    }).finally(() => proofs.delete(url.href));
+    proofs.set(url.href, waiting);
+    return waiting;
+  };
+
+  const leave = (url) => {
+    try {
+      window.top.location.assign(url.href);
+    } catch {
+      location.assign(url.href);
+    }
+  };
+
+  const proving = (status, body) => {
+    if (status !== 401 || !body || (body.casb !== "step-up" && body.casb !== "re-evaluate")) return null;
+    const url = typeof body.url === "string" ? web(body.url) : null;
+    return ours(url) && Channel ? prove(body, url) : null;
+  };
+
+  const isJson = (type) => typeof type === "string" && /^application\/json\b/i.test(type);
+
+  /** A request of the page was stopped for more proof or a justification: it is asked again once that is given. */
+  interpose = (response, again) => {
+    const { status } = response;
+    if ((status !== 401 && status !== 403) || !isJson(quietly(() => response.headers.get("content-type")))) return response;
+    const stopped = (body) => {
+      const proof = again && proving(status, body);
+      if (proof) return proof.then((proven) => (proven ? again().then(observed) : response));
+      if (status !== 403 || body?.casb !== "coach" || !body.coach) return response;
+      return new Promise((done) => {
+        const closed = (said) => {
+          if (said && !again) repeat(body)(said);
+          done(said && again ? again() : response);
+        };
+        explain({ ...body, kind: "coach" }, word(body.activity), null, closed);
+      });
+    };
+    return response.clone().json().then(stopped, () => response);
+  };
+
+  const answered = (status, body, script) => {
     if (!body || typeof body !== "object") return;
+    if (status === 403 && body.casb === "coach" && script) {
+      explain({ ...body, kind: "coach" }, word(body.activity));
+      return;
+    }
     if (status === 403 && body.casb === "blocked") {
       explain({ kind: "block", ...body }, word(body.activity));
       return;
     }
+    if (proving(status, body)) return;
     const go = status === 401 && Object.hasOwn(GO, body.casb) && GO[body.casb];
     const url = go && typeof body.url === "string" ? web(body.url) : null;
     if (!go || !ours(url)) return;
     const [title, message, label] = go;
-    const run = () => {
-      try {
-        window.top.location.assign(url.href);
-      } catch {
-        location.assign(url.href);
-      }
-    };
-    shower()({ key: body.casb, kind: body.casb, title, message: word(body.message) || message, go: { label, run } });
+    const run = () => leave(url);
+    shower()({ key: body.casb, kind: body.casb, words: plain(body.words), title, message: word(body.message) || message, go: { label, run } });
   };
-
-  const isJson = (type) => typeof type === "string" && /^application\/json\b/i.test(type);
 
   const seen = (response) => {
     try {
@@ -268,9 +398,9 @@ if (inWindow) show = (() => {
     try {
       if ((request.status !== 401 && request.status !== 403) || !isJson(request.getResponseHeader("content-type"))) return;
       const status = request.status;
-      if (request.responseType === "" || request.responseType === "text") answered(status, JSON.parse(request.responseText));
-      else if (request.responseType === "json") answered(status, request.response);
-      else new Response(request.response).json().then((body) => answered(status, body), () => {});
+      if (request.responseType === "" || request.responseType === "text") answered(status, JSON.parse(request.responseText), true);
+      else if (request.responseType === "json") answered(status, request.response, true);
+      else new Response(request.response).json().then((body) => answered(status, body, true), () => {});
     } catch {
       /* the page gets its response whatever happens here */
     }
