@@ -262,6 +262,9 @@ class Limits:
     request_body: int = 5 * 1024 * 1024 * 1024
     head: int = 256 * 1024  # one request's or one response's header section, as received
     upstream_idle: int = 120
+    client_head: int = 20  # seconds for a handshake, and for the head of a request
+    client_rate: int = 100  # bytes a second that a client sends or takes at least
+    upstream_pool: int = 4  # seconds an idle connection to an app is kept for the next browser; 0: none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

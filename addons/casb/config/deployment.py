@@ -29,6 +29,7 @@ from casb.config.shape import (
     SidecarShape,
 )
 from casb.config.store import read_store
+from casb.config.units import seconds
 from casb.hostname import is_address, normal_host
 from casb.model.network import parse_network
 from casb.settings import (
@@ -370,6 +371,9 @@ def _limits(shape: CasbFile, notes: Notes) -> Limits:
         request_body=notes.byte_count(given.request_body, default.request_body, ("limits", "request_body")),
         head=notes.byte_count(given.head, default.head, ("limits", "head")),
         upstream_idle=notes.seconds(given.upstream_idle, default.upstream_idle, ("limits", "upstream_idle")),
+        client_head=notes.seconds(given.client_head, default.client_head, ("limits", "client_head")),
+        client_rate=notes.byte_count(given.client_rate, default.client_rate, ("limits", "client_rate")),
+        upstream_pool=_kept(given.upstream_pool, default.upstream_pool, notes),
     )
 
 
@@ -384,6 +388,11 @@ def _quarantine(shape: QuarantineShape, notes: Notes) -> Quarantine:
         folder=shape.folder and notes.path(shape.folder),
         two_people=shape.two_people,
     )
+
+
+def _kept(text: str | None, default: int, notes: Notes) -> int:
+    """A duration; nothing is one too."""
+    return default if text is None else notes.parsed("C101", seconds, text, ("limits", "upstream_pool")) or 0
 
 
 def _inspection(shape: InspectionShape, notes: Notes) -> Inspection:

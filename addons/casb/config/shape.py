@@ -354,6 +354,13 @@ class LimitsShape:
     """Largest header section of a request or response. Default `256KB`."""
     upstream_idle: str | None = None
     """Patience with an app that says nothing. Default `2m`."""
+    client_head: str | None = None
+    """How long a browser may take for a handshake, or for the head of a request. Default `20s`."""
+    client_rate: str | None = None
+    """Bytes a second that a browser sends of a body, or takes of an answer, at the least. Default `100B`."""
+    upstream_pool: str | None = None
+    """How long an idle connection to an app is kept for the next browser; stay below the app's own patience. `0s` keeps
+    none. Default `4s`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -743,6 +750,8 @@ class UpstreamShape:
     """What the app takes itself to be on, and says in its own addresses. Default: `http` when we connect so."""
     forwarded: Literal["none", "x-forwarded", "forwarded"] = "none"
     """Tell the app the browser's address, its own name and scheme: `X-Forwarded-*` or `Forwarded` (RFC 7239)."""
+    pool: bool = True
+    """Connections to the app may serve one browser after another. `false` where it takes a connection for a person."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from mitmproxy import options
 from mitmproxy.addons import proxyserver
 from mitmproxy.master import Master
 
-from casb.proxy import heads, levers, messages, siblings, stream, taking
+from casb.proxy import heads, levers, messages, patience, pooling, siblings, stream, taking
 from casb.proxy.coaching import Coaching
 from casb.proxy.control import Control
 from casb.proxy.controls import Controls
@@ -70,6 +70,7 @@ def addons(runtime: Runtime) -> list[Any]:
         taking.Working(),
         Recorder(runtime, control),
         Tunnels(runtime),
+        patience.Patience(runtime),
     ]
     flows = os.environ.get(RECORD_FLOWS) or runtime.snapshot.settings.record_flows
     if flows:
@@ -91,7 +92,9 @@ def build(runtime: Runtime) -> Master:
     stream.install()
     count_tunnels()
     messages.install()
+    pooling.install(lambda: runtime.snapshot.settings.limits.upstream_pool)
     heads.install(lambda: runtime.snapshot.settings.limits.head)
+    patience.install()
     listeners = runtime.snapshot.settings.listeners
     modes = [f"reverse:http://casb.invalid:1@{_listen(listeners.reverse)}"]
     if listeners.forward:

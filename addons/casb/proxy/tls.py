@@ -153,6 +153,11 @@ class TlsConfig(tlsconfig.TlsConfig):
         if found is None or found.app is None:
             raise LookupError("an origin is only connected to for a controlled app")
         server.sni = found.origin
+        kept: SSL.Connection | None = getattr(server, "casb_kept_tls", None)
+        if kept is not None:  # shaken hands with already, for the same name and trust (`pooling`)
+            server.alpn_offers = tuple(data.context.client.alpn_offers) or (b"http/1.1",)
+            server.casb_tls = data.ssl_conn = kept
+            return
         if not server.alpn_offers:
             server.alpn_offers = tuple(data.context.client.alpn_offers) or (b"http/1.1",)
         context = net_tls.create_proxy_server_context(
@@ -171,7 +176,7 @@ class TlsConfig(tlsconfig.TlsConfig):
         _check_name(ssl, server.sni)
         ssl.set_alpn_protos(list(server.alpn_offers))
         ssl.set_connect_state()
-        data.ssl_conn = ssl
+        server.casb_tls = data.ssl_conn = ssl
 
 
 def _new_context(entry: CertStoreEntry, *, request_client_cert: bool = False) -> SSL.Context:
