@@ -196,7 +196,7 @@ def _records(cluster: Cluster, load: Load) -> Iterator[str]:
         return not load.blocked - set(recorded(cluster))
 
     with contextlib.suppress(Exception):
-        cluster.wait(complete, "all records", 40)
+        cluster.wait(complete, "all records", 150)  # proxies pause up to 30 s between attempts
     found = recorded(cluster)
     lost = sorted(load.blocked - set(found))
     doubled = sorted(path for path, times in found.items() if times > 1)
