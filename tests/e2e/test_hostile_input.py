@@ -403,8 +403,8 @@ def test_a_trusted_proxy_in_front_is_believed(behind: Site, eve: Browser, claim:
 def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A deployment behind a load balancer on this machine. That addresses change is no reason to ask who is there."""
     folder = tmp_path_factory.mktemp("behind")
-    more = {"trusted_proxies": "[127.0.0.1]", "session": '{watch_address: "off"}'}
-    with site(folder, policies=POLICIES, start=False, **more) as made:
+    session = '{watch_address: "off"}'
+    with site(folder, policies=POLICIES, start=False, trusted_proxies="[127.0.0.1]", session=session) as made:
         made.proxy.write("ranges.yaml", RANGES)
         made.proxy.origin.page("/", b"<html><head></head>the app</html>", content_type="text/html")
         made.proxy.start()

@@ -47,4 +47,5 @@ def test_who_is_steered(here: Site, name: str, steered: bool, why: str) -> None:
         assert answer.headers["location"] == f"https://{WIKI}/deep?q=1", why
         assert "the wiki" not in answer.text
     logons = [each for each in here.proxy.records() if each["activity"] == "logon" and each["user"]["name"] == name]
-    assert [each["extra"] for each in logons] == [{} if steered else {"steered": False}], why
+    told = {"provider": "test"} | ({} if steered else {"steered": False})
+    assert [each["extra"] for each in logons] == [told], why
