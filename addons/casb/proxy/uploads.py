@@ -10,8 +10,10 @@ import asyncio
 import logging
 from dataclasses import dataclass, replace
 
+import orjson
 from mitmproxy import http
 
+from casb.catalog import chat
 from casb.catalog.bodies import Contents, Inner, UploadedFile, must_read, read_body
 from casb.catalog.filenames import extension_of
 from casb.catalog.recognise import signature_of
@@ -23,14 +25,14 @@ from casb.errors import ContentError
 from casb.inspection.filetype import HEAD, detect_head
 from casb.inspection.spec import Recipe
 from casb.model.activity import ActivityType
-from casb.model.decision import Action, Answer, Effect, Hold, Pass, Redact
+from casb.model.decision import Action, Answer, Effect, Hold, Pass
 from casb.model.file import FileFacts
 from casb.policy.truths import NO
-from casb.proxy import translate
+from casb.proxy import prompts, translate
 from casb.proxy.engines import pieces_of
 from casb.proxy.notices import Notices
 from casb.proxy.runtime import Runtime
-from casb.proxy.transfers import Transfers
+from casb.proxy.transfers import Transfers, firm
 from casb.proxy.translate import State
 from casb.rewrite import codings
 from casb.store.held import HeldBody
@@ -85,7 +87,10 @@ class Uploads:
         if piece is not None:
             content = contents.files[0].content if piece.step is Step.PIECE else b""
             return await self.transfers.judge(flow, state, piece, content)
-        effect = await self._main(state, main, contents, flow.request.raw_content or b"")
+        effect = await self._main(state, main, contents, body)
+        if not contents.files and not contents.inner:
+            return effect
+        effect = firm(main, effect)
         if isinstance(effect, Answer):
             return effect
         for each in contents.inner:
@@ -152,6 +157,8 @@ class Uploads:
         if state.facts.content_type.startswith("multipart/") or (contents.files and is_upload):
             facts = replace(facts, upload_name="")
         effect = main.request(facts)
+        if isinstance(effect, Hold) and main.activity is not None and main.activity.text is not None:
+            return main.told(prompts.facts(state.snapshot, _said(state, contents, body)))
         if isinstance(effect, Hold):
             known = main.activity.file if main.activity and main.activity.file else FileFacts(name="")
             effect = main.inspected(await self.read(main, known, body))
@@ -180,13 +187,22 @@ class Uploads:
             single = main.sibling()
             effect = single.request(facts)
             if isinstance(effect, Hold):
-                effect = single.unscannable("a file inside of a batch")
+                effect = self._held_in_batch(state, single, inner)
+            effect = firm(single, effect)
             if single.records:
                 break
         main.records += single.records
         if isinstance(effect, Answer):
             main.activity = single.activity
         return effect
+
+    @staticmethod
+    def _held_in_batch(state: State, single: Exchange, inner: Inner) -> Effect:
+        """What is said in one of several requests can be read; a file in it is not."""
+        if single.activity is None or single.activity.text is None:
+            return single.unscannable("a file inside of a batch")
+        body = inner.body or orjson.dumps(inner.document)
+        return single.told(prompts.facts(state.snapshot, chat.text_of(body, inner.content_type)))
 
     async def _files(self, flow: http.HTTPFlow, state: State, main: Exchange, contents: Contents) -> Effect:
         judged = [self._one(state, main, file) for file in contents.files]
@@ -290,6 +306,19 @@ class Uploads:
         state.told = record.activity.id
 
 
+def _said(state: State, contents: Contents, body: bytes) -> str | None:
+    """What somebody says in a body; None when it cannot be read."""
+    form = contents.form
+    if form is None:
+        return chat.text_of(body, state.facts.content_type)
+    files = {each.start for each in form.files()}
+    try:
+        said = "\n".join(form.content(each).decode() for each in form.parts if each.start not in files)
+    except UnicodeDecodeError:
+        return None
+    return said if len(said) <= chat.LONGEST else None
+
+
 def _chunk(state: State, contents: Contents) -> Piece | None:
     """Whether the request is about a piece of a file: a form with one, or the beginning of an up2k transfer."""
     begin = handshake(contents.document)
@@ -357,15 +386,6 @@ async def read_file(runtime: Runtime, exchange: Exchange, known: FileFacts, body
 def _asks(effect: Effect) -> bool:
     """Whether the user has to do something before the request may be sent again, all of it."""
     return isinstance(effect, Answer) and effect.kind != "block"
-
-
-def firm(exchange: Exchange, effect: Effect) -> Effect:
-    """What cannot be done to a file on its way up (protecting it, say) falls back on refusing it."""
-    if isinstance(effect, Redact):
-        effect = exchange.instead(effect.order, "a file on its way up cannot be masked")
-    if isinstance(effect, Pass | Hold | Answer):
-        return effect
-    return exchange.fall_back("protect.impossible", "what is done to a download", "this is an upload")
 
 
 def looks_like_file(content: bytes) -> bool:
