@@ -110,6 +110,8 @@ class TakingStream(core.HttpStream):
     _stepped: int = 0
     _ticket: Ticket | None = None
     """The client has been answered with the page of a ticket; what becomes of the body is told to that alone."""
+    _begun: bool = False
+    """The head of the response has left, and what follows it may."""
 
     # ---------------------------------------------------------------- request
 
@@ -397,7 +399,7 @@ class TakingStream(core.HttpStream):
             yield HttpResponseHook(self.flow)
             yield from self._end_ticket()
             return
-        if self.flow.response is not None and self.flow.response.stream:
+        if self._begun:
             yield from self._kill()
             return
         yield from self._cut_short()
@@ -416,9 +418,10 @@ class TakingStream(core.HttpStream):
         response = self.flow.response
         if response is None:
             raise LookupError("no response")
-        if not response.stream:
+        if not self._begun:
             if (yield from self._head_changed()):
                 return True
+            self._begun = True
             response.stream = response.stream or True
             yield core.SendHttp(ResponseHeaders(self.stream_id, response, end_stream=False), self.context.client)
         if not (yield from self._give(False, taking.given(), finish=False)):

@@ -29,6 +29,7 @@ from casb.model.decision import Action, Answer, Effect, Hold, Pass
 from casb.model.file import FileFacts
 from casb.policy.truths import NO
 from casb.proxy import prompts, translate
+from casb.proxy.bodies import Spooling
 from casb.proxy.engines import pieces_of
 from casb.proxy.notices import Notices
 from casb.proxy.runtime import Runtime
@@ -41,6 +42,8 @@ logger = logging.getLogger(__name__)
 
 AT_ONCE = 4
 """Files of one form that are inspected side by side."""
+LARGE_AT_ONCE = 2
+"""Bodies held on disk that are read into memory side by side; the others wait where they are."""
 _LARGE = 512 * 1024
 _PLAIN = frozenset(("", "text/plain", "application/octet-stream", "application/x-empty", "application/json",
                     "text/csv", "application/xml", "text/html", "inode/x-empty"))  # fmt: skip
@@ -64,6 +67,7 @@ class Uploads:
         self.runtime = runtime
         self.notices = notices
         self.transfers = Transfers(runtime, self.read)
+        self._large = asyncio.Semaphore(LARGE_AT_ONCE)
 
     def wants(self, flow: http.HTTPFlow, state: State, exchange: Exchange) -> bool:
         """Whether the body must be read before anything is decided: only where a policy concerns this person."""
@@ -76,8 +80,16 @@ class Uploads:
         if main is None:
             raise LookupError("no exchange")
         state.naming = state.held = False
+        if not isinstance(state.taking, Spooling):
+            return await self._judged(flow, state, main, flow.request.raw_content or b"")
+        held = state.taking
+        async with self._large:
+            body = await held.bodies.run(lambda: b"".join(held.body.pieces()))
+            return await self._judged(flow, state, main, body)
+
+    async def _judged(self, flow: http.HTTPFlow, state: State, main: Exchange, sent: bytes) -> Effect:
         try:
-            body = self._plain(flow, state)
+            body = self._plain(flow, state, sent)
             if state.piece is not None:
                 return await self.transfers.judge(flow, state, state.piece, body)
             contents = await self._contents(state, main, body)
@@ -128,9 +140,8 @@ class Uploads:
 
     # ------------------------------------------------------------
 
-    def _plain(self, flow: http.HTTPFlow, state: State) -> bytes:
+    def _plain(self, flow: http.HTTPFlow, state: State, body: bytes) -> bytes:
         """The body without its content coding. Raises `ContentError`."""
-        body = flow.request.raw_content or b""
         if len(flow.request.headers.get_all("content-type")) > 1:
             raise ContentError("U002", "the request has two content types")
         coding = state.fields.get(b"content-encoding", b"").decode("latin-1").strip().lower()
@@ -272,7 +283,11 @@ class Uploads:
         if contents.form is None:
             raise LookupError("no form")
         body = contents.form.without([each.file.part for each in refused if each.file.part is not None])
-        translate.replace_request_body(flow, body)
+        if isinstance(state.taking, Spooling):
+            state.taking.replace(body)
+            translate.tell_request_length(flow, len(body))
+        else:
+            translate.replace_request_body(flow, body)
         self.runtime.counters["files_removed"] += len(refused)
 
     def _tell(self, flow: http.HTTPFlow, state: State, main: Exchange, refused: list[_Judged], of: int) -> None:
