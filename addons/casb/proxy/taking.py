@@ -361,7 +361,7 @@ class TakingStream(core.HttpStream):
         self._step, self._stepped = [], 0
         source = self.context.client if request else self.flow.server_conn
         while True:
-            with gates.reading_held(self.context.client, source):
+            with gates.reading_held(self.context.client, source, self._queued()):
                 yield from self._work(functools.partial(taking.take, data, last=last))
             if (yield from self.check_killed(True)):
                 return True
@@ -391,7 +391,11 @@ class TakingStream(core.HttpStream):
         source = self.context.client if request else self.flow.server_conn
         if gates.is_shared(self._connection_layer(source)):
             return nullcontext()
-        return gates.reading_held(self.context.client, source)
+        return gates.reading_held(self.context.client, source, self._queued())
+
+    def _queued(self) -> int:
+        """Bytes that were read and wait for this exchange to go on."""
+        return sum(len(each.data) for each in self._paused_event_queue if isinstance(each, RequestData | ResponseData))
 
     def _refused_midway(self) -> Commands[None]:
         if self._ticket is not None:
