@@ -57,7 +57,7 @@ async def test_a_worker_killed_in_the_middle(converter: Converter) -> None:
 async def test_a_file_on_disk_comes_back_on_disk(converter: Converter, tmp_path: Path) -> None:
     book = openpyxl.Workbook()
     for _row in range(200):
-        book.active.append([os.urandom(700).hex() for _ in range(2)])  # type: ignore[union-attr]  # there is a sheet
+        book.active.append([os.urandom(700).hex() for _ in range(2)])
     target = io.BytesIO()
     book.save(target)
     plain = target.getvalue()
