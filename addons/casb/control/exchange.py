@@ -234,12 +234,6 @@ class Exchange:
         activity = self._activity(kind, None)
         return any(each.session_check(activity) is not NO for each in concerning)
 
-    def would(self, file: FileFacts) -> Action:
-        """What would be decided if the file of this activity ended here. Nothing is recorded."""
-        if self.activity is None:
-            raise OutOfOrder("no activity")
-        return decide(replace(self.activity, file=file), self.snapshot.policies, final=True).action
-
     def outcomes(self) -> frozenset[Action]:
         """What the policies that wait for the content of the held file may do."""
         if self.activity is None:

@@ -58,11 +58,12 @@ class Spooling:
     """A `taking.Taking` that keeps a body until it is there whole.
 
     `give_up` is told why a body cannot be held, when that is so; it refuses the exchange, or answers that policy lets
-    it pass unread.
+    it pass unread. `most` bounds what is read into memory once it is there; else the largest body held does.
     """
 
-    def __init__(self, bodies: Bodies, give_up: Callable[[str], bool]) -> None:
+    def __init__(self, bodies: Bodies, give_up: Callable[[str], bool], *, most: int | None = None) -> None:
         self.bodies = bodies
+        self._most = most
         self.body = bodies.held.begin()
         self.passing = False
         self.done = False
@@ -71,8 +72,9 @@ class Spooling:
 
     async def take(self, data: bytes, *, last: bool) -> None:
         """Keep a step. Small bodies never leave memory and need no thread."""
-        if self.body.size + len(data) > self.bodies.file:
-            self.give_up(f"larger than {self.bodies.file} bytes", data)
+        most = self.bodies.file if self._most is None else self._most
+        if self.body.size + len(data) > most:
+            self.give_up(f"larger than {most} bytes", data)
             return
         try:
             await self.bodies.run(lambda: self._write(data, last))
@@ -109,12 +111,17 @@ class Spooling:
         if self._unheld:
             yield self._unheld
 
-    def replace(self, data: bytes) -> None:
+    def replace(self, data: bytes | HeldBody) -> None:
         """Something else leaves in its place. Raises `StoreError` when there is no room for it."""
-        self.body.drop()
-        self.body = self.bodies.held.begin()
-        self.body.write(data)
-        self.body.finish()
+        if isinstance(data, HeldBody):
+            other = data
+        else:
+            other = self.bodies.held.begin()
+            other.write(data)
+            other.finish()
+        if other is not self.body:
+            self.body.drop()
+            self.body = other
 
     def drop(self) -> None:
         """Give up the file."""

@@ -238,6 +238,8 @@ class Control:
     def _mask_request(self, flow: http.HTTPFlow, state: State, order: Redaction, phase: str) -> Effect | None:
         """What becomes of a request whose findings are to be masked; None: it is held until it is there."""
         limit = state.snapshot.settings.limits.hold
+        if isinstance(state.taking, Spooling):
+            return self._unmaskable(state, order, "it is not in memory")
         if flow.request.raw_content is None:
             if phase != "requestheaders" or (state.facts.content_length or 0) > limit:
                 return self._unmaskable(state, order, f"larger than {limit} bytes")
@@ -391,16 +393,13 @@ class Control:
             plan = protect.planned(state)
             if plan.whole:
                 length = state.response.content_length if state.response else None
-                limit = state.snapshot.settings.limits.hold
-                if flow.response is not None and flow.response.raw_content is not None:
-                    state.plan = plan  # it has been inspected, and is here: `_inspect` goes on with it
-                    return
-                if length is None or length <= limit:
-                    state.plan, state.held, state.limit = plan, True, limit
-                    state.on_overflow = lambda: self._outgrown(flow, state, plan, phase)
-                    if flow.response is not None:
-                        flow.response.stream = False
-                    return
+                if isinstance(state.taking, Spooling) and phase == "response":
+                    length = state.taking.body.size
+                if length is None or length <= state.snapshot.settings.limits.hold:
+                    state.plan = plan
+                    if phase == "responseheaders":
+                        self._hold_to_convert(flow, state, plan, length)
+                    return  # otherwise it has been inspected, and is here: `_inspect` goes on with it
                 plan = protect.unlabelled(plan)
             protect.begin(self.runtime, flow, state, plan, self.notices)
         except ContentError as error:
@@ -408,6 +407,19 @@ class Control:
             return
         self._write(flow, state)
         self.runtime.counters["protected"] += 1
+
+    def _hold_to_convert(self, flow: http.HTTPFlow, state: State, plan: Plan, length: int | None) -> None:
+        """Take in all of a file that is to be labelled or to get a password of its own format."""
+        limit, phase = state.snapshot.settings.limits.hold, "responseheaders"
+        state.held = True
+        if flow.response is not None:
+            flow.response.stream = False
+        bodies = self.runtime.bodies if taking.wanted() and state.facts.method != "HEAD" else None
+        if bodies is None or (length is not None and length <= SMALL):
+            state.limit, state.on_overflow = limit, lambda: self._outgrown(flow, state, plan, phase)
+        else:
+            state.limit, state.on_overflow = None, None
+            state.taking = Spooling(bodies, lambda why: self._outgrown(flow, state, plan, phase), most=limit)
 
     def _unprotected(self, flow: http.HTTPFlow, state: State, why: str, phase: str) -> None:
         if state.exchange is None:
@@ -436,18 +448,16 @@ class Control:
         coding = state.response.content_encoding if state.response else ""
         try:
             limit = state.snapshot.settings.limits.hold
-            taken = state.taking if isinstance(state.taking, Spooling) else None
-            body = flow.response.raw_content if flow.response is not None else None
-            if taken is not None:
-                if taken.body.size > limit:
+            plain: bytes | HeldBody
+            if isinstance(state.taking, Spooling):
+                plain = await self._decoded(state, state.taking.body, coding)
+                if isinstance(plain, HeldBody) and plain.size > limit:
                     raise ContentError("F102", f"larger than {limit} bytes")
-                body = b"".join(taken.body.pieces())
-            plain = codings.decoded(body or b"", coding, limit=limit)
+            else:
+                body = flow.response.raw_content if flow.response is not None else None
+                plain = codings.decoded(body or b"", coding, limit=limit)
             await protect.hand_over_whole(self.runtime, flow, state, plan, plain, self.notices)
-            if taken is not None and flow.response is not None:
-                taken.replace(flow.response.raw_content or b"")
-                flow.response.data.content = None
-        except ContentError as error:
+        except (ContentError, StoreError) as error:
             self._unprotected(flow, state, error.message, "response")
             return
         self._write(flow, state)
@@ -484,16 +494,16 @@ class Control:
     # ------------------------------------------------------------ both
 
     def _hold(self, flow: http.HTTPFlow, state: State, limit: int, length: int | None, phase: str) -> None:
-        """Take the body in: small ones and forms into memory, all others where `bodies` keeps them."""
+        """Take the body in: small ones into memory, all others where `bodies` keeps them."""
         outgoing = phase == "requestheaders"
         if not outgoing and state.response is not None and state.response.status == 206:
             self._decided(flow, state, "a part of a file", phase)
             return
         bodies = None if self._in_memory(state) else self.runtime.bodies
         bodiless = not outgoing and state.facts.method == "HEAD"
-        if bodies is None or not taking.wanted() or state.naming or (outgoing and state.map_body):
+        if bodies is None or not taking.wanted() or (outgoing and state.map_body):
             bodies = None
-        largest = bodies.file if bodies is not None else limit
+        largest = bodies.file if bodies is not None and not state.naming else limit
         passing = not outgoing and bodies is not None and self._may_pass(state)
         if passing and length is not None and length > largest:
             largest = length  # It may not be held whole; whether it must be, its beginning tells.
@@ -515,7 +525,8 @@ class Control:
         if passing:
             state.taking = self._inspecting(flow, state, bodies, length)
         else:
-            state.taking = Spooling(bodies, lambda why: self._overflow(flow, state, why, phase))
+            most = limit if state.naming else None
+            state.taking = Spooling(bodies, lambda why: self._overflow(flow, state, why, phase), most=most)
 
     def _may_pass(self, state: State) -> bool:
         return self.runtime.streams is not None and state.exchange is not None and may_pass(state.exchange, state)
@@ -551,6 +562,9 @@ class Control:
     def _in_memory(state: State) -> bool:
         """Whether the body may have to be changed, or sent again after a question: then it is not put on disk."""
         exchange = state.exchange
+        if exchange is not None and state.naming:
+            policies, app = state.snapshot.policies, exchange.app.id
+            return policies.coaches(app) or any(policies.redacts(app, each) for each in ActivityType)
         if state.mask_request is not None or exchange is None or exchange.activity is None:
             return True
         changing = {Action.REDACT, Action.COACH}

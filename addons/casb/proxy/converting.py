@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import os
 import signal
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import casb
 from casb.errors import ContentError
 from casb.inspection.labelling import LabelOrder
 from casb.proxy.convert_worker import FRAME
+from casb.store.held import HeldBody
 
 _SLICE = 256 * 1024
 _HEAD = 64 * 1024
@@ -25,9 +29,11 @@ _HEAD = 64 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Converted:
-    """The file as it leaves, and the label it has then."""
+    """The file as it leaves, and the label it has then. `data` is where the caller wanted it; `head` its beginning."""
 
-    data: bytes
+    data: bytes | HeldBody
+    head: bytes
+    sha256: str
     label: str
     label_id: str
     written: bool
@@ -54,15 +60,26 @@ class Converter:
         self._idle: list[_Worker] = []
         self._closed = False
 
-    async def convert(self, data: bytes, password: str | None, label: LabelOrder | None, only: str = "") -> Converted:
-        """The file labelled and encrypted. Raises `ContentError` with the worker's code, or F011 when it gave none."""
+    async def convert(
+        self,
+        data: bytes | HeldBody,
+        password: str | None,
+        label: LabelOrder | None,
+        only: str = "",
+        into: Callable[[], HeldBody] | None = None,
+    ) -> Converted:
+        """The file labelled and encrypted, in a body that `into` makes, or in memory. So many files as there are
+        workers are under way at once; the others wait where they are held.
+
+        Raises `ContentError` with the worker's code, or F011 when it gave none; `StoreError` when `into` has no room.
+        """
         try:
             async with asyncio.timeout(self._wait):
                 await self._slots.acquire()
         except TimeoutError:
             raise ContentError("F011", "no worker was free to encrypt the file") from None
         try:
-            return await self._with_worker(data, password, label, only)
+            return await self._with_worker(_Order(data, password, label, only), into)
         except TimeoutError:
             raise ContentError("F011", "encrypting the file took too long") from None
         except (OSError, EOFError, ValueError, KeyError, TypeError, RecursionError):
@@ -81,14 +98,12 @@ class Converter:
         """The idle workers' process ids, for tests."""
         return [worker.pid for worker in self._idle]
 
-    async def _with_worker(
-        self, data: bytes, password: str | None, label: LabelOrder | None, only: str = ""
-    ) -> Converted:
+    async def _with_worker(self, order: _Order, into: Callable[[], HeldBody] | None) -> Converted:
         worker = await self._idle_worker()
         good = False
         try:
             async with asyncio.timeout(self._seconds):
-                head, out = await worker.ask(data, password, label, only)
+                told, taken = await worker.ask(order, into)
             good = True
         finally:
             # Not good: dead, stuck or taken over, or our caller has gone.
@@ -96,13 +111,17 @@ class Converter:
                 self._idle.append(worker)
             else:
                 await asyncio.shield(worker.end())
-        told = json.loads(head)
         if told["code"]:
             raise ContentError(str(told["code"])[:4], str(told["message"])[:200])
-        if not out:
+        if not taken.head:
             raise ValueError("an empty file")
         return Converted(
-            data=out, label=str(told["label"]), label_id=str(told["label_id"]), written=told["written"] is True
+            data=taken.finish(),
+            head=taken.head,
+            sha256=taken.digest.hexdigest(),
+            label=str(told["label"]),
+            label_id=str(told["label_id"]),
+            written=told["written"] is True,
         )
 
     async def _idle_worker(self) -> _Worker:
@@ -112,6 +131,52 @@ class Converter:
                 return worker
             await worker.end()
         return await _Worker.start(self._memory, self._seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """One file for a worker."""
+
+    data: bytes | HeldBody
+    password: str | None
+    label: LabelOrder | None
+    only: str
+
+    @property
+    def size(self) -> int:
+        return self.data.size if isinstance(self.data, HeldBody) else len(self.data)
+
+    def pieces(self) -> Iterator[bytes | memoryview]:
+        if isinstance(self.data, HeldBody):
+            yield from self.data.pieces()
+            return
+        view = memoryview(self.data)
+        for at in range(0, len(view), _SLICE):
+            yield view[at : at + _SLICE]
+
+
+class _Taken:
+    """A result on its way in."""
+
+    def __init__(self, into: Callable[[], HeldBody] | None) -> None:
+        self._memory = bytearray()
+        self._held = into() if into else None
+        self.digest = hashlib.sha256()
+        self.head = b""
+
+    def write(self, piece: bytes) -> None:
+        self.head = self.head or piece[:16]
+        self.digest.update(piece)
+        if self._held is not None:
+            self._held.write(piece)
+        else:
+            self._memory += piece
+
+    def finish(self) -> bytes | HeldBody:
+        if self._held is None:
+            return bytes(self._memory)
+        self._held.finish()
+        return self._held
 
 
 class _Worker:
@@ -145,30 +210,33 @@ class _Worker:
     def alive(self) -> bool:
         return self._process.returncode is None
 
-    async def ask(
-        self, data: bytes, password: str | None, label: LabelOrder | None, only: str = ""
-    ) -> tuple[bytes, bytes]:
+    async def ask(self, order: _Order, into: Callable[[], HeldBody] | None) -> tuple[Any, _Taken]:
         """Sends a file; the answer's head and body. Raises `OSError` or `EOFError` when the worker dies."""
         outgoing, incoming = self._process.stdin, self._process.stdout
         if outgoing is None or incoming is None:
             raise EOFError
         self.served += 1
-        order = asdict(label) if label else None
-        head = json.dumps({"password": password, "label": order, "only": only, "size": len(data)}).encode("ascii")
+        label = asdict(order.label) if order.label else None
+        told = {"password": order.password, "label": label, "only": order.only, "size": order.size}
+        head = json.dumps(told).encode("ascii")
         outgoing.write(FRAME.pack(len(head)) + head)
-        view = memoryview(data)
-        for at in range(0, len(data), _SLICE):
-            outgoing.write(view[at : at + _SLICE])
+        for piece in order.pieces():
+            outgoing.write(piece)
             await outgoing.drain()
         await outgoing.drain()
         (length,) = FRAME.unpack(await incoming.readexactly(FRAME.size))
         if length > _HEAD:
             raise ValueError("the answer is too long")
-        answer = await incoming.readexactly(length)
-        size = json.loads(answer)["size"]
-        if not isinstance(size, int) or not 0 <= size <= 2 * len(data) + 1024 * 1024:
+        answer = json.loads(await incoming.readexactly(length))
+        left = answer["size"]
+        if not isinstance(left, int) or not 0 <= left <= 2 * order.size + 1024 * 1024:
             raise ValueError("the answer is out of proportion")
-        return answer, await incoming.readexactly(size)
+        taken = _Taken(into)
+        while left:
+            piece = await incoming.readexactly(min(left, _SLICE))
+            taken.write(piece)
+            left -= len(piece)
+        return answer, taken
 
     async def end(self) -> None:
         """Kills the process and its child, and buries it."""

@@ -46,10 +46,10 @@ class Gate:
         return data
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Closed for as long as somebody is within."""
+    def held(self, queued: int = 0) -> Iterator[None]:
+        """Closed for as long as somebody is within; `queued` bytes have been read ahead already."""
         if not self._holders:
-            self._left = AHEAD
+            self._left = AHEAD - queued
             self._open.clear()
         self._holders += 1
         try:
@@ -82,8 +82,9 @@ handlers = Handlers()
 
 
 @contextmanager
-def reading_held(client: Connection, connection: Connection) -> Iterator[None]:
-    """Read no further than `AHEAD` from a connection that `client` led to."""
+def reading_held(client: Connection, connection: Connection, queued: int = 0) -> Iterator[None]:
+    """Read no further than `AHEAD` from a connection that `client` led to, with what is `queued` counted in: whoever
+    holds it again and again would otherwise let in more each time than was worked on."""
     handler = handlers.of(client)
     transport = handler.transports.get(connection) if handler else None
     reader = transport.reader if transport else None
@@ -94,7 +95,7 @@ def reading_held(client: Connection, connection: Connection) -> Iterator[None]:
     if gate is None:
         gate = Gate(reader)
         reader.casb_gate = gate  # type: ignore[union-attr]
-    with gate.held():
+    with gate.held(queued):
         yield
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,12 +19,14 @@ from casb.protection import cms, secret, zip_aes
 from casb.protection.container import recipient_key
 from casb.protection.encrypt import recovery_copy, wrap_secret
 from casb.proxy import notices, translate
+from casb.proxy.bodies import Spooling
 from casb.proxy.convert_worker import UNSUPPORTED
 from casb.proxy.notices import Notices
 from casb.proxy.runtime import Runtime, now
 from casb.proxy.translate import State
 from casb.rewrite import codings
 from casb.settings import Settings
+from casb.store.held import HeldBody
 from casb.store.protected_sqlite import line_of
 
 _DROPPED = frozenset(
@@ -95,7 +96,7 @@ def unlabelled(plan: Plan) -> Plan:
 
 
 async def hand_over_whole(
-    runtime: Runtime, flow: http.HTTPFlow, state: State, plan: Plan, body: bytes, left: Notices
+    runtime: Runtime, flow: http.HTTPFlow, state: State, plan: Plan, body: bytes | HeldBody, left: Notices
 ) -> None:
     """Label and encrypt a body that is here, in a worker, and answer with the result.
 
@@ -109,7 +110,7 @@ async def hand_over_whole(
         raise LookupError("nothing to do")
     only = order.using if order.using in ("office", "pdf") else ""
     try:
-        done = await runtime.converter.convert(body, password, label, only)
+        done = await runtime.converter.convert(body, password, label, only, _room(runtime, body))
     except ContentError as error:
         if error.code not in UNSUPPORTED:
             raise
@@ -119,10 +120,9 @@ async def hand_over_whole(
     if order.using in ("age", "cms", "zip_aes"):
         begin(runtime, flow, state, plan, left, done.data)
         return
-    form = "label" if password is None else "pdf" if done.data[:5] == b"%PDF-" else "office"
+    form = "label" if password is None else "pdf" if done.head[:5] == b"%PDF-" else "office"
     if password is not None:
-        digest = hashlib.sha256(done.data).hexdigest()
-        _tell(runtime, settings, plan, form, password, digest)
+        _tell(runtime, settings, plan, form, password, done.sha256)
     _noted(state, plan, form, written=done.written)
     facts = state.response
     kind = facts.content_type if facts and facts.content_type else "application/octet-stream"
@@ -132,23 +132,41 @@ async def hand_over_whole(
     _answer(flow, state, kept, done.data)
 
 
+def _room(runtime: Runtime, body: bytes | HeldBody) -> Callable[[], HeldBody] | None:
+    """Where a converted file is kept: as the file itself."""
+    if not isinstance(body, HeldBody):
+        return None
+    if runtime.bodies is None:
+        raise LookupError("nothing holds bodies")
+    return runtime.bodies.held.begin
+
+
 def begin(
-    runtime: Runtime, flow: http.HTTPFlow, state: State, plan: Plan, left: Notices, body: bytes | None = None
+    runtime: Runtime,
+    flow: http.HTTPFlow,
+    state: State,
+    plan: Plan,
+    left: Notices,
+    body: bytes | HeldBody | None = None,
 ) -> None:
-    """Encrypt as it streams, or `body` (decoded) at once. Raises `ContentError` or `StoreError` before anything has
-    been changed."""
+    """Encrypt as it streams, or `body` (decoded; at once when it is in memory).
+
+    Raises `ContentError` or `StoreError` before anything has been changed.
+    """
     response, facts = flow.response, state.response
     if response is None or facts is None:
         raise LookupError("nothing to protect")
     encoded = body is None and facts.content_encoding not in ("", "identity")
-    length = len(body) if body is not None else None if encoded else facts.content_length
+    length = _length(body) if body is not None else None if encoded else facts.content_length
     protecting, form = _protecting(runtime, state, plan, facts.content_type, length)
     sealing = Sealing(codings.decoder_for(facts.content_encoding) if encoded else None, protecting)
     _noted(state, plan, form)
     kept = _head(flow, state, protecting.name, protecting.media_type)
     kept += _notice(state, plan, form, protecting.name, left)
-    held = body if body is not None else response.raw_content
-    if held is not None and (held or body is not None):
+    if isinstance(body, HeldBody):
+        _put(state, body)
+    held = response.raw_content if body is None or isinstance(body, HeldBody) else body
+    if held is not None and (held or isinstance(body, bytes)):
         _answer(flow, state, kept, sealing.feed(held) + sealing.finish())
         return
     state.protected, state.sealing = True, sealing
@@ -158,6 +176,17 @@ def begin(
         kept.append((b"transfer-encoding", b"chunked"))
     translate.set_response_fields(flow, kept)
     translate.stream_through(flow, sealing)
+
+
+def _length(body: bytes | HeldBody) -> int:
+    return body.size if isinstance(body, HeldBody) else len(body)
+
+
+def _put(state: State, body: HeldBody) -> None:
+    """In the place of what was held."""
+    if not isinstance(state.taking, Spooling):
+        raise LookupError("the body was not held")
+    state.taking.replace(body)
 
 
 def finish_empty(flow: http.HTTPFlow, state: State) -> None:
@@ -256,12 +285,17 @@ def _head(flow: http.HTTPFlow, state: State, name: str, media_type: str) -> list
     ]
 
 
-def _answer(flow: http.HTTPFlow, state: State, kept: list[tuple[bytes, bytes]], body: bytes) -> None:
+def _answer(flow: http.HTTPFlow, state: State, kept: list[tuple[bytes, bytes]], body: bytes | HeldBody) -> None:
     if flow.response is None:
         raise LookupError("nothing to protect")
     state.protected = True
-    translate.set_response_fields(flow, [*kept, (b"content-length", str(len(body)).encode())])
-    flow.response.data.content = body
+    translate.set_response_fields(flow, [*kept, (b"content-length", str(_length(body)).encode())])
+    if isinstance(body, HeldBody):
+        _put(state, body)
+    elif isinstance(state.taking, Spooling):
+        state.taking.replace(body)
+    else:
+        flow.response.data.content = body
 
 
 _MESSAGES = {

@@ -14,6 +14,7 @@ from typing import Any
 
 from mitmproxy import http
 
+from casb.catalog import chat
 from casb.catalog.embedded import files_in, files_in_text, may_hold_files
 from casb.catalog.filenames import extension_of
 from casb.catalog.signatures import MESSAGE
@@ -21,9 +22,11 @@ from casb.control.exchange import Exchange
 from casb.model.activity import ActivityType
 from casb.model.decision import Answer, Effect, Hold
 from casb.model.file import FileFacts
+from casb.proxy import prompts
 from casb.proxy.runtime import Runtime
+from casb.proxy.transfers import firm
 from casb.proxy.translate import State
-from casb.proxy.uploads import Uploads, firm, looks_like_file
+from casb.proxy.uploads import Uploads, looks_like_file
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +92,9 @@ class SocketUploads:
         return [("", "", state.socket_file)]
 
     async def _settled(self, state: State, exchange: Exchange, effect: Effect, body: bytes) -> Effect:
-        if isinstance(effect, Hold):
+        if isinstance(effect, Hold) and exchange.activity is not None and exchange.activity.text is not None:
+            effect = exchange.told(prompts.facts(exchange.snapshot, chat.text_of(body)))
+        elif isinstance(effect, Hold):
             known = exchange.activity.file if exchange.activity and exchange.activity.file else FileFacts(name="")
             effect = exchange.inspected(await self.uploads().read(exchange, known, body))
         effect = firm(exchange, effect)

@@ -110,6 +110,8 @@ class TakingStream(core.HttpStream):
     _stepped: int = 0
     _ticket: Ticket | None = None
     """The client has been answered with the page of a ticket; what becomes of the body is told to that alone."""
+    _begun: bool = False
+    """The head of the response has left, and what follows it may."""
 
     # ---------------------------------------------------------------- request
 
@@ -359,7 +361,7 @@ class TakingStream(core.HttpStream):
         self._step, self._stepped = [], 0
         source = self.context.client if request else self.flow.server_conn
         while True:
-            with gates.reading_held(self.context.client, source):
+            with gates.reading_held(self.context.client, source, self._queued()):
                 yield from self._work(functools.partial(taking.take, data, last=last))
             if (yield from self.check_killed(True)):
                 return True
@@ -389,7 +391,11 @@ class TakingStream(core.HttpStream):
         source = self.context.client if request else self.flow.server_conn
         if gates.is_shared(self._connection_layer(source)):
             return nullcontext()
-        return gates.reading_held(self.context.client, source)
+        return gates.reading_held(self.context.client, source, self._queued())
+
+    def _queued(self) -> int:
+        """Bytes that were read and wait for this exchange to go on."""
+        return sum(len(each.data) for each in self._paused_event_queue if isinstance(each, RequestData | ResponseData))
 
     def _refused_midway(self) -> Commands[None]:
         if self._ticket is not None:
@@ -397,7 +403,7 @@ class TakingStream(core.HttpStream):
             yield HttpResponseHook(self.flow)
             yield from self._end_ticket()
             return
-        if self.flow.response is not None and self.flow.response.stream:
+        if self._begun:
             yield from self._kill()
             return
         yield from self._cut_short()
@@ -416,9 +422,10 @@ class TakingStream(core.HttpStream):
         response = self.flow.response
         if response is None:
             raise LookupError("no response")
-        if not response.stream:
+        if not self._begun:
             if (yield from self._head_changed()):
                 return True
+            self._begun = True
             response.stream = response.stream or True
             yield core.SendHttp(ResponseHeaders(self.stream_id, response, end_stream=False), self.context.client)
         if not (yield from self._give(False, taking.given(), finish=False)):

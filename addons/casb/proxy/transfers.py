@@ -30,7 +30,7 @@ from casb.control.exchange import PASS, Exchange
 from casb.control.replay import file_from, file_json
 from casb.errors import ContentError
 from casb.model.activity import ActivityType
-from casb.model.decision import Answer, Effect, Hold
+from casb.model.decision import Answer, Effect, Hold, Pass, Redact
 from casb.model.file import FileFacts, VerdictStatus
 from casb.proxy.faults import log_fault
 from casb.proxy.quarantine import Keeping
@@ -138,7 +138,7 @@ class Transfers:
             size=total,
             declared_type=piece.media_type or transfer.media_type or None,
         )
-        effect = main.upload(known, state.facts)
+        effect = firm(main, main.upload(known, state.facts))
         if not isinstance(effect, Hold):
             # Decided by what is known without a byte of it: once in the log, whatever the number of pieces.
             if not isinstance(effect, Answer) and self._logged(transfer):
@@ -189,7 +189,7 @@ class Transfers:
             if self.keeping.wants(state, effect):
                 state.kept = await self.keeping.keep(state, main.records[-1], joined.body)
             return effect
-        if _conclusive(facts) and main.would(facts).halts:
+        if _conclusive(facts) and not main.foresee(facts).passes:
             return self._final(main, transfer, main.inspected(facts))
         main.wait()
         return PASS
@@ -212,6 +212,7 @@ class Transfers:
 
     def _final(self, main: Exchange, transfer: Transfer, effect: Effect) -> Effect:
         """Remember a refusal, so that nothing more of this file goes on, by whichever worker."""
+        effect = firm(main, effect)
         file = main.activity.file if main.activity else None
         if isinstance(effect, Answer) and file is not None and effect.kind == "block":
             self.pieces.mark(transfer.id, "refused", orjson.dumps(file_json(file)))
@@ -230,7 +231,7 @@ class Transfers:
 
     def _again(self, main: Exchange, refused: bytes) -> Effect:
         """A further piece of a refused file: for the same reason, and never without one."""
-        effect = main.inspected(file_from(orjson.loads(refused)))
+        effect = firm(main, main.inspected(file_from(orjson.loads(refused))))
         if isinstance(effect, Answer):
             return effect
         return main.refuse("upload.refused", "all pieces of a file are judged as one", "an earlier piece was refused")
@@ -338,3 +339,12 @@ def _conclusive(facts: FileFacts) -> bool:
     if verdict is None or verdict.status in (VerdictStatus.UNSCANNABLE, VerdictStatus.CLEAN):
         return False
     return verdict.status is VerdictStatus.MALICIOUS or (facts.detected_type or "").startswith(_TEXTUAL)
+
+
+def firm(exchange: Exchange, effect: Effect) -> Effect:
+    """What cannot be done to a file on its way up (protecting it, say) falls back on refusing it."""
+    if isinstance(effect, Redact):
+        effect = exchange.instead(effect.order, "a file on its way up cannot be masked")
+    if isinstance(effect, Pass | Hold | Answer):
+        return effect
+    return exchange.fall_back("protect.impossible", "what is done to a download", "this is an upload")

@@ -433,8 +433,13 @@ def resume(flow: http.HTTPFlow, state: State, path: str, content_type: str, leng
 def replace_request_body(flow: http.HTTPFlow, body: bytes) -> None:
     """Put another body into a held request; its framing follows."""
     flow.request.data.content = body
+    tell_request_length(flow, len(body))
+
+
+def tell_request_length(flow: http.HTTPFlow, length: int) -> None:
+    """Frame a request by the length of what is sent in the place of its body."""
     flow.request.headers.pop("transfer-encoding", None)
-    flow.request.headers["content-length"] = str(len(body))
+    flow.request.headers["content-length"] = str(length)
 
 
 def set_request_fields(flow: http.HTTPFlow, fields: Iterable[tuple[bytes, bytes]]) -> None:

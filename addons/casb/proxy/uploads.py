@@ -10,8 +10,10 @@ import asyncio
 import logging
 from dataclasses import dataclass, replace
 
+import orjson
 from mitmproxy import http
 
+from casb.catalog import chat
 from casb.catalog.bodies import Contents, Inner, UploadedFile, must_read, read_body
 from casb.catalog.filenames import extension_of
 from casb.catalog.recognise import signature_of
@@ -23,15 +25,16 @@ from casb.errors import ContentError
 from casb.inspection.filetype import HEAD, detect_head
 from casb.inspection.spec import Recipe
 from casb.model.activity import ActivityType
-from casb.model.decision import Action, Answer, Effect, Hold, Pass, Redact
+from casb.model.decision import Action, Answer, Effect, Hold, Pass
 from casb.model.file import FileFacts
 from casb.policy.truths import NO
-from casb.proxy import translate
+from casb.proxy import prompts, translate
+from casb.proxy.bodies import Spooling
 from casb.proxy.engines import pieces_of
 from casb.proxy.notices import Notices
 from casb.proxy.quarantine import Keeping
 from casb.proxy.runtime import Runtime
-from casb.proxy.transfers import Transfers
+from casb.proxy.transfers import Transfers, firm
 from casb.proxy.translate import State
 from casb.rewrite import codings
 from casb.store.held import HeldBody
@@ -40,6 +43,8 @@ logger = logging.getLogger(__name__)
 
 AT_ONCE = 4
 """Files of one form that are inspected side by side."""
+LARGE_AT_ONCE = 2
+"""Bodies held on disk that are read into memory side by side; the others wait where they are."""
 _LARGE = 512 * 1024
 _PLAIN = frozenset(("", "text/plain", "application/octet-stream", "application/x-empty", "application/json",
                     "text/csv", "application/xml", "text/html", "inode/x-empty"))  # fmt: skip
@@ -65,6 +70,7 @@ class Uploads:
         self.notices = notices
         self.keeping = Keeping(runtime)
         self.transfers = Transfers(runtime, self.read, self.keeping)
+        self._large = asyncio.Semaphore(LARGE_AT_ONCE)
 
     def wants(self, flow: http.HTTPFlow, state: State, exchange: Exchange) -> bool:
         """Whether the body must be read before anything is decided: only where a policy concerns this person."""
@@ -77,8 +83,16 @@ class Uploads:
         if main is None:
             raise LookupError("no exchange")
         state.naming = state.held = False
+        if not isinstance(state.taking, Spooling):
+            return await self._judged(flow, state, main, flow.request.raw_content or b"")
+        held = state.taking
+        async with self._large:
+            body = await held.bodies.run(lambda: b"".join(held.body.pieces()))
+            return await self._judged(flow, state, main, body)
+
+    async def _judged(self, flow: http.HTTPFlow, state: State, main: Exchange, sent: bytes) -> Effect:
         try:
-            body = self._plain(flow, state)
+            body = self._plain(flow, state, sent)
             if state.piece is not None:
                 return await self.transfers.judge(flow, state, state.piece, body)
             contents = await self._contents(state, main, body)
@@ -88,7 +102,10 @@ class Uploads:
         if piece is not None:
             content = contents.files[0].content if piece.step is Step.PIECE else b""
             return await self.transfers.judge(flow, state, piece, content)
-        effect = await self._main(state, main, contents, flow.request.raw_content or b"")
+        effect = await self._main(state, main, contents, body)
+        if not contents.files and not contents.inner:
+            return effect
+        effect = firm(main, effect)
         if isinstance(effect, Answer):
             if self.keeping.wants(state, effect):
                 state.kept = await self.keeping.keep(state, main.records[-1], body)
@@ -130,9 +147,8 @@ class Uploads:
 
     # ------------------------------------------------------------
 
-    def _plain(self, flow: http.HTTPFlow, state: State) -> bytes:
+    def _plain(self, flow: http.HTTPFlow, state: State, body: bytes) -> bytes:
         """The body without its content coding. Raises `ContentError`."""
-        body = flow.request.raw_content or b""
         if len(flow.request.headers.get_all("content-type")) > 1:
             raise ContentError("U002", "the request has two content types")
         coding = state.fields.get(b"content-encoding", b"").decode("latin-1").strip().lower()
@@ -159,6 +175,8 @@ class Uploads:
         if state.facts.content_type.startswith("multipart/") or (contents.files and is_upload):
             facts = replace(facts, upload_name="")
         effect = main.request(facts)
+        if isinstance(effect, Hold) and main.activity is not None and main.activity.text is not None:
+            return main.told(prompts.facts(state.snapshot, _said(state, contents, body)))
         if isinstance(effect, Hold):
             known = main.activity.file if main.activity and main.activity.file else FileFacts(name="")
             effect = main.inspected(await self.read(main, known, body))
@@ -187,13 +205,22 @@ class Uploads:
             single = main.sibling()
             effect = single.request(facts)
             if isinstance(effect, Hold):
-                effect = single.unscannable("a file inside of a batch")
+                effect = self._held_in_batch(state, single, inner)
+            effect = firm(single, effect)
             if single.records:
                 break
         main.records += single.records
         if isinstance(effect, Answer):
             main.activity = single.activity
         return effect
+
+    @staticmethod
+    def _held_in_batch(state: State, single: Exchange, inner: Inner) -> Effect:
+        """What is said in one of several requests can be read; a file in it is not."""
+        if single.activity is None or single.activity.text is None:
+            return single.unscannable("a file inside of a batch")
+        body = inner.body or orjson.dumps(inner.document)
+        return single.told(prompts.facts(state.snapshot, chat.text_of(body, inner.content_type)))
 
     async def _files(self, flow: http.HTTPFlow, state: State, main: Exchange, contents: Contents) -> Effect:
         judged = [self._one(state, main, file) for file in contents.files]
@@ -273,7 +300,11 @@ class Uploads:
         if contents.form is None:
             raise LookupError("no form")
         body = contents.form.without([each.file.part for each in refused if each.file.part is not None])
-        translate.replace_request_body(flow, body)
+        if isinstance(state.taking, Spooling):
+            state.taking.replace(body)
+            translate.tell_request_length(flow, len(body))
+        else:
+            translate.replace_request_body(flow, body)
         self.runtime.counters["files_removed"] += len(refused)
 
     def _tell(self, flow: http.HTTPFlow, state: State, main: Exchange, refused: list[_Judged], of: int) -> None:
@@ -306,6 +337,19 @@ class Uploads:
             },
         )
         state.told = record.activity.id
+
+
+def _said(state: State, contents: Contents, body: bytes) -> str | None:
+    """What somebody says in a body; None when it cannot be read."""
+    form = contents.form
+    if form is None:
+        return chat.text_of(body, state.facts.content_type)
+    files = {each.start for each in form.files()}
+    try:
+        said = "\n".join(form.content(each).decode() for each in form.parts if each.start not in files)
+    except UnicodeDecodeError:
+        return None
+    return said if len(said) <= chat.LONGEST else None
 
 
 def _chunk(state: State, contents: Contents) -> Piece | None:
@@ -375,15 +419,6 @@ async def read_file(runtime: Runtime, exchange: Exchange, known: FileFacts, body
 def _asks(effect: Effect) -> bool:
     """Whether the user has to do something before the request may be sent again, all of it."""
     return isinstance(effect, Answer) and effect.kind != "block"
-
-
-def firm(exchange: Exchange, effect: Effect) -> Effect:
-    """What cannot be done to a file on its way up (protecting it, say) falls back on refusing it."""
-    if isinstance(effect, Redact):
-        effect = exchange.instead(effect.order, "a file on its way up cannot be masked")
-    if isinstance(effect, Pass | Hold | Answer):
-        return effect
-    return exchange.fall_back("protect.impossible", "what is done to a download", "this is an upload")
 
 
 def looks_like_file(content: bytes) -> bool:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import io
 import os
 import signal
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import openpyxl
 import pytest
 
 from casb.errors import ContentError
+from casb.protection.office import decrypt_ooxml
 from casb.proxy import converting
 from casb.proxy.converting import Converter
+from casb.store.held import Held, HeldBody
 
 PASSWORD = "k7qfd-2mnpq"
 
@@ -48,6 +52,32 @@ async def test_a_worker_killed_in_the_middle(converter: Converter) -> None:
     assert await task == "F011"
     assert await code(converter, xlsx()) == "", "the next file gets a fresh worker"
     assert converter.pids != [pid]
+
+
+async def test_a_file_on_disk_comes_back_on_disk(converter: Converter, tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    for _row in range(200):
+        book.active.append([os.urandom(700).hex() for _ in range(2)])
+    target = io.BytesIO()
+    book.save(target)
+    plain = target.getvalue()
+    held = Held(tmp_path, budget=10**9, floor=0)
+    body = held.begin()
+    body.write(plain)
+    body.finish()
+    assert body.on_disk
+    done = await converter.convert(body, PASSWORD, None, into=held.begin)
+    assert isinstance(done.data, HeldBody)
+    assert done.data.on_disk
+    sealed = b"".join(done.data.pieces())
+    assert (done.head, done.sha256) == (sealed[:16], hashlib.sha256(sealed).hexdigest())
+    assert decrypt_ooxml(sealed, PASSWORD) == plain
+
+
+async def test_no_room_for_the_result(converter: Converter, tmp_path: Path) -> None:
+    full = Held(tmp_path, budget=0, floor=0)
+    done = await converter.convert(xlsx(), PASSWORD, None, into=full.begin)
+    assert isinstance(done.data, HeldBody), "a small one needs no room"
 
 
 async def test_a_worker_that_is_dead_already(converter: Converter) -> None:

@@ -98,6 +98,20 @@ def test_of_two_hundred_files_a_hundred_and_ninety_seven_arrive(proxy: World) ->
     )
 
 
+def test_a_form_that_is_held_on_disk_is_judged_as_one_in_memory(proxy: World) -> None:
+    kept, refused = part("a.bin", bytes(range(256)) * 3000), part("b.txt", PROGRAM)
+    answer, seen = send(proxy, kept + refused + b"--b0--\r\n")
+    assert (answer.status, answer.body) == (200, b"thanks")
+    assert seen[0].body == kept + b"--b0--\r\n"
+    assert seen[0].headers["content-length"] == str(len(seen[0].body))
+    answer, seen = send(proxy, part("a.txt", PROGRAM + bytes(700_000)) + b"--b0--\r\n")
+    assert (answer.status, seen) == (403, [])
+    whole = kept + b"--b0--\r\n"
+    answer, seen = send(proxy, whole)
+    assert (answer.status, [each.body for each in seen]) == (200, [whole])
+    assert not list((proxy.data / "held").glob("*")), "nothing of it stays"
+
+
 def test_the_notice_names_the_files(proxy: World) -> None:
     cookie = proxy.session()
     body = part("a.txt", NOTES) + part("b.exe", NOTES) + b"--b0--\r\n"
