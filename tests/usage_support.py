@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -14,7 +15,10 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import psycopg
+
 from casb.discovery.shaping import Row
+from casb.settings import Secret
 from casb.store.discovery_frames import table, write
 
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
@@ -115,6 +119,14 @@ def postgres() -> Iterator[str]:
         time.sleep(0.5)
         yield f"host=127.0.0.1 port={port} user=casb dbname=postgres"
     finally:
-        server.terminate()
+        server.send_signal(signal.SIGINT)  # does not wait for connections that a failed test left open
         server.wait(30)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def emptied(conninfo: str) -> Secret:
+    """The same database with nothing in it."""
+    with psycopg.connect(conninfo, autocommit=True) as con:
+        con.execute("DROP SCHEMA public CASCADE")
+        con.execute("CREATE SCHEMA public")
+    return Secret(conninfo)

@@ -294,10 +294,10 @@ class EntraSite:
 
 
 @contextlib.contextmanager
-def entra_site(folder: Path, *, policies: str = "", suffix: str = "casb.localhost") -> Iterator[EntraSite]:
-    """A started worker in front of one application, and the emulated Entra."""
+def entra_site(folder: Path, *, policies: str = "", suffix: str = "casb.localhost", **casb: str) -> Iterator[EntraSite]:
+    """A started worker in front of one application, and the emulated Entra; `casb` adds lines to casb.yaml."""
     with contextlib.ExitStack() as running:
-        made = running.enter_context(world(folder / "proxy", start=False))
+        made = running.enter_context(world(folder / "proxy", start=False, environment=None, **casb))
         store_authority.load_or_create(made.folder / "certs", datetime.now(UTC))
         login = f"https://login.{suffix}:{made.port}"
         client = ClientRegistration(

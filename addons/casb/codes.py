@@ -14,6 +14,7 @@ from casb.codes_catalog import ROWS as CATALOG_ROWS
 from casb.codes_content import ROWS as CONTENT_ROWS
 from casb.codes_deployment import ROWS
 from casb.codes_discovery import ROWS as DISCOVERY_ROWS
+from casb.codes_identity import ROWS as IDENTITY_ROWS
 from casb.codes_rim import ROWS as RIM_ROWS
 from casb.codes_saml import ROWS as SAML_ROWS
 
@@ -382,6 +383,7 @@ _DEPLOYMENT = tuple(
         *RIM_ROWS,
         *CATALOG_ROWS,
         *DISCOVERY_ROWS,
+        *IDENTITY_ROWS,
         *SAML_ROWS,
     )
 )

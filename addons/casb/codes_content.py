@@ -316,7 +316,7 @@ ROWS: tuple[tuple[str, str, str, str, str], ...] = (
         "C162",
         "YARA rules need the package yara-x",
         "`malware.yara` is set and the extra `malware` is not installed.",
-        "pip install casb[malware]",
+        "Install the extra: pip install 'casb[malware]'.",
         "",
     ),
     (

@@ -204,6 +204,27 @@ ROWS: tuple[tuple[str, str, str, str, str], ...] = (
         "",
     ),
     (
+        "S054",
+        "the shared configuration cannot be asked for or published",
+        "The server of `store.sessions` does not answer. Every node goes on with what was in force.",
+        "Bring the server back; nothing else needs to be done.",
+        "",
+    ),
+    (
+        "S055",
+        "the shared configuration is refused",
+        "It was sealed with another key ring, is damaged, too large, or older than the one in force here.",
+        "Give all nodes the same key ring (`store.keys`) and publish again with `casb push`.",
+        "",
+    ),
+    (
+        "S056",
+        "nothing has been published yet",
+        "This node follows (`store: {configuration: follow}`), and no node has published a configuration.",
+        "Start the publishing node, or run `casb push DIR`.",
+        "",
+    ),
+    (
         "S060",
         "the configuration in force cannot be read",
         "`in-force.json` in the data folder is missing or damaged; the proxy makes it at its start.",

@@ -6,14 +6,28 @@ configuration folder).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
+from urllib.parse import urlsplit
 
 from casb.errors import Where
 
 RECORD_FLOWS = "CASB_RECORD_FLOWS"
 """Environment variable: record flows there, whatever `record_flows` of casb.yaml says."""
+
+
+TENANT_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
+"""An Entra tenant id, in lower case."""
+
+
+def tenants_named(authority: str, tenants: tuple[str, ...]) -> tuple[str, ...]:
+    """The Entra tenants whose users may sign in: those listed, or the one that the authority names; () for none."""
+    if tenants:
+        return tenants
+    segment = urlsplit(authority).path.strip("/").split("/")[0].lower()
+    return (segment,) if TENANT_ID.fullmatch(segment) else ()
 
 
 class Secret(str):
@@ -43,6 +57,7 @@ class Listeners:
     forward: str | None = "127.0.0.1:8080"
     sidecar: str = "127.0.0.1:8090"
     health: str | None = "127.0.0.1:8091"  # /healthz, /readyz and /metrics of the proxy
+    proxy_protocol: tuple[Literal["reverse", "forward"], ...] = ()  # those where connections begin with PROXY protocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +108,78 @@ class ContextRule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimNames:
+    """What a provider calls things. A name with dots is a path into objects unless a claim has that very name."""
+
+    username: tuple[str, ...] = ("preferred_username", "upn", "email")  # the first that is there
+    display_name: tuple[str, ...] = ("name",)
+    organization: str = ""  # `User.organization`
+    tenant: str = ""  # `User.tenant`; Entra's is `tid` always
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graph:
+    """Microsoft Graph as an application of its own: groups beyond a token, devices, what guards a context."""
+
+    client_id: str
+    client_secret: Secret | None = None
+    client_certificate: str | None = None  # PEM with key and certificate; preferred over a secret
+    url: str = "https://graph.microsoft.com"  # of the national cloud
+    ca: str | None = None  # PEM that alone is trusted for Graph; None: the system's roots
+    groups: bool = True  # look up groups when the token leaves them out
+    group_ids: Mapping[str, str] = field(default_factory=dict)  # names that policies use, to object ids
+    devices: bool = False  # look up devices by their id
+    contexts: bool = True  # believe an authentication context only while a policy guards it
+    fresh: int = 600  # seconds that what was looked up is used without asking
+    usable: int = 3600  # seconds that it is used while Graph is away
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateRule:
+    """Which certificates count: all parts that are given must fit. Texts may have `*`; names are as in RFC 4514."""
+
+    issuer: str = ""
+    subject: str = ""
+    san: str = ""
+    oid: str = ""  # an extension, extended key usage or certificate policy that it must have
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientCertificates:
+    """Device certificates, asked for on `device.<suffix>`. Paths are absolute."""
+
+    anchors: tuple[str, ...]  # PEM files; roots or intermediates
+    intermediates: tuple[str, ...] = ()
+    crls: tuple[str, ...] = ()  # files, http or https addresses
+    ocsp: str | None = None  # address of the responder
+    revocation: Literal["require", "prefer", "ignore"] = "require"  # prefer: what nobody can tell counts as not revoked
+    rules: tuple[CertificateRule, ...] = ()  # any of them must fit; none: every certificate of the anchors counts
+    device_id: Literal["san_uri", "san_dns", "san_email", "common_name"] = "common_name"
+    device_id_pattern: str = ""  # the device id is its one group, or all that it fits
+    valid_for: int = 8 * 3600  # seconds; then it is asked for again
+    header: Literal["x-ssl-client-cert", "x-forwarded-client-cert"] | None = None  # of trusted proxies
+    ask: Literal["needed", "always"] = "needed"  # needed: a policy is about devices
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScopeRule:
+    """People by group or name, for all apps or some."""
+
+    groups: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
+    apps: tuple[str, ...] = ()  # apps or suites; none: all
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """Whose activities are recorded (MDCA scoped deployment). Exclusion wins; policies hold for everybody."""
+
+    include: tuple[ScopeRule, ...] = ()
+    exclude: tuple[ScopeRule, ...] = ()
+    suites: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # name to apps
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
     """One identity provider. `authority` for Entra: `https://login.microsoftonline.com/{tenant}` and a tenant list."""
 
@@ -109,8 +196,12 @@ class Provider:
     hosts: tuple[str, ...] = ()  # further hosts of the provider (keys, token endpoint); its authority's is always one
     domains: tuple[str, ...] = ()  # the organisation's own mail domains; others are guests
     groups_claim: str = "groups"
+    name: str = ""  # what people know it by, on our page that asks where to sign in
+    claims: ClaimNames = field(default_factory=ClaimNames)
+    require: Mapping[str, tuple[str | bool, ...]] = field(default_factory=dict)  # claims that must have such a value
     contexts: Mapping[str, ContextRule] = field(default_factory=dict)  # empty: the provider knows `acrs` (Entra)
     device: DeviceRules = field(default_factory=DeviceRules)
+    graph: Graph | None = None
     saml: SamlSource | None = None
 
 
@@ -145,8 +236,10 @@ class Transmitter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionStoreSettings:
-    """Where sessions are kept. Without `sessions` in files of the data folder: one machine."""
+    """What nodes share. Without `sessions` and `records` in files of the data folder: one machine."""
 
+    records: Secret | None = None  # libpq connection string of the activity log; None: SQLite in the data folder
+    configuration: Literal["follow", "publish"] | None = None  # through the server of `sessions`; None: own folder
     sessions: Secret | None = None  # redis:// or rediss:// address of a server that all nodes share
     password: Secret | None = None  # for the address's user
     ca: str | None = None  # PEM that alone is trusted for rediss://; None: the system's roots
@@ -169,6 +262,9 @@ class Limits:
     request_body: int = 5 * 1024 * 1024 * 1024
     head: int = 256 * 1024  # one request's or one response's header section, as received
     upstream_idle: int = 120
+    client_head: int = 20  # seconds for a handshake, and for the head of a request
+    client_rate: int = 100  # bytes a second that a client sends or takes at least
+    upstream_pool: int = 4  # seconds an idle connection to an app is kept for the next browser; 0: none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -393,9 +489,16 @@ class Settings:
     quarantine: Quarantine = field(default_factory=Quarantine)
     enforcement: Enforcement = field(default_factory=Enforcement)
     security_events: tuple[Transmitter, ...] = ()
+    choose_provider: Literal["first", "ask"] = "first"  # where apps name none and no hint tells
+    client_certificates: ClientCertificates | None = None
+    device_inventory: str | None = None  # CSV or YAML: device id to tags and owner
+    groups_file: str | None = None  # CSV or YAML: group to members
+    scope: Scope = field(default_factory=Scope)
     trusted_proxies: tuple[str, ...] = ()
+    address_header: Literal["x-forwarded-for", "forwarded", "none"] = "x-forwarded-for"  # in which they tell the client
     on_failure: Literal["block", "allow"] = "block"  # the default behaviour (S22)
-    geo_database: str | None = None  # operator's .mmdb (extra `casb[geo]`)
+    geo_database: str | None = None  # operator's .mmdb (extra `casb[geo]`); None: what `casb geo update` fetched
+    geo_asn_database: str | None = None  # a second one, for network providers
     recovery_recipient: str | None = None  # age recipient added to every protected file
     recovery_certificate: str | None = None  # PEM added to every CMS file
     labels: tuple[SensitivityLabel, ...] = ()
@@ -411,6 +514,10 @@ class Settings:
     @property
     def login_host(self) -> str:
         return f"login.{self.suffix}"
+
+    @property
+    def device_host(self) -> str:
+        return f"device.{self.suffix}"
 
     @property
     def sidecar_url(self) -> str:

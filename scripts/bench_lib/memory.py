@@ -37,6 +37,8 @@ policies:
     action: block
     unscannable: ignore
 """
+_HIGH = bytes(code | 0x80 for code in range(256))
+"""Makes chance bytes such that no number is in them by chance, which a policy would take for somebody's."""
 _LINE = "2026-11-21T10:00:%02d.%03dZ INFO request id=%08x user=u%05d path=/api/items/%d status=200 bytes=%d took=%dms\n"
 
 
@@ -57,7 +59,7 @@ def contents(folder: Path, *, megabytes: int, each: int, hold: int) -> None:
         with (folder / name).open("wb") as file:
             left = size * 1_000_000
             while left > 0:
-                piece = (block if text else os.urandom(1_000_000))[:left]
+                piece = (block if text else os.urandom(1_000_000).translate(_HIGH))[:left]
                 file.write(piece)
                 left -= len(piece)
 

@@ -19,18 +19,22 @@ HERE = Path(__file__).resolve()
 sys.path[:0] = [str(HERE.parents[2] / "addons"), str(HERE.parents[1])]
 
 import orjson  # noqa: E402 - after the path has been set
+import psycopg  # noqa: E402
 import requests  # noqa: E402
 
 from casb.settings import Secret, Settings  # noqa: E402
 from casb.sidecar.app import build_app  # noqa: E402
+from casb.sidecar.ingest import take  # noqa: E402
 from casb.sidecar.server import bind, server  # noqa: E402
 from casb.sidecar.services import Services  # noqa: E402
 from casb.store.alerts_sqlite import AlertStore  # noqa: E402
 from casb.store.portal_sqlite import PortalStore  # noqa: E402
+from casb.store.records_postgres import PostgresRecords  # noqa: E402
 from casb.store.records_sqlite import Database, SqliteRecords  # noqa: E402
 from casb.store.spool import Spool  # noqa: E402
 from sample_records import records  # noqa: E402
 from sidecar_parts import FixedDeployment  # noqa: E402
+from usage_support import emptied, postgres  # noqa: E402
 
 BATCH = 500
 ROUNDS = 5
@@ -50,6 +54,36 @@ def bare(folder: Path) -> Callable[[list[bytes]], None]:
         connection.execute("COMMIT")
 
     return insert
+
+
+def bare_postgres(conninfo: str) -> Callable[[list[bytes]], None]:
+    """The same in PostgreSQL."""
+    connection = psycopg.connect(conninfo)
+    connection.execute("CREATE TABLE bare (id text PRIMARY KEY, record text NOT NULL)")
+    connection.commit()
+
+    def insert(lines: list[bytes]) -> None:
+        rows = [(orjson.loads(line)["id"], line.decode()) for line in lines]
+        with connection.cursor() as cursor:
+            cursor.executemany("INSERT INTO bare VALUES (%s, %s) ON CONFLICT DO NOTHING", rows)
+        connection.commit()
+
+    return insert
+
+
+def in_postgres(lines: list[bytes]) -> str:
+    """What the sidecar makes of a batch with PostgreSQL behind it, without HTTP, against the bare insert."""
+    batches = [lines[at : at + BATCH] for at in range(0, len(lines), BATCH)]
+    with postgres() as conninfo:
+        log = PostgresRecords.open(emptied(conninfo))
+        bare_rate = timed(bare_postgres(conninfo), batches)
+
+        def taken(batch: list[bytes]) -> None:
+            take(b"\n".join(batch), log)
+
+        rate = timed(taken, batches)
+        log.close()
+    return f"PostgreSQL: bare {bare_rate:,.0f} records/s, casb {rate:,.0f} records/s x{rate / bare_rate:.2f}\n"
 
 
 def timed(work: Callable[[list[bytes]], None], batches: list[list[bytes]]) -> float:
@@ -110,6 +144,7 @@ def main(count: int = 20_000) -> None:
     base = statistics.median(rates["bare INSERT"])
     size = sum(map(len, lines)) // count
     sys.stdout.write(f"{stored} records of {size} bytes, batches of {BATCH}, median of {ROUNDS} rounds\n")
+    sys.stdout.write(in_postgres(lines))
     for way, values in rates.items():
         rate = statistics.median(values)
         sys.stdout.write(f"{way:<14}{rate:>12,.0f} records/s {1e6 / rate:>8.1f} us each   x{rate / base:.2f}\n")

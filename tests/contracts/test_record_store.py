@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,26 @@ import pytest
 from casb.errors import StoreError
 from casb.model.decision import Action
 from casb.ports import RecordStore
+from casb.store.records import ActivityLog
+from casb.store.records_postgres import PostgresRecords
 from casb.store.records_sqlite import SqliteRecords
 from sample_records import START, record, records
+from usage_support import emptied, postgres
 
-STORES: dict[str, Callable[[Path], SqliteRecords]] = {"sqlite": lambda folder: SqliteRecords.open(folder / "log.db")}
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with postgres() as conninfo:
+        yield conninfo
 
 
-@pytest.fixture(params=list(STORES.values()), ids=list(STORES))
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RecordStore]:
-    opened = request.param(tmp_path)
+@pytest.fixture(params=["sqlite", "postgres"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
+    opened: ActivityLog
+    if request.param == "sqlite":
+        opened = SqliteRecords.open(tmp_path / "log.db")
+    else:
+        opened = PostgresRecords.open(emptied(request.getfixturevalue("server")))
     yield opened
     opened.close()
 

@@ -2,10 +2,12 @@
 //
 //   GET    /state                 tenants, users, key ids, faults
 //   GET    /requests              what was asked: time, method, path, status; DELETE forgets it
-//   POST   /users/<name or oid>   any of device, disabled, groups, acrs, groups_overage, display_name
+//   POST   /users/<name or oid>   any of device, disabled, groups, acrs, groups_overage (true or 'hasgroups'), display_name,
+//                                 deleted, revoked, device_disabled
+//   POST   /graph                 {policies?, nested?}: what Graph lists; GET: bodies of checkMemberGroups
 //   POST   /users                 {tenant, name, …}: one more user
 //   POST   /keys/rotate           {drop?}: a new key signs; with drop the old ones are published no longer
-//   POST   /faults                {path, status?, delay?, bytes?, silent?}: answers to paths that contain it go wrong
+//   POST   /faults                {path, status?, retry_after?, delay?, bytes?, silent?}: answers to paths that contain it go wrong
 //   DELETE /faults                all is well again
 //   POST   /sessions/revoke       {user}: ends the user's sessions, fires back-channel logout
 //   POST   /automatic             {user, mfa?}: the next sign-ins need no page; {user: null} stops that
@@ -14,7 +16,7 @@ import http from 'node:http';
 
 import { DEVICE_STATES } from './directory.mjs';
 
-const CHANGEABLE = ['device', 'disabled', 'groups', 'acrs', 'groups_overage', 'display_name'];
+const CHANGEABLE = ['device', 'disabled', 'groups', 'acrs', 'groups_overage', 'display_name', 'deleted', 'revoked', 'device_disabled'];
 
 export async function body(req, limit = 1 << 20) {
   const chunks = [];
@@ -44,7 +46,7 @@ export function controlServer(world) {
   });
 }
 
-async function act({ directory, keys, tenants, faults, requests, automatic }, method, path, wanted) {
+async function act({ directory, keys, tenants, faults, requests, automatic, graph }, method, path, wanted) {
   const [, what, which] = path.split('/').map(decodeURIComponent);
   switch (`${method} /${what}`) {
     case 'GET /state':
@@ -63,6 +65,12 @@ async function act({ directory, keys, tenants, faults, requests, automatic }, me
       if (unknown.length) return [400, { error: `cannot change ${unknown}` }];
       return [200, Object.assign(user, wanted)];
     }
+    case 'GET /graph':
+      return [200, graph.bodies];
+    case 'POST /graph':
+      Object.assign(graph, wanted);
+      graph.bodies.length = 0;
+      return [200, {}];
     case 'POST /keys':
       return [200, { kid: keys.rotate(wanted) }];
     case 'POST /faults':

@@ -113,7 +113,9 @@ export function claimsOf(user, { clientId, mfa, requested, sid, authTime }) {
   const acrs = contextsOf(user, mfa, requested);
   if (acrs.length) claims.acrs = acrs;
   if (user.device !== 'unmanaged') claims.deviceid = user.device_id;
-  if (user.groups_overage) {
+  if (user.groups_overage === 'hasgroups') {
+    claims.hasgroups = true;
+  } else if (user.groups_overage) {
     claims._claim_names = { groups: 'src1' };
     claims._claim_sources = { src1: { endpoint: `https://graph.invalid/${user.tid}/users/${user.oid}/getMemberObjects` } };
   } else if (user.groups.length) {

@@ -19,6 +19,7 @@ import https from 'node:https';
 
 import { body, controlServer } from './control.mjs';
 import { Directory } from './directory.mjs';
+import { Graph } from './graph.mjs';
 import { Keys } from './keys.mjs';
 import { messagePage } from './pages.mjs';
 import { send, Tenant } from './provider.mjs';
@@ -49,6 +50,7 @@ async function faulty(faults, req, res) {
     return true;
   }
   if (fault.status) {
+    if (fault.retry_after) res.setHeader('Retry-After', String(fault.retry_after));
     json(res, fault.status, { error: 'temporarily_unavailable', error_description: 'AADSTS90033: A transient error has occurred.' });
     return true;
   }
@@ -82,6 +84,10 @@ function handler(world) {
     const [, mount, ...rest] = path.split('/');
     if (!mount) return send(res, 200, messagePage({ organisation: 'Emulated Entra', title: 'It runs', message: 'Sign-ins start from an application.' }));
     if (mount === 'favicon.ico') return res.writeHead(204).end();
+    if (mount === 'graph') {
+      const [status, value, headers] = world.graph.answer(req.method, req.url, req.headers.authorization, await body(req));
+      return json(res, status, value, headers);
+    }
     const tenant = world.tenants.find((each) => each.mount === mount.toLowerCase());
     if (!tenant) {
       return json(res, 400, { error: 'invalid_tenant', error_description: `AADSTS90002: Tenant '${mount.slice(0, 64)}' not found.`, error_codes: [90002] });
@@ -94,6 +100,12 @@ function handler(world) {
       return tenant.signIn(req, res, req.method === 'POST' ? Object.fromEntries(new URLSearchParams(await body(req))) : undefined);
     }
     if (!inner.startsWith('/oauth2/v2.0/')) return json(res, 404, { error: 'not_found' });
+    if (req.method === 'POST' && inner === '/oauth2/v2.0/token') {
+      const text = await body(req);
+      const form = new URLSearchParams(text);
+      if (form.get('grant_type') === 'client_credentials') return json(res, ...world.graph.token(form));
+      req.body = text; // oidc-provider takes it from here when it cannot read it itself.
+    }
     req.url = entraRequest(req.url.slice(mount.length + 1));
     req.originalUrl = `/${tenant.mount}${req.url}`;
     req.headers.host = new URL(tenant.base).host;
@@ -106,6 +118,7 @@ async function main() {
   const world = {
     directory: new Directory(settings.tenants), keys: new Keys(), tenants: [], faults: [], requests: [], automatic: { user: null, mfa: false },
   };
+  world.graph = new Graph(world.directory, settings.clients);
   const serve = handler(world);
   const server = https.createServer({ key: readFileSync(settings.key), cert: readFileSync(settings.cert) }, (req, res) => {
     Promise.resolve(serve(req, res)).catch((error) => {

@@ -12,8 +12,8 @@ import requests
 
 from casb.errors import ConnectorError, Problems
 from casb.settings import Secret, Settings
-from casb.store.folder import load_draft, resolve_secret
-from casb.store.records_sqlite import SqliteRecords, database_path
+from casb.store.folder import load, load_draft, resolve_secret
+from casb.store.records import open_records
 
 TOKEN = "CASB_TOKEN"  # noqa: S105 - the name of a variable
 
@@ -52,7 +52,11 @@ def open_log(arguments: argparse.Namespace) -> Log:
     """The log that the arguments name. Raises `StoreError`, `ConnectorError` or `Problems`."""
     if arguments.url:
         return HttpLog(arguments.url, token_of(arguments.token))
-    return SqliteRecords.open(database_path(settings_of(arguments.config)), read_only=True)
+    settings = settings_of(arguments.config)
+    records = settings.store.records
+    if records is not None and not records.reveal():  # settings are read without asking for secrets
+        settings = load(arguments.config).settings
+    return open_records(settings)
 
 
 def token_of(reference: str | None) -> Secret | None:

@@ -109,6 +109,8 @@ def _lines(found: Comparison, names: tuple[str, str]) -> Iterator[str]:
     yield sentence(found)
     if found.left_out:
         yield f"{found.left_out:,} records were left out: no policy decided them."
+    if found.unsure:
+        yield f"{found.unsure:,} rest on what was in a file or a text, which the log does not keep: taken as the same."
     for each in data["transitions"]:
         yield f"  {each['before']:<8} → {each['after']:<8} {each['activities']:>10,}"
     for title, key, name in (

@@ -15,16 +15,16 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from casb.commands import _policy_files as files
-from casb.control import saml_trust
+from casb.config import Draft
+from casb.control.discovery_policies import discovery_policies
+from casb.control.snapshot import beside_policies, known_to
 from casb.discovery.custom import with_custom
-from casb.discovery.policies import DiscoveryPolicy
-from casb.discovery.policies import load as load_discovery
 from casb.errors import CasbError, PolicyError, Problems
 from casb.inspection.info_types.custom import FOLDER
 from casb.inspection.info_types.custom import load as load_own
@@ -37,7 +37,6 @@ from casb.policy.loader import LoadedPolicy, load
 from casb.policy.rollout import expired
 from casb.policy.suspicions import overlaps, suspicions
 from casb.store import log_parsers
-from casb.store.discovery_words import words
 from casb.store.exceptions import verifier
 from casb.store.folder import fingerprint, load_draft, read_folder
 
@@ -81,7 +80,7 @@ def _saves(paths: list[str], pause: float = 0.3) -> Iterator[None]:
 def _check(arguments: argparse.Namespace) -> int:
     found = files.find(arguments.paths or ["policies"])
     errors, warnings = list(found.errors), list[CasbError]()
-    known: Mapping[str, Collection[str]] = {}
+    known: Draft | None = None
     for folder in found.folders:
         known = _deployment(folder, errors)
         _log_parsers(folder, errors)
@@ -103,19 +102,12 @@ def _policies(
     found: files.Found,
     errors: list[CasbError],
     warnings: list[CasbError],
-    known: Mapping[str, Collection[str]],
+    known: Draft | None,
     info_types: Collection[str] | None,
 ) -> tuple[LoadedPolicy, ...]:
     texts = files.read(found.policies, errors)
     try:
-        loaded = load(
-            texts,
-            info_types=info_types,
-            known_apps=known.get("apps"),
-            ip_tags=known.get("tags"),
-            known_labels=known.get("labels"),
-            known_recipients=known.get("recipients"),
-        )
+        loaded = load(texts, **known_to(known, info_types)) if known else load(texts, info_types=info_types)
     except Problems as problems:
         errors += problems.errors
         return ()
@@ -137,24 +129,6 @@ def _info_types(found: files.Found, errors: list[CasbError]) -> Collection[str] 
         except Problems as problems:
             errors += problems.errors
     return own if len(errors) == before else None
-
-
-def discovery_policies(
-    texts: Mapping[str, bytes], others: Collection[LoadedPolicy], errors: list[CasbError]
-) -> tuple[DiscoveryPolicy, ...]:
-    """The discovery policies among them; what is wrong with them is added to `errors`, what is known already is not."""
-    try:
-        watching = load_discovery(texts, words())
-    except Problems as problems:
-        known = {str(each) for each in errors}
-        errors += [each for each in problems.errors if str(each) not in known]
-        return ()
-    first = {each.document.id: each.origins.policy for each in others}
-    for each in watching:
-        if each.id in first:
-            hint = f"the first one is at {first[each.id]}; ids are unique in the folder"
-            errors.append(PolicyError("P030", f"policy id '{each.id}' is used twice", each.where, hint))
-    return watching
 
 
 type Tested = tuple[Suite, Policies]
@@ -204,29 +178,20 @@ def _log_parsers(folder: Path, errors: list[CasbError]) -> None:
         errors += problems.errors
 
 
-def _deployment(folder: Path, errors: list[CasbError]) -> Mapping[str, Collection[str]]:
-    """Check casb.yaml, apps/ and ranges.yaml; the app ids, address tags, labels and recipients there are, as far as
-    that is known.
+def _deployment(folder: Path, errors: list[CasbError]) -> Draft | None:
+    """Check casb.yaml, apps/ and ranges.yaml; the folder as far as it can be read.
 
-    A folder with none of them holds policies only, and that is well.
+    One with none of them holds policies only, and that is well: None.
     """
     if not any((folder / name).exists() for name in ("casb.yaml", "apps", "ranges.yaml")):
-        return {}
+        return None
     try:
         draft = load_draft(folder)
     except CasbError as error:
         errors.append(error)
-        return {}
-    errors += draft.errors
-    known: dict[str, Collection[str]] = {}
-    if draft.complete:
-        known["apps"] = [app.id for app in draft.apps]
-        known["tags"] = sorted({tag for each in draft.ranges for tag in each.tags})
-    if draft.settings is not None:
-        errors += saml_trust.problems(draft.settings, draft.apps)
-        known["labels"] = [each.name for each in draft.settings.labels]
-        known["recipients"] = [each.name for each in draft.settings.recipients]
-    return known
+        return None
+    errors += [*draft.errors, *beside_policies(draft)]
+    return draft
 
 
 def _exceptions(

@@ -21,11 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from casb.commands import _policy_files as files
+from casb.control.discovery_words import words
 from casb.discovery.policies import load as load_discovery
 from casb.errors import CasbError, PolicyError, Where
 from casb.policy.loader import load
 from casb.policy.wording import sentence
-from casb.store.discovery_words import words
 from casb.yamlfile import did_you_mean
 
 _ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")

@@ -38,7 +38,8 @@ from casb.store.alerts_sqlite import AlertStore
 from casb.store.app_catalog import AppCatalog
 from casb.store.folder import load
 from casb.store.portal_sqlite import PortalStore
-from casb.store.records_sqlite import Database, SqliteRecords, database_path
+from casb.store.records import open_records
+from casb.store.records_sqlite import Database, database_path
 from casb.store.token import data_folder, sidecar_token
 
 logger = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     catalog = AppCatalog.open(database, settings, _now, lambda: deployment.view().apps)
     services = Services(
         settings=settings,
-        records=SqliteRecords(database),
+        records=open_records(settings, database),
         portal=PortalStore(database),
         alerts=AlertStore(database),
         deployment=deployment,
@@ -99,6 +100,8 @@ def run(arguments: argparse.Namespace) -> int:
         if provider is not None:
             asyncio.run(provider.close())
         listener.close()
+        if settings.store.records is not None:
+            services.records.close()
         database.close()
     return 0
 

@@ -183,6 +183,7 @@ def _upstream(shape: AppShape, path: Path, notes: Notes) -> Upstream:
         hosts=hosts,
         scheme=shape.upstream.scheme or "",
         forwarded=shape.upstream.forwarded,
+        pool=shape.upstream.pool,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from casb.config.devices import read_certificates, read_graph, read_scope
 from casb.config.discovery import read_discovery
 from casb.config.malware import read_malware
 from casb.config.notes import Notes
@@ -16,6 +17,7 @@ from casb.config.shape import (
     AdminsShape,
     AlertsShape,
     CasbFile,
+    ClaimsShape,
     DeviceShape,
     DiscoveryShape,
     EnforcementShape,
@@ -27,11 +29,14 @@ from casb.config.shape import (
     SidecarShape,
 )
 from casb.config.store import read_store
+from casb.config.units import seconds
 from casb.hostname import is_address, normal_host
 from casb.model.network import parse_network
 from casb.settings import (
+    TENANT_ID,
     Admins,
     Alerts,
+    ClaimNames,
     ContextRule,
     DeviceRules,
     Enforcement,
@@ -48,6 +53,7 @@ from casb.settings import (
     Sidecar,
     Transmitter,
     Webhook,
+    tenants_named,
 )
 from casb.yamlfile import Path, did_you_mean
 
@@ -63,6 +69,9 @@ def read_settings(shape: CasbFile, notes: Notes) -> Settings:
     _distinct([each.id for each in providers], "provider", lambda at: ("providers", at, "id"), notes)
     for at, text in enumerate(shape.trusted_proxies):
         notes.parsed("C117", parse_network, text, ("trusted_proxies", at))
+    if listeners.proxy_protocol and not shape.trusted_proxies:
+        hint = "name your load balancer's address: without one, every connection would be refused"
+        notes.wrong("C125", "'proxy_protocol' without 'trusted_proxies'", ("listeners", "proxy_protocol"), hint)
     if shape.public_port is not None and not 0 < shape.public_port < 65536:
         notes.wrong("C120", f"{shape.public_port} is not a port", ("public_port",))
     recipient = shape.recovery_recipient
@@ -90,9 +99,16 @@ def read_settings(shape: CasbFile, notes: Notes) -> Settings:
         alerts=_alerts(shape.alerts or AlertsShape(), notes),
         enforcement=_enforcement(shape.enforcement or EnforcementShape(), notes),
         security_events=_transmitters(shape, providers, notes),
+        choose_provider=shape.choose_provider,
+        client_certificates=read_certificates(shape.client_certificates, shape, notes),
+        device_inventory=notes.file(shape.device_inventory, ("device_inventory",)),
+        groups_file=notes.file(shape.groups_file, ("groups_file",)),
+        scope=read_scope(shape.scope, notes),
         trusted_proxies=shape.trusted_proxies,
+        address_header=shape.address_header,
         on_failure=shape.on_failure,
         geo_database=notes.file(shape.geo_database, ("geo_database",)),
+        geo_asn_database=notes.file(shape.geo_asn_database, ("geo_asn_database",)),
         recovery_recipient=recipient,
         recovery_certificate=notes.file(shape.recovery_certificate, ("recovery_certificate",)),
         labels=tuple(_label(each, ("labels", at), notes) for at, each in enumerate(shape.labels)),
@@ -168,6 +184,7 @@ def _listeners(shape: ListenersShape, notes: Notes) -> Listeners:
         forward=texts["forward"],
         sidecar=texts["sidecar"] or default.sidecar,
         health=texts["health"],
+        proxy_protocol=shape.proxy_protocol,
     )
 
 
@@ -184,6 +201,7 @@ def _provider(shape: ProviderShape, path: Path, notes: Notes) -> Provider:
         _openid(shape, path, notes)
     if not shape.algorithms:
         notes.wrong("C125", "'algorithms' is empty: no token could be accepted", (*path, "algorithms"))
+    claims = shape.claims or ClaimsShape()
     domains = []
     for at, text in enumerate(shape.domains):
         name = normal_host(text)
@@ -203,8 +221,18 @@ def _provider(shape: ProviderShape, path: Path, notes: Notes) -> Provider:
         ca=notes.file(shape.ca, (*path, "ca")),
         domains=tuple(domains),
         groups_claim=shape.groups_claim,
+        name=shape.name,
+        hosts=_hosts(shape, path, notes),
+        claims=ClaimNames(
+            username=claims.username,
+            display_name=claims.display_name,
+            organization=claims.organization,
+            tenant=claims.tenant,
+        ),
+        require=dict(shape.require or {}),
         contexts=_contexts(shape, path, notes),
         device=_device(shape.device or DeviceShape()),
+        graph=read_graph(shape, path, notes, check_url),
         saml=read_source(shape.saml, (*path, "saml"), notes, check_url) if shape.kind == "saml" else None,
     )
 
@@ -215,6 +243,22 @@ def _openid(shape: ProviderShape, path: Path, notes: Notes) -> None:
     check_url(shape.authority, (*path, "authority"), notes)
     if not shape.client_id:
         notes.wrong("C125", "'client_id' is empty", (*path, "client_id"))
+    if shape.kind == "entra" and not tenants_named(shape.authority, shape.tenants):
+        hint = (
+            "list the tenant ids whose users may sign in: an authority such as 'organizations' stands for all of them"
+        )
+        notes.wrong("C125", "no tenant is named", (*path, "tenants" if shape.tenants else "authority"), hint)
+    for at, tenant in enumerate(shape.tenants):
+        if shape.kind == "entra" and not TENANT_ID.fullmatch(tenant.lower()):
+            notes.wrong("C111", f"{tenant!r} is not a tenant id", (*path, "tenants", at), "write the GUID")
+
+
+def _hosts(shape: ProviderShape, path: Path, notes: Notes) -> tuple[str, ...]:
+    for at, text in enumerate(shape.hosts):
+        name, colon, port = text.partition(":")
+        if normal_host(name) != name or (colon and not re.fullmatch(r"[0-9]{1,5}", port)):
+            notes.wrong("C112", f"{text!r} is not a host name", (*path, "hosts", at), "write it without https://")
+    return shape.hosts
 
 
 def _contexts(shape: ProviderShape, path: Path, notes: Notes) -> dict[str, ContextRule]:
@@ -327,6 +371,9 @@ def _limits(shape: CasbFile, notes: Notes) -> Limits:
         request_body=notes.byte_count(given.request_body, default.request_body, ("limits", "request_body")),
         head=notes.byte_count(given.head, default.head, ("limits", "head")),
         upstream_idle=notes.seconds(given.upstream_idle, default.upstream_idle, ("limits", "upstream_idle")),
+        client_head=notes.seconds(given.client_head, default.client_head, ("limits", "client_head")),
+        client_rate=notes.byte_count(given.client_rate, default.client_rate, ("limits", "client_rate")),
+        upstream_pool=_kept(given.upstream_pool, default.upstream_pool, notes),
     )
 
 
@@ -341,6 +388,11 @@ def _quarantine(shape: QuarantineShape, notes: Notes) -> Quarantine:
         folder=shape.folder and notes.path(shape.folder),
         two_people=shape.two_people,
     )
+
+
+def _kept(text: str | None, default: int, notes: Notes) -> int:
+    """A duration; nothing is one too."""
+    return default if text is None else notes.parsed("C101", seconds, text, ("limits", "upstream_pool")) or 0
 
 
 def _inspection(shape: InspectionShape, notes: Notes) -> Inspection:

@@ -45,6 +45,8 @@ class ListenersShape:
     """API and portal. Default `127.0.0.1:8090`."""
     health: str | None = "127.0.0.1:8091"
     """`/healthz`, `/readyz` and `/metrics` of the proxy."""
+    proxy_protocol: tuple[Literal["reverse", "forward"], ...] = ()
+    """Listeners whose connections begin with PROXY protocol (v1 or v2), e.g. `[reverse]`. Needs `trusted_proxies`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +107,114 @@ class ContextShape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimsShape:
+    """What an OpenID provider calls things. `realm_access.roles` is a path, unless a claim has that very name."""
+
+    username: tuple[str, ...] = ("preferred_username", "upn", "email")
+    """Claims with the sign-in name; the first that is there counts."""
+    display_name: tuple[str, ...] = ("name",)
+    """Claims with the full name."""
+    organization: str = ""
+    """The claim with the organisational unit, for `user.organization`."""
+    tenant: str = ""
+    """The claim with the tenant, of providers other than Entra."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphShape:
+    """Microsoft Graph, for an Entra provider: an app registration of its own with application permissions."""
+
+    client_id: str
+    """Its application id. Permissions: User.Read.All, GroupMember.Read.All; Device.Read.All; Policy.Read.All."""
+    client_secret: str | None = None
+    """`env:NAME` or `file:PATH`. Prefer `client_certificate`."""
+    client_certificate: str | None = None
+    """PEM file with private key and certificate."""
+    url: str | None = None
+    """Graph of your cloud. Default `https://graph.microsoft.com`."""
+    ca: str | None = None
+    """PEM file that alone is trusted for Graph. Default: the system's roots."""
+    groups: bool = True
+    """Look up the groups that policies name when a token leaves a person's groups out (more than 200)."""
+    group_ids: Mapping[str, str] | None = None
+    """Names that policies use, to object ids: `{Finance: 5a1e0c1e-…}`."""
+    devices: bool = False
+    """Look up devices by the id in the token or certificate: `isCompliant` and `trustType`."""
+    contexts: bool = True
+    """Believe an authentication context of `device` only while an enabled policy guards it; looked at every day."""
+    fresh: str | None = None
+    """What was looked up is used for this long without asking. Default `10m`."""
+    usable: str | None = None
+    """And for this long while Graph is away. Default `60m`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateRuleShape:
+    """Which certificates count; all parts that are given must fit, and texts may have `*`."""
+
+    issuer: str = ""
+    """Its issuer as RFC 4514 writes it: `CN=Device issuing CA,*`."""
+    subject: str = ""
+    """Its subject, likewise."""
+    san: str = ""
+    """One of its alternative names."""
+    oid: str = ""
+    """An extension, extended key usage or certificate policy that it must have."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientCertificatesShape:
+    """Device certificates, asked for on `device.<suffix>` and nowhere else."""
+
+    anchors: tuple[str, ...]
+    """PEM files of the authorities whose certificates prove a device: roots or intermediates."""
+    intermediates: tuple[str, ...] = ()
+    """PEM files of authorities between these and the certificates; browsers do not always send them."""
+    crls: tuple[str, ...] = ()
+    """Revocation lists: files, or http or https addresses that are read again in time."""
+    ocsp: str | None = None
+    """Address of the OCSP responder for the device certificates."""
+    revocation: Literal["require", "prefer", "ignore"] = "require"
+    """`require`: an unknown or stale status is a failure. `prefer`: it is not. `ignore`: nobody is asked."""
+    rules: tuple[CertificateRuleShape, ...] = ()
+    """Any of them must fit. Default: every certificate of the anchors counts."""
+    device_id: Literal["san_uri", "san_dns", "san_email", "common_name"] = "common_name"
+    """Where the device's id stands."""
+    device_id_pattern: str = ""
+    """Regular expression; its one group is the id: `IntuneDevice://(.+)`."""
+    valid_for: str | None = None
+    """The result holds for the session, at most this long. Default `8h`."""
+    header: Literal["x-ssl-client-cert", "x-forwarded-client-cert"] | None = None
+    """A proxy in front of us (`trusted_proxies`) ends TLS and names the certificate in this header."""
+    ask: Literal["needed", "always"] = "needed"
+    """`needed`: only of people whose app a policy with a device condition is about."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScopeRuleShape:
+    """People, for all apps or some."""
+
+    groups: tuple[str, ...] = ()
+    """Names or ids of groups."""
+    users: tuple[str, ...] = ()
+    """Names that people sign in with."""
+    apps: tuple[str, ...] = ()
+    """Apps, or suites of them. Default: all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScopeShape:
+    """Whose activities are recorded. Policies hold for everybody, and what they do is always recorded."""
+
+    include: tuple[ScopeRuleShape, ...] = ()
+    """With a rule for an app, its other users are out; a rule for all apps does so for all."""
+    exclude: tuple[ScopeRuleShape, ...] = ()
+    """Who is out, whatever `include` says."""
+    suites: Mapping[str, tuple[str, ...]] | None = None
+    """Apps that belong together: `{microsoft-365: [exchange, power-bi]}`. A rule for the app itself comes first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderShape:
     """One identity provider."""
 
@@ -134,10 +244,20 @@ class ProviderShape:
     """The organisation's own mail domains; users of others are guests."""
     groups_claim: str = "groups"
     """The claim that lists groups."""
+    name: str = ""
+    """What people know it by, on the page that asks where to sign in. Default: the id."""
+    hosts: tuple[str, ...] = ()
+    """Further hosts that its discovery document names (`oauth2.googleapis.com`). No other is ever asked."""
+    claims: ClaimsShape | None = None
+    """What it calls things."""
+    require: Mapping[str, tuple[str | bool, ...]] | None = None
+    """Claims without which nobody is signed in: `{hd: [contoso.example], email_verified: [true]}`."""
     contexts: Mapping[str, ContextShape] | None = None
     """For providers other than Entra: `{c1: {acr: [phr], max_age: 5m}}`."""
     device: DeviceShape | None = None
     """Which proof gives which device tag."""
+    graph: GraphShape | None = None
+    """Look-ups in Microsoft Graph."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,8 +311,14 @@ class TransmitterShape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreShape:
-    """Where sessions are kept. Without `sessions`: in the data folder, for one machine."""
+    """Where sessions, activities and the configuration are shared. Left out: the data folder, for one machine."""
 
+    records: str | None = None
+    """PostgreSQL for the activity log, shared by all sidecars: its connection string, `env:NAME` or `file:PATH`."""
+    configuration: Literal["follow", "publish"] | None = None
+    """Needs `sessions`. `publish`: what this node finds good in its folder is in force on all nodes. `follow`: what
+    another node published is in force here, and this folder's policies, apps and lists are not. Left out: this node
+    goes by its own folder."""
     sessions: str | None = None
     """A Redis-compatible server that all nodes share: `rediss://user@host:port/0`, or `env:NAME`, `file:PATH`."""
     password: str | None = None
@@ -228,6 +354,13 @@ class LimitsShape:
     """Largest header section of a request or response. Default `256KB`."""
     upstream_idle: str | None = None
     """Patience with an app that says nothing. Default `2m`."""
+    client_head: str | None = None
+    """How long a browser may take for a handshake, or for the head of a request. Default `20s`."""
+    client_rate: str | None = None
+    """Bytes a second that a browser sends of a body, or takes of an answer, at the least. Default `100B`."""
+    upstream_pool: str | None = None
+    """How long an idle connection to an app is kept for the next browser; stay below the app's own patience. `0s` keeps
+    none. Default `4s`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -571,12 +704,26 @@ class CasbFile:
     """What unsanctioned and monitored apps meet with."""
     security_events: tuple[TransmitterShape, ...] = ()
     """Who may tell us that sessions, accounts or devices have changed."""
+    choose_provider: Literal["first", "ask"] = "first"
+    """For apps that name no provider: the first of the list, or a page that asks where several fit."""
+    client_certificates: ClientCertificatesShape | None = None
+    """Device certificates."""
+    device_inventory: str | None = None
+    """CSV (`device,tags,owner`) or YAML file of managed devices by id."""
+    groups_file: str | None = None
+    """CSV (`group,member`) or YAML file of groups and their members."""
+    scope: ScopeShape | None = None
+    """Whose activities are recorded. Default: everybody's."""
     trusted_proxies: tuple[str, ...] = ()
-    """Addresses and ranges whose `X-Forwarded-For` is believed."""
+    """Addresses and ranges of your load balancers: what they say of a client's address is believed."""
+    address_header: Literal["x-forwarded-for", "forwarded", "none"] = "x-forwarded-for"
+    """The one field in which they say it. They must set or extend it; any other is ignored."""
     on_failure: FailureWord = "block"
     """What an activity gets that cannot be judged because something of ours failed."""
     geo_database: str | None = None
-    """A GeoIP database (`.mmdb`) for countries and providers."""
+    """A GeoIP database (`.mmdb`) for countries and providers. Default: what `casb geo update` fetched, if anything."""
+    geo_asn_database: str | None = None
+    """A second one (`.mmdb`) for the providers of networks, e.g. GeoLite2-ASN."""
     recovery_recipient: str | None = None
     """age recipient that can open every protected file."""
     recovery_certificate: str | None = None
@@ -603,6 +750,8 @@ class UpstreamShape:
     """What the app takes itself to be on, and says in its own addresses. Default: `http` when we connect so."""
     forwarded: Literal["none", "x-forwarded", "forwarded"] = "none"
     """Tell the app the browser's address, its own name and scheme: `X-Forwarded-*` or `Forwarded` (RFC 7239)."""
+    pool: bool = True
+    """Connections to the app may serve one browser after another. `false` where it takes a connection for a person."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,6 +51,7 @@ class LiveSessions:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.login_host = login_host
+        self.groups_for = ""  # digest of the groups that the policies in force name
         self._store = store
         self._clock = clock
         self._limits = limits or SessionLimits()
@@ -92,7 +93,7 @@ class LiveSessions:
         if found is None:
             return None
         child_key, child, login = found
-        session = login.record.session()
+        session = self.session_of(login.record)
         if not touch:
             if child.retired and child_key not in self._touched:
                 self._touched[child_key] = True
@@ -103,6 +104,10 @@ class LiveSessions:
         if self._store.epoch() == epoch == self._epoch:
             self._remember(child_key, host, session)
         return session
+
+    def session_of(self, record: LoginRecord) -> Session:
+        """A login as the rest of the product sees it now."""
+        return record.session(self._clock(), self.groups_for)
 
     async def gone(self, cookies: Collection[str]) -> frozenset[str]:
         """Which of many cookies stand for nothing any more: whatever ends a login ends its hosts' shares with it."""

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
+import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -20,7 +22,7 @@ from urllib.parse import urlencode, urlsplit
 
 import msal
 
-from casb.connectors.fetch import Fetcher
+from casb.connectors.fetch import Fetcher, Reply
 from casb.connectors.keys import KeyCache
 from casb.errors import CasbError, ConnectorError, TokenError
 from casb.identity.claims import Claims, LogoutClaims, claims_wanted, contexts_wanted
@@ -28,13 +30,18 @@ from casb.identity.jose import SUPPORTED, key_id
 from casb.identity.tokens import SKEW, TENANT_TEMPLATE, hashed_nonce, verify_logout_token, verify_token
 from casb.model.identity import DeviceTag
 from casb.ports import Clock
-from casb.settings import ContextRule, Provider
+from casb.settings import ContextRule, Provider, tenants_named
+
+logger = logging.getLogger(__name__)
 
 METADATA_FRESH: Final = 3600.0
 FAILED_PAUSE: Final = 5.0  # seconds during which a failure is answered without trying again
 EXCHANGE_TIMEOUT: Final = 15.0
+WATCH: Final = 30.0  # seconds between looks at a provider that sign-ins are sent to
+WATCH_AWAY: Final = 5.0  # the same while it does not answer
+WATCHED: Final = 600.0  # seconds after a sign-in that it is looked at
+MISSES: Final = 2  # looks in a row that come to nothing before people are told
 _RESERVED_SCOPES: Final = frozenset({"openid", "profile", "offline_access"})  # MSAL adds them itself
-_GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
 _ERROR = re.compile(r"[a-z_]{1,40}", re.ASCII)
 _AADSTS = re.compile(r"AADSTS[0-9]{1,8}", re.ASCII)
 _ACR: frozenset[str] = frozenset({"acr"})
@@ -59,6 +66,39 @@ class Metadata:
     sends_issuer: bool  # RFC 9207
 
 
+class Overheard:
+    """The fetcher as MSAL is given it, which knows what the token endpoint answered to the same thread."""
+
+    def __init__(self, fetcher: Fetcher) -> None:
+        self._fetcher = fetcher
+        self._said = threading.local()
+
+    def get(self, url: str, **options: Any) -> Reply:
+        """One GET."""
+        return self._fetcher.get(url, **options)
+
+    def post(self, url: str, **options: Any) -> Reply:
+        """One POST, remembered."""
+        reply = self._said.reply = self._fetcher.post(url, **options)
+        return reply
+
+    def close(self) -> None:
+        """The fetcher is not ours to close."""
+
+    def forget(self) -> None:
+        """Another exchange begins."""
+        self._said.reply = None
+
+    def id_token(self) -> str | None:
+        """The ID token in the last answer, if that was a success with one."""
+        reply: Reply | None = getattr(self._said, "reply", None)
+        try:
+            token = json.loads(reply.text)["id_token"] if reply is not None and reply.status_code == 200 else None
+        except (ValueError, RecursionError, KeyError, TypeError):
+            return None
+        return token if isinstance(token, str) else None
+
+
 class OidcProvider:
     """One configured provider. All methods raise `ConnectorError` (it is away or refused) or `TokenError`.
 
@@ -76,6 +116,7 @@ class OidcProvider:
         monotonic: Callable[[], float] = time.monotonic,
         response_mode: Literal["query", "form_post"] = "query",
         keep: Collection[str] = (),
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.settings = provider
         self._authority = provider.authority.rstrip("/")
@@ -87,6 +128,7 @@ class OidcProvider:
         if not provider.algorithms or not set(provider.algorithms) <= set(SUPPORTED):
             raise ConnectorError("I006", f"provider {provider.id} names a signature algorithm that is not supported")
         self._fetcher = fetcher or Fetcher([parts.netloc, *provider.hosts], ca=provider.ca)
+        self._wire = Overheard(self._fetcher)
         self._redirect_uri = redirect_uri
         self._clock = clock
         self._monotonic = monotonic
@@ -98,6 +140,10 @@ class OidcProvider:
         self._metadata: tuple[Metadata, float] | None = None
         self._failure: tuple[ConnectorError, float] | None = None
         self._lock = asyncio.Lock()
+        self._pause = pause
+        self._asked = 0.0
+        self._misses = 0
+        self._watching: asyncio.Task[None] | None = None
 
     @property
     def id(self) -> str:
@@ -123,6 +169,9 @@ class OidcProvider:
         `contexts` must be met (step-up); those that device tags hang on are asked for besides, without insisting.
         """
         await self.metadata()
+        self._watch()
+        if self._misses >= MISSES:
+            raise ConnectorError("I001", "the identity provider does not answer at present")
         app = await self._application()
         rules = self.settings.contexts
         flow: dict[str, Any] = app.initiate_auth_code_flow(
@@ -161,7 +210,7 @@ class OidcProvider:
         app = await self._application()
         # MSAL changes the dict, and reads whatever else the browser sends: it gets a copy and two parameters.
         answer = {name: params[name] for name in ("code", "state") if name in params}
-        result = await self._call(_exchange, app, dict(flow), answer)
+        result = await self._call(_exchange, app, self._wire, dict(flow), answer)
         token = result.get("id_token")
         if "error" in result or not isinstance(token, str):
             raise ConnectorError("I004", f"the identity provider refused the sign-in: {_reason(result)}")
@@ -177,12 +226,16 @@ class OidcProvider:
             max_age=max_age,
             contexts=() if self.settings.contexts else contexts,
             groups_claim=self.settings.groups_claim,
+            names=self.settings.claims,
+            require=self.settings.require,
             keep=claims_wanted(self.settings.device) | self._keep | (_ACR if self.settings.contexts else _NOTHING),
         )
         if self.settings.contexts:
             claims = replace(claims, contexts=_proven(claims, self.settings.contexts, self._clock()))
             if not claims.contexts.issuperset(contexts):
                 raise TokenError("T016", "the authentication context asked for was not met")
+        if "refused" in result:  # MSAL alone dislikes something: that decides as well.
+            raise ConnectorError("I002", f"the identity provider's answer is unusable: {result['refused']}")
         if params.get("iss", claims.issuer) != claims.issuer:
             raise TokenError("T012", "the answer and the token name different issuers")
         return claims
@@ -226,8 +279,35 @@ class OidcProvider:
             self._metadata = (found, self._monotonic())
             return found
 
+    def _watch(self) -> None:
+        """Look at the provider from time to time, as long as people are sent there: nobody waits for a look."""
+        self._asked = self._monotonic()
+        if self._watching is None:
+            self._watching = asyncio.create_task(self._look())
+            self._watching.add_done_callback(self._seen)
+
+    def _seen(self, task: asyncio.Task[None]) -> None:
+        self._watching, self._misses = None, 0
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("no more looks at provider %s: %s", self.id, type(error).__name__)
+
+    async def _look(self) -> None:
+        while self._monotonic() - self._asked < WATCHED:
+            await self._pause(WATCH_AWAY if self._misses else WATCH)
+            try:
+                found = self._parse(await self._read(f"{self._authority}/.well-known/openid-configuration"))
+            except ConnectorError as error:
+                self._misses += 1
+                if self._misses == MISSES:
+                    logger.warning("provider %s does not answer: %s", self.id, error)
+            else:
+                self._misses = 0
+                self._metadata = (found, self._monotonic())
+
     async def close(self) -> None:
         """Let threads and connections go."""
+        if self._watching is not None:
+            self._watching.cancel()
         await self._keys.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._fetcher.close()
@@ -294,7 +374,7 @@ class OidcProvider:
             self.settings.client_id,
             client_credential=self._credential(),
             oidc_authority=path,
-            http_client=self._fetcher,
+            http_client=self._wire,
             token_cache=NullCache(),
             exclude_scopes=["offline_access"],
         )
@@ -338,14 +418,22 @@ class OidcProvider:
 
 def tenants_of(provider: Provider) -> tuple[str, ...]:
     """The allowed tenants of a provider (Entra): those listed, or the one that the authority names."""
-    if provider.kind != "entra" or provider.tenants:
-        return provider.tenants
-    segment = urlsplit(provider.authority).path.strip("/").split("/")[0].lower()
-    return (segment,) if _GUID.fullmatch(segment) else ()
+    return tenants_named(provider.authority, provider.tenants) if provider.kind == "entra" else provider.tenants
 
 
-def _exchange(app: Any, flow: dict[str, Any], answer: dict[str, str]) -> dict[str, Any]:
-    result = app.acquire_token_by_auth_code_flow(flow, answer)
+def _exchange(app: Any, wire: Overheard, flow: dict[str, Any], answer: dict[str, str]) -> dict[str, Any]:
+    """What came back. Where MSAL trips over the ID token, the token as it came: our own check says what is wrong."""
+    wire.forget()
+    try:
+        result = app.acquire_token_by_auth_code_flow(flow, answer)
+    except CasbError:
+        raise
+    except Exception as error:
+        token = wire.id_token()
+        if token is None:
+            raise
+        # MSAL's messages can hold parts of a token: only the kind is told.
+        return {"id_token": token, "refused": type(error).__name__}
     return {name: result[name] for name in ("id_token", "error", "error_description") if name in result}
 
 

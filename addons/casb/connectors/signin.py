@@ -21,7 +21,7 @@ import hashlib
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
@@ -49,7 +49,7 @@ from casb.identity.sessions import (
     renewed,
     same_secret,
 )
-from casb.model.identity import Session
+from casb.model.identity import Device, Session, User
 from casb.ports import Clock, NewId, SessionStore
 from casb.settings import Provider, SessionLimits
 
@@ -127,6 +127,24 @@ class LoginResult:
     pending: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """Who and which device a sign-in is about. `groups_for` names the groups that were looked up beyond the token."""
+
+    user: User
+    device: Device
+    groups_for: str = ""
+
+
+type Enrich = Callable[[Provider, Claims], Awaitable[Known]]
+"""Adds what directories and files know to checked claims; raises `TokenError` for whom the directory knows no more."""
+
+
+async def as_claimed(provider: Provider, claims: Claims) -> Known:
+    """What the claims say, and nothing else."""
+    return Known(user=user_of(claims, provider), device=device_of(claims, provider.device))
+
+
 class Declined(TokenError):
     """The provider said no to somebody who is signed in. `ended`: the session is over; `pending` names what waits."""
 
@@ -198,6 +216,7 @@ class SignIn(LiveSessions):
             store=store, login_host=login_host, clock=clock, limits=limits, new_id=new_id, monotonic=monotonic
         )
         self.providers = {each.settings.id: each for each in providers}
+        self.enrich: Enrich = as_claimed
         self._bodies: tuple[deque[tuple[float, int]], ...] = (deque(), deque())
 
     # --- before the sign-in -------------------------------------------------------------------------------------------
@@ -440,7 +459,9 @@ class SignIn(LiveSessions):
         pending = load(PendingRequest, waiting)
         cookie = await self.open(login, host, pending.app)
         await self._retire(host, previous, login)
-        return Redeemed(cookie=cookie, session=login.record.session(), pending=pending, pending_id=record.pending)
+        return Redeemed(
+            cookie=cookie, session=self.session_of(login.record), pending=pending, pending_id=record.pending
+        )
 
     async def invite(self, session_host: str, cookie: str, hosts: Iterable[str]) -> dict[str, str]:
         """One-time codes with which the browser of a session gets one on further hosts of the same app, by host."""
@@ -479,7 +500,7 @@ class SignIn(LiveSessions):
         """The session that has a page open under `key`, if it still lives."""
         data = await self._store.get("vouch", key)
         login = await self._login_at(load(ChildRecord, data).login_key) if data is not None else None
-        return None if login is None else login.record.session()
+        return None if login is None else self.session_of(login.record)
 
     async def keep_body(self, session: Session, pending: PendingRequest, pending_id: str = "") -> str | None:
         """A token, good once within a minute, for a form that brings the browser back with the same method, or None
@@ -574,14 +595,21 @@ class SignIn(LiveSessions):
     ) -> Login:
         now = self._clock()
         key = key_of(self._new_id())
+        try:
+            known = await self.enrich(provider, claims)
+        except TokenError:
+            if old is not None:
+                await self.end(old)
+            raise
         ends = now + timedelta(seconds=self._limits.absolute)
         if claims.session_ends is not None:
             ends = min(ends, datetime.fromtimestamp(claims.session_ends, UTC))
         record = LoginRecord(
             id=key.hex()[:32],
             provider=provider.id,
-            user=user_of(claims, provider),
-            device=device_of(claims, provider.device),
+            user=known.user,
+            device=known.device,
+            groups_for=known.groups_for,
             started=now,
             expires=ends,
             contexts=claims.contexts,

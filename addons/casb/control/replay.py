@@ -12,7 +12,7 @@ from casb.control.snapshot import Snapshot
 from casb.model.activity import RequestFacts, ResponseFacts
 from casb.model.app import App
 from casb.model.decision import Hold
-from casb.model.file import FileFacts, Finding, Verdict, VerdictStatus
+from casb.model.file import EngineVerdict, FileFacts, Finding, Verdict, VerdictStatus
 from casb.model.record import Record, rfc3339
 
 
@@ -151,9 +151,25 @@ def file_json(file: FileFacts) -> dict[str, Any]:
             "status": verdict.status.value,
             "inspector": verdict.inspector,
             "why": verdict.why,
-            "findings": {each.info_type: each.count for each in verdict.findings},
+            "findings": [
+                {"type": each.info_type, "count": each.count, "confidence": each.confidence, "levels": each.levels}
+                for each in verdict.findings
+            ],
         },
+        "malware": [
+            {"engine": each.engine, "status": each.status.value, "threat": each.threat, "why": each.why}
+            for each in file.engines
+        ],
     }
+
+
+def _finding(value: Mapping[str, Any]) -> Finding:
+    return Finding(
+        info_type=value["type"],
+        count=value["count"],
+        confidence=value["confidence"],
+        levels=tuple((level, count) for level, count in value["levels"]),
+    )
 
 
 def file_from(value: Mapping[str, Any]) -> FileFacts:
@@ -175,6 +191,9 @@ def file_from(value: Mapping[str, Any]) -> FileFacts:
             status=VerdictStatus(verdict["status"]),
             inspector=verdict["inspector"],
             why=verdict["why"],
-            findings=tuple(Finding(info_type=name, count=count) for name, count in verdict["findings"].items()),
+            findings=tuple(map(_finding, verdict["findings"])),
+        ),
+        engines=tuple(
+            EngineVerdict(**{**each, "status": VerdictStatus(each["status"])}) for each in value.get("malware", ())
         ),
     )

@@ -18,6 +18,7 @@ class Kind(Enum):
     """What answers on a host."""
 
     LOGIN = "login"  # our sign-in host
+    DEVICE = "device"  # our host that asks for a client certificate
     APP = "app"  # a controlled app
     UNSANCTIONED = "unsanctioned"  # opened only to say no
     MONITORED = "monitored"  # opened only to warn; who has been warned is led past it
@@ -87,6 +88,8 @@ def _plain_route(snapshot: Snapshot, host: str, port: int, *, forward: bool) -> 
     authority = host if port == 443 else f"{host}:{port}"
     if host == settings.login_host:
         return Route(kind=Kind.LOGIN, mode="suffix", host=host, authority=authority, version=snapshot.version)
+    if host == settings.device_host and settings.client_certificates is not None:
+        return Route(kind=Kind.DEVICE, mode="suffix", host=host, authority=authority, version=snapshot.version)
     origin = snapshot.hosts.origin_host(host)
     if origin is not None:
         return _app_route(snapshot, host, authority, origin, "suffix") or _nothing(snapshot, host, authority)

@@ -5,10 +5,11 @@ Built beside the traffic, from a `Configuration`, and swapped whole. Building fi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
+from typing import TypedDict
 
 from casb.catalog.agents import Agents
 from casb.catalog.match import Catalog
@@ -16,6 +17,7 @@ from casb.catalog.products import NONE, products, with_product
 from casb.catalog.ranges import Geo, Ranges
 from casb.config import Configuration, Draft
 from casb.control import saml_trust
+from casb.control.discovery_policies import discovery_policies
 from casb.errors import CasbError, ConfigError, Problems, Where
 from casb.inspection.info_types import custom
 from casb.inspection.info_types.recipe import recipe
@@ -90,28 +92,19 @@ def build_snapshot(
     snapshot before has learned.
     """
     errors = list(configuration.errors) if isinstance(configuration, Draft) else []
-    complete = not isinstance(configuration, Draft) or configuration.complete
-    loaded, known = Loaded(policies=()), configuration.settings
+    loaded = Loaded(policies=())
     try:
         own: Mapping[str, InfoType] | None = load_info_types(configuration)
     except Problems as problems:
         errors += problems.errors
         own = None
     try:
-        loaded = load(
-            configuration.policy_texts,
-            known_apps=[app.id for app in configuration.apps] if complete else None,
-            ip_tags=sorted({tag for each in configuration.ranges for tag in each.tags}) if complete else None,
-            info_types=own,
-            known_labels=[each.name for each in known.labels] if known else None,
-            known_recipients=[each.name for each in known.recipients] if known else None,
-        )
+        loaded = load(configuration.policy_texts, **known_to(configuration, own))
     except Problems as problems:
         errors += problems.errors
+    discovery_policies(configuration.policy_texts, loaded.policies, errors)
+    errors += beside_policies(configuration)
     settings = configuration.settings
-    if settings is not None:
-        errors += saml_trust.problems(settings, configuration.apps)
-    errors += _unknown_products(configuration.apps, settings)
     if errors or settings is None:
         raise Problems(errors)
     exceptions = Exceptions()
@@ -147,6 +140,36 @@ def build_snapshot(
         known_bad=known_bad,
         warnings=loaded.warnings,
     )
+
+
+class Known(TypedDict):
+    """What policies may name, as `load` takes it; None where that is not known."""
+
+    known_apps: Collection[str] | None
+    ip_tags: Collection[str] | None
+    info_types: Collection[str] | None
+    known_labels: Collection[str] | None
+    known_recipients: Collection[str] | None
+
+
+def known_to(configuration: Configuration | Draft, info_types: Collection[str] | None) -> Known:
+    """What the deployment has that policies may name. `info_types` are its own."""
+    complete = not isinstance(configuration, Draft) or configuration.complete
+    settings = configuration.settings
+    return Known(
+        known_apps=[app.id for app in configuration.apps] if complete else None,
+        ip_tags=sorted({tag for each in configuration.ranges for tag in each.tags}) if complete else None,
+        info_types=info_types,
+        known_labels=[each.name for each in settings.labels] if settings else None,
+        known_recipients=[each.name for each in settings.recipients] if settings else None,
+    )
+
+
+def beside_policies(configuration: Configuration | Draft) -> list[CasbError]:
+    """What is wrong between the files beside the policies: each of them is good by itself."""
+    settings = configuration.settings
+    trust = saml_trust.problems(settings, configuration.apps) if settings is not None else ()
+    return [*trust, *_unknown_products(configuration.apps, settings)]
 
 
 def _unknown_products(apps: Iterable[App], settings: Settings | None) -> list[CasbError]:

@@ -69,6 +69,7 @@ class Comparison:
 
     total: int = 0
     left_out: int = 0  # not decided by policies then, or no activity
+    unsure: int = 0  # it rests on what the log does not keep: counted neither as changed nor as the same
     changed: int = 0
     tighter: int = 0
     looser: int = 0
@@ -114,14 +115,19 @@ def _add(found: Comparison, record: Mapping[str, Any], after: Policies, before: 
     if record.get("default_behaviour"):
         found.left_out += 1  # A failure of ours decided: no policy would change that.
         return
-    decision = _settled(decide(activity, after), lambda: decide(activity, after, final=True))
+    first = decide(activity, after)
+    decision = _settled(first, lambda: decide(activity, after, final=True))
     now = Side(decision.action, decision.policy)
+    open_before = False
     if before is None:
         then = Side(_ACTIONS.get(record.get("action", ""), Action.ALLOW), record.get("policy"))
     else:
-        earlier = _settled(decide(activity, before), lambda: decide(activity, before, final=True))
-        then = Side(earlier.action, earlier.policy)
-    _count(found, record, decision, then, now)
+        asked = decide(activity, before)
+        earlier = _settled(asked, lambda: decide(activity, before, final=True))
+        then, open_before = Side(earlier.action, earlier.policy), bool(asked.needs)
+    unsure = now.action is not then.action and (bool(first.needs) or open_before)
+    _count(found, record, decision, then, then if unsure else now)
+    found.unsure += unsure
 
 
 def _settled(decision: Decision, again: Any) -> Decision:
@@ -184,6 +190,7 @@ def to_json(found: Comparison, most: int = 10) -> dict[str, Any]:
     return {
         "total": found.total,
         "left_out": found.left_out,
+        "unsure": found.unsure,
         "changed": found.changed,
         "tighter": found.tighter,
         "looser": found.looser,

@@ -36,6 +36,7 @@ class Claims:
     object_id: str = ""
     username: str = ""  # preferred_username, upn or email: to show, never to decide on
     name: str = ""
+    organization: str = ""
     groups: tuple[str, ...] = ()
     groups_known: bool = True
     contexts: frozenset[str] = frozenset()  # `acrs`, e.g. c1
@@ -83,6 +84,7 @@ def user_of(claims: Claims, provider: Provider) -> User:
         groups_known=claims.groups_known,
         is_guest=_is_guest(claims, domain, provider),
         tenant=claims.tenant,
+        organization=claims.organization,
     )
 
 

@@ -18,6 +18,7 @@ from typing import Any, Final, Literal
 import orjson
 
 from casb.errors import StoreError
+from casb.identity.devices import CertificateCheck, check_json, with_check
 from casb.model.identity import Device, DeviceTag, DeviceType, Session, User
 from casb.model.record import user_json
 
@@ -102,13 +103,22 @@ class LoginRecord:
     evaluated: datetime | None = None  # when the provider last said all this; None: at `started`
     asked_ip: str = ""  # where the request came from that led to the sign-in: another family's address, perhaps
     asked_agent: str = ""  # and its user agent, digested
+    certificate: CertificateCheck | None = None  # what asking the browser for one came to
+    groups_for: str = ""  # digest of the group names that were looked up; '': the token told all
 
-    def session(self) -> Session:
-        """As the rest of the product sees it."""
+    def session(self, now: datetime | None = None, groups_for: str = "") -> Session:
+        """As the rest of the product sees it at a time. `groups_for` is the digest of the groups that matter now: when
+        others were looked up, the person's are not known until they sign in again."""
+        device, user, recheck = with_check(self.device, self.certificate, now), self.user, None
+        if self.certificate is not None and self.certificate.tags:
+            recheck = datetime.fromtimestamp(self.certificate.until, UTC)
+        if self.groups_for and groups_for and self.groups_for != groups_for:
+            user, recheck = replace(user, groups_known=False), self.started
         return Session(
             id=self.id,
-            user=self.user,
-            device=self.device,
+            user=user,
+            device=device,
+            recheck=recheck,
             started=self.started,
             expires=self.expires,
             auth_contexts=self.contexts,
@@ -237,7 +247,14 @@ def renewed(record: LoginRecord, fresh: LoginRecord, asked: Collection[str] = ()
         for context, when in fresh.proven.items()
     }
     ends = min(record.expires, fresh.expires)  # a provider may have set an earlier end than before
-    return replace(fresh, id=record.id, started=record.started, expires=ends, proven=proven)
+    return replace(
+        fresh,
+        id=record.id,
+        started=record.started,
+        expires=ends,
+        proven=proven,
+        certificate=record.certificate,
+    )
 
 
 def proves(record: LoginRecord, contexts: Iterable[str], fresh: int | None, now: datetime) -> bool:
@@ -315,6 +332,8 @@ def _login_json(record: LoginRecord) -> dict[str, Any]:
         "evaluated": record.evaluated.timestamp() if record.evaluated else None,
         "asked_ip": record.asked_ip,
         "asked_agent": record.asked_agent,
+        "certificate": check_json(record.certificate),
+        "groups_for": record.groups_for,
     }
 
 
@@ -324,6 +343,7 @@ def _login_members(members: dict[str, Any]) -> dict[str, Any]:
     device["tags"] = frozenset(DeviceTag(each) for each in device["tags"])
     device["type"] = DeviceType(device["type"])
     auth_time, evaluated = members["auth_time"], members.get("evaluated")
+    check = members.get("certificate")
     proven = {context: datetime.fromtimestamp(when, UTC) for context, when in (members.get("proven") or {}).items()}
     return members | {
         "user": User(**user),
@@ -331,6 +351,7 @@ def _login_members(members: dict[str, Any]) -> dict[str, Any]:
         "started": datetime.fromtimestamp(members["started"], UTC),
         "expires": datetime.fromtimestamp(members["expires"], UTC),
         "contexts": frozenset(members["contexts"]),
+        "certificate": None if check is None else CertificateCheck(**check),
         "proven": proven,
         "evaluated": None if evaluated is None else datetime.fromtimestamp(evaluated, UTC),
         "auth_time": None if auth_time is None else datetime.fromtimestamp(auth_time, UTC),

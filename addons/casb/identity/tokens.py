@@ -17,6 +17,7 @@ from typing import Any, Final
 from casb.errors import TokenError
 from casb.identity.claims import Claims, LogoutClaims, Scalar
 from casb.identity.jose import ALGORITHMS, ID_TOKEN_TYPES, read_json_object, verify_jws, verify_signature
+from casb.settings import ClaimNames
 
 __all__ = ["CODES", "hashed_nonce", "verify_logout_token", "verify_signature", "verify_token"]
 
@@ -40,6 +41,7 @@ CODES: Final[Mapping[str, str]] = {
     "T017": "the person signed in too long ago",
     "T018": "a logout token is not what it must be",
     "T019": "a security event token is not what it must be",
+    "T020": "a claim that the configuration requires is missing or has another value",
 }
 
 SKEW: Final = 120  # seconds that clocks may differ
@@ -74,13 +76,16 @@ def verify_token(
     contexts: Collection[str] = (),
     groups_claim: str = "groups",
     keep: Collection[str] = (),
+    names: ClaimNames = ClaimNames(),  # noqa: B008 - frozen
+    require: Mapping[str, Collection[Scalar]] | None = None,
 ) -> Claims:
     """The checked claims of an ID token; raises `TokenError`.
 
     `keys` is the provider's JWK set, `now` aware. An `issuer` with `{tenantid}` is Entra's template: the token's tenant
     must be one of `tenants`, and is put in only then. `tid` and `oid` are believed from Entra alone. `nonce` is the
     exact value expected, None when none was sent. `max_age` (seconds) and `contexts` are what the sign-in asked for.
-    `keep` names further claims to keep.
+    `keep` names further claims to keep; `names` says what the provider calls things; `require` are claims that must
+    have one of some values (in a list claim: one of its items).
     """
     verified = verify_jws(token, keys, algorithms=algorithms, types=ID_TOKEN_TYPES)
     members = read_json_object(verified.payload)
@@ -95,24 +100,30 @@ def verify_token(
     satisfied = _contexts(members)
     if not satisfied.issuperset(contexts):
         raise TokenError("T016", "the authentication context asked for was not met")
-    groups, groups_known = _groups(members, groups_claim)
+    for name, values in (require or {}).items():
+        if not any(
+            type(each) is type(value) and each == value for each in _scalars(_at(members, name)) for value in values
+        ):
+            raise TokenError("T020", f"the claim {name} does not have a value that is required")
+    groups, groups_known = _groups(members, groups_claim, entra=entra)
     return Claims(
         issuer=iss,
         subject=_text(members, "sub"),
         audience=client_id,
         issued=issued,
         expires=expires,
-        tenant=tenant,
+        tenant=tenant if entra or not names.tenant else _named(members, names.tenant),
         object_id=_text(members, "oid") if entra else "",
-        username=_first_text(members, "preferred_username", "upn", "email"),
-        name=_shown(members, "name"),
+        username=_first_text(members, *names.username),
+        name=_first_text(members, *names.display_name),
+        organization=_named(members, names.organization) if names.organization else "",
         groups=groups,
         groups_known=groups_known,
         contexts=satisfied,
         auth_time=auth_time,
         session=_text(members, "sid", required=False),
         device_id=_shown(members, "deviceid"),
-        guest=_guest(members, iss),
+        guest=_guest(members, iss, tenant) if entra else None,
         signin_state=frozenset(_texts(members.get("signin_state"))),
         extra={name: values for name in keep if (values := _scalars(members.get(name)))},
         key=verified.key,
@@ -171,12 +182,32 @@ def _is_text(value: object) -> bool:
 
 def _shown(members: Mapping[str, Any], name: str) -> str:
     """A claim that is shown and nothing else: left out when malformed."""
-    value = members.get(name)
-    return value if isinstance(value, str) and _is_text(value) else ""
+    return _plain(members.get(name))
 
 
 def _first_text(members: Mapping[str, Any], *names: str) -> str:
-    return next((value for name in names if (value := _shown(members, name))), "")
+    return next((value for name in names if (value := _plain(_at(members, name)))), "")
+
+
+def _named(members: Mapping[str, Any], name: str) -> str:
+    """A claim as a text to show: its only value, where it is a list of one."""
+    value = _at(members, name)
+    return _plain(value[0] if isinstance(value, list) and len(value) == 1 else value)
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) and _is_text(value) else ""
+
+
+def _at(members: Mapping[str, Any], name: str) -> Any:
+    """The value of a claim, or of a path of names with dots; None where there is none. A claim of the very name goes
+    first: addresses are claim names too."""
+    if name in members or "." not in name:
+        return members.get(name)
+    value: Any = members
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
 
 
 def _texts(value: object) -> tuple[str, ...]:
@@ -263,29 +294,32 @@ def _contexts(members: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(each for each in _texts(members.get("acrs")) if _CONTEXT.fullmatch(each))
 
 
-def _groups(members: Mapping[str, Any], name: str) -> tuple[tuple[str, ...], bool]:
+def _groups(members: Mapping[str, Any], name: str, *, entra: bool) -> tuple[tuple[str, ...], bool]:
     """The groups, and whether that is all of them.
 
     Entra leaves the claim out for a member of none, and replaces it by a pointer (`_claim_names`, `hasgroups`) for a
-    member of too many; the pointer's address is never followed.
+    member of too many; the pointer's address is never followed. AD FS writes a list of one as that one.
     """
     pointers = members.get("_claim_names")
     if "hasgroups" in members or (pointers is not None and (not isinstance(pointers, dict) or name in pointers)):
         return (), False
-    if name not in members:
+    value = _at(members, name)
+    if value is None and name not in members:
         return (), True
-    value = members[name]
+    if isinstance(value, str) and not entra:
+        value = [value]
     groups = _texts(value)
     if not isinstance(value, list) or len(value) > MAX_GROUPS or len(groups) != len(value):
         return (), False
     return groups, True
 
 
-def _guest(members: Mapping[str, Any], issuer: str) -> bool | None:
+def _guest(members: Mapping[str, Any], issuer: str, tenant: str) -> bool | None:
+    """Whether Entra says that the person is a guest. Elsewhere `acct` and `idp` mean other things."""
     account = members.get("acct")
     if type(account) is int and account in (0, 1):
         return account == 1
-    if "idp" in members and members["idp"] != issuer:
+    if "idp" in members and members["idp"] not in (issuer, f"https://sts.windows.net/{tenant}/"):
         return True  # Entra names the home provider only when it is another one.
     return None
 

@@ -125,6 +125,7 @@ class Outcome:
 
     action: str  # audit, block, …; allow
     policies: frozenset[str] = frozenset()  # ids of those that matched
+    alerts: frozenset[str] = frozenset()  # ids of those that raised an alert
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,7 @@ class Upstream:
     hosts: Mapping[str, str] = field(default_factory=dict)  # the app's name, with or without port, to its own `connect`
     scheme: Literal["http", "https", ""] = ""  # what the app takes itself to be on; "": what we connect with says it
     forwarded: Literal["none", "x-forwarded", "forwarded"] = "none"  # how it is told of the browser's address
+    pool: bool = True  # connections to it may serve one browser after another
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -75,4 +75,5 @@ class FileFacts:
     verdict: Verdict | None = None
     engines: tuple[EngineVerdict, ...] = ()  # those that looked for malware
     signs: frozenset[str] = frozenset()  # what is odd about name, type or structure: see `inspection.signs`
-    properties: tuple[tuple[str, str], ...] = ()  # document properties: ("author", "…"); never logged
+    # Document properties: ("author", "…"). The log keeps only whether there are any; None where they are not known.
+    properties: tuple[tuple[str, str], ...] | None = ()

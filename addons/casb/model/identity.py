@@ -106,3 +106,4 @@ class Session:
     evaluated: datetime | None = None  # when the provider last said who and on which device; None: at `started`
     addresses: frozenset[str] = frozenset()  # where it was said to; empty: not noted
     agents: frozenset[str] = frozenset()  # digests of the user agents that it was said to
+    recheck: datetime | None = None  # the provider and the device are asked anew after it; None: as `evaluated` says

@@ -87,7 +87,11 @@ def _activity(data: Mapping[str, Any]) -> Activity:
 
 def outcome(data: Mapping[str, Any]) -> Outcome:
     """What was done to it."""
-    return Outcome(action=data.get("action") or "allow", policies=frozenset(data.get("matched") or ()))
+    return Outcome(
+        action=data.get("action") or "allow",
+        policies=frozenset(data.get("matched") or ()),
+        alerts=frozenset(each["policy"] for each in data.get("alerts") or ()),
+    )
 
 
 def _request(data: Mapping[str, Any] | None) -> RequestFacts | None:
@@ -144,6 +148,7 @@ def _file(data: Mapping[str, Any] | None) -> FileFacts | None:
         label=data.get("label"),
         label_id=data.get("label_id"),
         signs=frozenset(data.get("signs") or ()),
+        properties=None if data.get("properties") else (),
         engines=tuple(
             EngineVerdict(**{**each, "status": VerdictStatus(each["status"])}) for each in data.get("malware") or ()
         ),

@@ -80,6 +80,7 @@ def to_json(record: Record) -> dict[str, Any]:
             "label": file.label or (file.verdict.label if file.verdict else None),
             "label_id": file.label_id,
             "signs": sorted(file.signs),
+            **({"properties": True} if file.properties or file.properties is None else {}),
             "verdict": file.verdict
             and {"status": file.verdict.status.value, "inspector": file.verdict.inspector, "why": file.verdict.why},
             **_findings(file.verdict.findings if file.verdict else ()),

@@ -132,6 +132,7 @@ class GivenOutcome:
 
     action: ActionWord = "allow"
     policies: tuple[str, ...] = ()
+    alerts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -305,7 +306,7 @@ def _afterwards(given: Given, activity: Activity, decision: Decision, policies: 
     """The activity policies that match once all of it has happened."""
     if not policies.afterwards:
         return ()
-    done = activity.outcome or Done(action=decision.action.word, policies=frozenset(decision.matched))
+    done = activity.outcome or _done(decision)
     counted, found = Counted(), set[str]()
     for at in range(given.times):
         once = replace(activity, id=f"case {at}", time=activity.time + at * duration(given.every), outcome=done)
@@ -313,6 +314,14 @@ def _afterwards(given: Given, activity: Activity, decision: Decision, policies: 
             once = replace(once, file=replace(once.file, name=f"{at} {once.file.name}"))
         found |= {match.policy.id for match in observe(counted, once, policies)}
     return tuple(sorted(found))
+
+
+def _done(decision: Decision) -> Done:
+    return Done(
+        action=decision.action.word,
+        policies=frozenset(decision.matched),
+        alerts=frozenset(each.policy for each in decision.alerts),
+    )
 
 
 def _compare(expect: Expect, decision: Decision, afterwards: tuple[str, ...]) -> Iterator[tuple[str, str, str]]:
@@ -390,7 +399,7 @@ def _outcome(given: ActionWord | GivenOutcome | None) -> Done | None:
     if given is None:
         return None
     done = given if isinstance(given, GivenOutcome) else GivenOutcome(action=given)
-    return Done(action=done.action, policies=frozenset(done.policies))
+    return Done(action=done.action, policies=frozenset(done.policies), alerts=frozenset(done.alerts))
 
 
 def _app(given: str | GivenApp | None) -> App | None:
@@ -523,7 +532,7 @@ def gaps(policies: Iterable[Policy], runs: Iterable[tuple[Policies, Given]]) -> 
         activity = activity_of(given)
         decided = in_force.concerning(activity)
         if in_force.afterwards and activity.outcome is None:
-            activity = replace(activity, outcome=Done(action=decide(activity, in_force, final=True).action.word))
+            activity = replace(activity, outcome=_done(decide(activity, in_force, final=True)))
         for policy in (*decided, *concerning(activity, in_force)):
             for leaf in policy.when.leaves():
                 seen.setdefault(leaf.where, set()).add(leaf.check(activity))

@@ -122,7 +122,7 @@ def open_outcomes(activity: Activity, policies: Policies) -> frozenset[Action]:
 def _unread(activity: Activity) -> bool:
     if activity.text is not None and activity.text.content is None:
         return True
-    return activity.file is not None and not activity.file.inspected
+    return activity.file is not None and (not activity.file.inspected or activity.file.properties is None)
 
 
 def _could_change(

@@ -177,6 +177,7 @@ _SETTERS: Mapping[str, Setter] = {
     "activity.impersonated": lambda activity, value: replace(activity, impersonated=bool(value)),
     "activity.action": lambda activity, value: replace(activity, outcome=_outcome(activity, action=value or "allow")),
     "activity.policy": lambda activity, value: replace(activity, outcome=_outcome(activity, policies=value)),
+    "activity.alert": lambda activity, value: replace(activity, outcome=_outcome(activity, alerts=value)),
     "object.name": _objects("name"),
     "object.type": _objects("type"),
     "object.id": _objects("id"),

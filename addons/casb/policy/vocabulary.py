@@ -268,6 +268,10 @@ def _activity_policy(activity: Activity) -> frozenset[str]:
     return activity.outcome.policies if activity.outcome else frozenset()
 
 
+def _activity_alert(activity: Activity) -> frozenset[str]:
+    return activity.outcome.alerts if activity.outcome else frozenset()
+
+
 def _device_tag(activity: Activity) -> frozenset[str]:
     return activity.device.tags or UNMANAGED_ONLY
 
@@ -382,6 +386,8 @@ def _file_property(activity: Activity) -> str | Unread | None:
     file = activity.file
     if file is None:
         return None
+    if file.properties is None:
+        return UNREAD
     if file.properties:
         return plain_name("\n".join(f"{name}: {value}" if name else value for name, value in file.properties))
     return None if _was_read(file) else UNREAD
@@ -525,6 +531,9 @@ FIELDS: tuple[Field, ...] = (
     Field(group="activity", name="policy", kind=Kind.WORD, get=_activity_policy, many=True,
           doc="A policy that matched it, by its id. Activity policies only.",
           examples=("activity: {policy: block-payroll-downloads}",)),
+    Field(group="activity", name="alert", kind=Kind.WORD, get=_activity_alert, many=True,
+          doc="A policy that raised an alert for it as it happened, by its id. Activity policies only.",
+          examples=("activity: {alert: block-payroll-downloads}", "activity: {alert: {is_set: true}}")),
     Field(group="object", name="name", kind=Kind.PATTERN, get=_object_name, many=True,
           doc="The name of a file, folder, person or other thing that the activity is about. `*` and `?` are "
               "wildcards.",
@@ -621,7 +630,7 @@ KNOWN_AT_SIGN_IN: frozenset[str] = frozenset(
 MALWARE: frozenset[str] = frozenset({"file.malware", "file.threat"})
 """Facts that malware engines tell."""
 
-AFTERWARDS: frozenset[str] = frozenset({"activity.action", "activity.policy"})
+AFTERWARDS: frozenset[str] = frozenset({"activity.action", "activity.policy", "activity.alert"})
 """Facts that only the log has: for activity policies."""
 
 GROUP_DOCS: Mapping[str, str] = {

@@ -36,6 +36,7 @@ from casb.control.session_page import Shown, session_page, sign_out_form
 from casb.control.siblings import JOIN_PATH, joined_hosts, page_app
 from casb.control.unknown import REPORT_PATH
 from casb.errors import CasbError, ConnectorError, StoreError, TokenError
+from casb.identity.home_realm import REALM_COOKIE, REMEMBERED, by_issuer, fitting, hints_of, mark_of, remembered_by
 from casb.identity.sessions import (
     FLOW_COOKIE,
     LOGIN_COOKIE,
@@ -54,11 +55,13 @@ from casb.policy.engine import may_concern
 from casb.proxy import opening, quarantine, rewriting, translate
 from casb.proxy.coaching import Coaching
 from casb.proxy.controls import Controls
+from casb.proxy.device import DEVICE_PATH, DeviceHop
 from casb.proxy.escapes import Escapes
 from casb.proxy.ids import ulid
 from casb.proxy.incidents import incident
 from casb.proxy.learning import Learning
 from casb.proxy.notices import FINE, PASSING, Notices
+from casb.proxy.realm import away_page, choose_page
 from casb.proxy.runtime import Runtime, now
 from casb.proxy.saml import LARGEST, SamlRoutes
 from casb.proxy.sealed import sealed
@@ -78,12 +81,13 @@ type OfSession = Callable[[http.HTTPFlow, State, Session], Awaitable[Page]]
 
 SUBMIT = "document.forms[0].submit()"
 KEEP_FRAGMENT = (
-    'const on=document.getElementById("on");try{sessionStorage.setItem("casb."+on.dataset.for,location.hash)}catch{}'
+    'const on=document.getElementById("on");try{if(location.hash)'
+    'sessionStorage.setItem("casb."+on.dataset.for,location.hash)}catch{}'
     "location.replace(on.href)"
 )
 RESTORE_FRAGMENT = (
     'const on=document.getElementById("on"),key="casb."+on.dataset.for;let part="";'
-    'try{part=sessionStorage.getItem(key)||"";sessionStorage.removeItem(key)}catch{}location.replace(on.href+part)'
+    'try{part=sessionStorage.getItem(key)||"";sessionStorage.removeItem(key)}catch{}location.replace(on.href+(part||location.hash))'
 )
 # Synchronous, so that the browser takes this page for no page of its own: it has gone on before it is loaded.
 JOIN = (
@@ -138,9 +142,12 @@ class Endpoints:
             ("POST", REPORT_PATH): learning.report,
             ("POST", JOIN_PATH): self.join,
         }
+        self.device = DeviceHop(runtime, sessions)
+        self.on_device: dict[tuple[str, str], Endpoint] = {("GET", DEVICE_PATH): self.device.presented}
         self.on_login: dict[tuple[str, str], Endpoint] = {
             ("GET", "/"): self.apps,
             ("GET", "/.casb/login"): self.login,
+            ("GET", DEVICE_PATH): self.device_known,
             ("GET", "/.casb/session"): self.whoami,
             ("GET", "/.casb/oidc/callback"): self.callback,
             ("POST", "/.casb/oidc/callback"): self.posted_callback,
@@ -183,12 +190,12 @@ class Endpoints:
         state = translate.state_of(flow)
         if state is None or not state.ours or flow.response is not None or state.stranger or state.coached:
             return None
-        if state.route.kind in (Kind.LOGIN, Kind.APP):
+        if state.route.kind in (Kind.LOGIN, Kind.APP, Kind.DEVICE):
             return self._serve(flow, state)
         return None
 
     async def _serve(self, flow: http.HTTPFlow, state: State) -> None:
-        table = self.on_login if state.route.kind is Kind.LOGIN else self.on_app
+        table = {Kind.LOGIN: self.on_login, Kind.DEVICE: self.on_device}.get(state.route.kind, self.on_app)
         path = state.facts.path
         method = "GET" if flow.request.method == "HEAD" else flow.request.method
         endpoint = table.get((method, path))
@@ -505,13 +512,13 @@ class Endpoints:
         settings, record = state.snapshot.settings, login.record
         shown = Shown(
             provider=record.provider,
-            device_id=record.device.id or "",
+            device_id=self.runtime.sign_in.session_of(record).device.id or "",
             idle=settings.session.idle,
             reevaluate=settings.session.reevaluate,
             ip=state.ip,
             token=await self.runtime.sign_in.once(login),
         )
-        return session_page(record.session(), shown, now())
+        return session_page(self.runtime.sign_in.session_of(record), shown, now())
 
     async def ask_sign_out(self, flow: http.HTTPFlow, state: State) -> Page:
         """A page with a button, for a link alone must not sign anybody out."""
@@ -576,13 +583,15 @@ class Endpoints:
         query = parse_qs(flow.request.path.partition("?")[2])
         pending_id = query.get("p", [""])[0]
         if "target_link_uri" in query:
-            return self._started_elsewhere(state, query["target_link_uri"][0])
+            return self._started_elsewhere(state, query["target_link_uri"][0], query.get("iss", [""])[0])
         sign_in = self.runtime.sign_in
         login = await sign_in.login_for(self._login_cookie(state))
         pending = await sign_in.pending(pending_id)
         if login is not None and pending is not None and sign_in.suffices(login, pending):
             if pending.host == state.route.authority:
                 return redirect(pending.target)
+            if self.device.is_due(state, login, pending):
+                return redirect(await self.device.ask(state, login, pending_id))
             code = await sign_in.hand_off(login, pending_id)
             return redirect(f"https://{code.host}/.casb/session?code={code.code}")
         header = state.fields.get(b"cookie", b"").decode("latin-1")
@@ -592,15 +601,50 @@ class Endpoints:
                 await sign_in.try_step_up(login, pending.contexts)
             except TokenError as error:
                 return self._not_proven(state, pending, error.code, error.message)
-        begun = await sign_in.begin(
-            pending_id,
-            flow_cookie=cookie(header, FLOW_COOKIE),
-            prompt="none" if again and pending is not None and not pending.contexts else None,
-            login_hint=login.record.user.name if again and login is not None else None,
+        settings = state.snapshot.settings
+        told = {name: values[0] for name, values in query.items() if name in ("provider", "choose")}
+        hints = hints_of(flow.request.path.partition("?")[2]) | hints_of(
+            pending.path.partition("?")[2] if pending else ""
         )
-        limit = state.snapshot.settings.session.pending
-        cookies = (("set-cookie", set_cookie(FLOW_COOKIE, begun.cookie, max_age=limit)),)
-        return self._onward(state, begun.url, KEEP_FRAGMENT, pending_id, cookies)
+        known = {each.id: each for each in settings.providers}
+        providers = fitting(
+            known,
+            # What a session lacks is asked of the provider that it came from.
+            wanted=(pending.provider if pending else "") or (login.record.provider if again and login else ""),
+            chosen=told.get("provider", ""),
+            hints=None if "choose" in told else hints,
+            remembered="" if "choose" in told else remembered_by(known, cookie(header, REALM_COOKIE)),
+            ask=settings.choose_provider == "ask",
+        )
+        if len(providers) > 1:
+            return choose_page([known[each] for each in providers], pending_id, hints.login)
+        provider_id = providers[0] if providers else ""
+        try:
+            begun = await sign_in.begin(
+                pending_id,
+                provider_id,
+                flow_cookie=cookie(header, FLOW_COOKIE),
+                prompt="none" if again and pending is not None and not pending.contexts else None,
+                login_hint=login.record.user.name if again and login is not None else hints.login or None,
+                domain_hint=hints.told or None,
+            )
+        except ConnectorError as error:
+            if error.code != "I001" or provider_id not in known or state.facts.mode.value != "navigation":
+                raise
+            several = settings.choose_provider == "ask" and len(known) > 1 and not (pending and pending.provider)
+            return away_page(
+                known[provider_id],
+                {"p": pending_id} | ({"provider": provider_id} if several else {}),
+                others=several,
+                activity=self._noted(state, error.code, error.message),
+                code=error.code,
+                text=sentence(error.message),
+            )
+        limit = settings.session.pending
+        cookies = [("set-cookie", set_cookie(FLOW_COOKIE, begun.cookie, max_age=limit))]
+        if told.get("provider") == provider_id:
+            cookies.append(("set-cookie", set_cookie(REALM_COOKIE, mark_of(provider_id), max_age=REMEMBERED)))
+        return self._onward(state, begun.url, KEEP_FRAGMENT, pending_id, tuple(cookies))
 
     def _onward(
         self, state: State, url: str, script: str, pending_id: str, cookies: tuple[tuple[str, str], ...]
@@ -618,9 +662,13 @@ class Endpoints:
             script=script,
         )
 
-    def _started_elsewhere(self, state: State, target: str) -> Page:
+    def _started_elsewhere(self, state: State, target: str, issuer: str) -> Page:
         """A sign-in begun at the provider (OpenID Connect Core section 4): go to the app, which begins it again as
         its own. Only hosts of controlled apps are gone to."""
+        came_from = by_issuer(state.snapshot.settings.providers, issuer)
+        chosen = (
+            (("set-cookie", set_cookie(REALM_COOKIE, mark_of(came_from), max_age=REMEMBERED)),) if came_from else ()
+        )
         away = TokenError("I010", "the address cannot be returned to after a sign-in")
         try:
             parts = urlsplit(target)
@@ -634,11 +682,11 @@ class Endpoints:
         if found.mode == "suffix":
             if port != state.snapshot.settings.port:
                 raise away
-            return redirect(f"https://{found.authority}{path}")
+            return redirect(f"https://{found.authority}{path}", headers=chosen)
         mapped = state.snapshot.hosts.to_suffix(found.origin)
         if mapped is None:
             raise away
-        return redirect(f"https://{mapped}{path}")
+        return redirect(f"https://{mapped}{path}", headers=chosen)
 
     async def posted_callback(self, flow: http.HTTPFlow, state: State) -> Page:
         """`response_mode=form_post` comes cross-site, without our Lax cookies: one form of ours brings them back."""
@@ -677,9 +725,18 @@ class Endpoints:
         pending = await self.runtime.sign_in.pending(result.pending) if result.pending else None
         if pending is None or pending.host == state.route.authority:
             return redirect(pending.target if pending else "/", headers=cookies)
+        if self.device.is_due(state, result.login, pending):
+            return redirect(await self.device.ask(state, result.login, result.pending), headers=cookies)
         code = await self.runtime.sign_in.hand_off(result.login, result.pending)
         url = f"https://{code.host}/.casb/session?code={code.code}"
         return self._onward(state, url, RESTORE_FRAGMENT, result.pending, cookies)
+
+    async def device_known(self, flow: http.HTTPFlow, state: State) -> Page:
+        """Back from the device host: what was found out is kept with the login, and the app gets its code."""
+        login, pending_id = await self.device.take(flow, self._login_cookie(state))
+        code = await self.runtime.sign_in.hand_off(login, pending_id)
+        url = f"https://{code.host}/.casb/session?code={code.code}"
+        return self._onward(state, url, RESTORE_FRAGMENT, pending_id, ())
 
     async def _declined(self, state: State, told: Declined) -> Page:
         """The provider did not confirm a session: it has ended, and what waits leads to an ordinary sign-in. Or it did
@@ -755,7 +812,7 @@ class Endpoints:
             "You are signed out",
             "<p>Your session has ended in every application.</p>"
             '<p class="row"><a class="button plain" href="/">Applications</a></p>',
-            headers=(("set-cookie", clear_cookie(LOGIN_COOKIE)),),
+            headers=(("set-cookie", clear_cookie(LOGIN_COOKIE)), ("set-cookie", clear_cookie(REALM_COOKIE))),
         )
 
     # ------------------------------------------------------------ protected files

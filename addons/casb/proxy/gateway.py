@@ -59,7 +59,7 @@ class Gateway:
             found = self._again(client, found, forward)
         state = self._attach(flow, found)
         match found.kind:
-            case Kind.LOGIN | Kind.APP:
+            case Kind.LOGIN | Kind.APP | Kind.DEVICE:
                 return None
             case Kind.UNSANCTIONED | Kind.MONITORED:
                 return enforcement.answer(self.runtime, flow, state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -88,7 +89,8 @@ def serve_health(health: Health, address: str | None) -> Callable[[], None]:
             self.send_header("content-type", kind)
             self.send_header("content-length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            with contextlib.suppress(OSError):  # a balancer has seen enough after the head
+                self.wfile.write(body)
 
         def log_message(self, *arguments: Any) -> None:
             """Health checks are not worth a line each."""

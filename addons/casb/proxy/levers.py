@@ -78,6 +78,8 @@ class QuickHandler(mode_servers.ProxyConnectionHandler):
     """
 
     table: HookTable
+    received = 0  # bytes from the client, and bytes given to the kernel or its queue for it
+    sent = 0
 
     def __init__(self, master: Any, *arguments: Any) -> None:
         super().__init__(master, *arguments)  # type: ignore[no-untyped-call]
@@ -89,9 +91,11 @@ class QuickHandler(mode_servers.ProxyConnectionHandler):
 
     async def handle_client(self) -> None:
         """As the original; the way back to the handler goes with the connection."""
+        watched.add(self)
         try:
             await super().handle_client()
         finally:
+            watched.discard(self)
             del self.client.casb_run_hook  # type: ignore[attr-defined]
 
     def run_hook(self, hook: commands.StartHook) -> Awaitable[None] | None:
@@ -166,6 +170,8 @@ class QuickHandler(mode_servers.ProxyConnectionHandler):
         """
         async with self._server_event_lock:
             self.timeout_watchdog.register_activity()
+            if type(event) is events.DataReceived and event.connection is self.client:
+                self.received += len(event.data)
             queue: deque[events.Event] = deque([event])
             unsent: dict[mitmproxy.connection.Connection, list[bytes]] = {}
             try:
@@ -204,10 +210,10 @@ class QuickHandler(mode_servers.ProxyConnectionHandler):
             transport = self.transports.get(connection)
             if transport is None or transport.writer is None or transport.writer.is_closing():
                 continue  # The connection has been closed already.
-            if len(parts) == 1:
-                transport.writer.write(parts[0])
-            else:
-                transport.writer.write(b"".join(parts))
+            data = parts[0] if len(parts) == 1 else b"".join(parts)
+            if connection is self.client:
+                self.sent += len(data)
+            transport.writer.write(data)
         unsent.clear()
 
     def _carry_out(self, command: commands.Command) -> None:
@@ -238,6 +244,8 @@ class QuickHandler(mode_servers.ProxyConnectionHandler):
                 raise RuntimeError(f"unexpected command: {command}")
 
 
+watched: set[QuickHandler] = set()
+"""All connections of browsers to this process."""
 _WAITING = "casb_waiting"
 HttpStream = core.HttpStream  # before `stream.install` puts ours in its place
 _PASSING = (layer.NextLayer, modes.ReverseProxy, modes.HttpProxy)
@@ -426,7 +434,7 @@ def context_fork(self: context.Context) -> context.Context:
     return fork
 
 
-def _waiting_bytes(bio: Any) -> int:
+def waiting_bytes(bio: Any) -> int:
     """How much can be read from a memory BIO now."""
     return int(SSL._lib.BIO_get_mem_data(bio, _START))  # type: ignore[attr-defined]
 
@@ -436,7 +444,7 @@ _START = SSL._ffi.new("char **")  # type: ignore[attr-defined]
 
 def tls_interact(self: tls.TLSLayer) -> Generator[commands.Command, Any, None]:
     """As the original, which reads until an exception says that there is no more."""
-    size = _waiting_bytes(self.tls._from_ssl)
+    size = waiting_bytes(self.tls._from_ssl)
     if size:
         yield commands.SendData(self.conn, self.tls.bio_read(size))
 
@@ -455,7 +463,7 @@ def _read(layer_: tls.TLSLayer, data: bytes) -> tuple[bytes, bool, SSL.Error | N
             return b"".join(parts), True, None
         except SSL.Error as error:
             return b"".join(parts), False, error
-        if not _waiting_bytes(layer_.tls._into_ssl) and not layer_.tls.pending():
+        if not waiting_bytes(layer_.tls._into_ssl) and not layer_.tls.pending():
             return (parts[0] if len(parts) == 1 else b"".join(parts)), False, None
 
 
@@ -523,8 +531,11 @@ class _CheapIds:
         return f"{self._prefix}{next(self._numbers):x}"
 
 
-def share_port() -> None:
-    """Several worker processes listen on one port (SO_REUSEPORT); the kernel spreads connections among them."""
+def share_port(before: Callable[[Any, Any], Any] = lambda mode, take: take) -> None:
+    """Several worker processes listen on one port (SO_REUSEPORT); the kernel spreads connections among them.
+
+    `before` puts something in front of what takes the connections of a mode.
+    """
 
     async def listen(self: Any, host: str, port: int) -> list[Any]:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -532,7 +543,7 @@ def share_port() -> None:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind((host, port))
-        return [await asyncio.start_server(self.handle_stream, sock=listener, backlog=1024)]
+        return [await asyncio.start_server(before(self.mode, self.handle_stream), sock=listener, backlog=1024)]
 
     mode_servers.AsyncioServerInstance.listen = listen  # type: ignore[method-assign]
 

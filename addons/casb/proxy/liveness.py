@@ -35,6 +35,9 @@ class Liveness:
         if not self._same(session, ip, agent, snapshot):
             return Due.NOW
         limits = snapshot.settings.session
+        if session.recheck is not None and present > session.recheck:
+            over = (present - session.recheck).total_seconds()
+            return Due.SOON if over <= limits.grace else Due.NOW
         if not limits.reevaluate:
             return Due.NOT_YET
         age = (present - (session.evaluated or session.started)).total_seconds()

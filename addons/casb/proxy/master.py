@@ -13,7 +13,7 @@ from mitmproxy import options
 from mitmproxy.addons import proxyserver
 from mitmproxy.master import Master
 
-from casb.proxy import heads, levers, messages, siblings, stream, taking
+from casb.proxy import heads, levers, messages, patience, pooling, siblings, stream, taking
 from casb.proxy.coaching import Coaching
 from casb.proxy.control import Control
 from casb.proxy.controls import Controls
@@ -22,6 +22,7 @@ from casb.proxy.gateway import Gateway
 from casb.proxy.layers import NextLayer
 from casb.proxy.learning import Learning
 from casb.proxy.notices import Notices
+from casb.proxy.preamble import Gate
 from casb.proxy.record import Recorder
 from casb.proxy.recorded import FlowLog
 from casb.proxy.rewriting import Inward, Outward
@@ -69,6 +70,7 @@ def addons(runtime: Runtime) -> list[Any]:
         taking.Working(),
         Recorder(runtime, control),
         Tunnels(runtime),
+        patience.Patience(runtime),
     ]
     flows = os.environ.get(RECORD_FLOWS) or runtime.snapshot.settings.record_flows
     if flows:
@@ -86,11 +88,13 @@ def refuse_unsafe(chosen: Any) -> None:
 def build(runtime: Runtime) -> Master:
     """A master ready to run, listening where the settings say."""
     levers.pull()
-    levers.share_port()
+    levers.share_port(Gate(runtime).before)
     stream.install()
     count_tunnels()
     messages.install()
+    pooling.install(lambda: runtime.snapshot.settings.limits.upstream_pool)
     heads.install(lambda: runtime.snapshot.settings.limits.head)
+    patience.install()
     listeners = runtime.snapshot.settings.listeners
     modes = [f"reverse:http://casb.invalid:1@{_listen(listeners.reverse)}"]
     if listeners.forward:

@@ -15,26 +15,35 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from mitmproxy import exceptions, http
 from mitmproxy import io as flow_io
+from mitmproxy.flow import Error
 
+from casb.catalog.bodies import read_body
 from casb.control.exchange import Party
 from casb.control.replay import Recorded, file_from, file_json
 from casb.control.snapshot import Snapshot
 from casb.errors import ContentError, Where
 from casb.model.activity import ResponseFacts
+from casb.model.app import App
 from casb.model.identity import Device, DeviceTag, User
 from casb.proxy import translate
 from casb.proxy.faults import log_fault
+from casb.proxy.uploads import looks_like_file
 from casb.rewrite.hosts import split_port
 
 logger = logging.getLogger(__name__)
 
-_SECRET = frozenset(
-    b"cookie set-cookie authorization proxy-authorization www-authenticate x-api-key x-xsrf-token x-csrf-token "
-    b"x-csrftoken sec-websocket-key sec-websocket-accept x-auth-token".split()
+_KEPT = frozenset(
+    b"accept accept-encoding accept-language accept-ranges cache-control connection content-disposition "
+    b"content-encoding content-language content-length content-range content-type date host last-modified origin range "
+    b"sec-ch-ua sec-ch-ua-mobile sec-ch-ua-platform sec-fetch-dest sec-fetch-mode sec-fetch-site sec-fetch-user "
+    b"slug transfer-encoding upgrade user-agent vary x-casb-activity x-content-type-options x-file-name x-filename "
+    b"x-http-method x-http-method-override x-method-override x-requested-with x-upload-filename".split()
 )
+"""Headers that are kept, for decisions rest on them. Any other may hold a secret under a name that nobody knows."""
 
 
 class FlowLog:
@@ -71,8 +80,11 @@ def scrubbed(flow: http.HTTPFlow) -> bytes:
     copy.id = flow.id
     state = translate.state_of(flow)
     exchange = state.exchange if state else None
-    if exchange and exchange.activity and exchange.activity.file and exchange.activity.file.verdict:
-        copy.metadata["casb.file"] = json.dumps(file_json(exchange.activity.file))
+    file = exchange.activity.file if exchange and exchange.activity else None
+    if file and (file.inspected or file.verdict or file.engines):
+        copy.metadata["casb.file"] = json.dumps(file_json(file))
+    if state and state.facts.upload_name is not None:
+        copy.metadata["casb.upload_name"] = state.facts.upload_name
     if state and state.facts.instance:
         copy.metadata["casb.instance"] = state.facts.instance
     if state and state.response:
@@ -81,24 +93,30 @@ def scrubbed(flow: http.HTTPFlow) -> bytes:
         copy.metadata["casb.response"] = json.dumps(
             {name: getattr(original, name) for name in type(original).__dataclass_fields__}
         )
-    copy.request.path = copy.request.path.partition("?")[0]
-    copy.request.content = None
-    copy.request.headers = _without_secrets(copy.request.headers)
-    if copy.response is not None:
-        copy.response.content = None
-        copy.response.headers = _without_secrets(copy.response.headers)
-        for name in ("location", "refresh", "content-location", "link"):
-            copy.response.headers.pop(name, None)
-    for name in ("referer",):
-        copy.request.headers.pop(name, None)
+    copy.request.path = _path(copy.request.path, state.route.app if state else None)
+    for message in (copy.request, copy.response):
+        if message is not None:
+            message.content = None
+            message.trailers = None
+            message.headers = http.Headers(
+                [(name, value) for name, value in message.headers.fields if name.lower() in _KEPT]
+            )
+    if copy.error is not None:
+        copy.error = Error("it was cut off")  # The message may quote what the origin sent.
     copy.websocket = None
     out = io.BytesIO()
     flow_io.FlowWriter(out).add(copy)
     return out.getvalue()
 
 
-def _without_secrets(headers: http.Headers) -> http.Headers:
-    return http.Headers([(name, value) for name, value in headers.fields if name.lower() not in _SECRET])
+def _path(path: str, app: App | None) -> str:
+    """The path, and of its query what the app's signatures name: that is no secret, and recognition rests on it."""
+    bare, mark, _ = path.partition("?")
+    named = frozenset[str]().union(*(each.query for each in app.signatures)) if app and mark else frozenset[str]()
+    kept = sorted(translate.query_names(path) & named)
+    if not kept:
+        return bare
+    return f"{bare}?" + "&".join("=".join(map(quote, each.split("=", 1))) for each in kept)
 
 
 def read_flows(path: Path, snapshot: Snapshot, stranger: Party) -> Iterator[Recorded]:
@@ -113,7 +131,7 @@ def read_flows(path: Path, snapshot: Snapshot, stranger: Party) -> Iterator[Reco
                 if isinstance(flow, http.HTTPFlow):
                     found = recorded(flow, snapshot, stranger)
                     if found is not None:
-                        yield found
+                        yield from _each_file(flow, snapshot, found)
     except (exceptions.FlowReadException, ValueError, KeyError, TypeError) as error:
         raise ContentError(
             "R001",
@@ -121,6 +139,28 @@ def read_flows(path: Path, snapshot: Snapshot, stranger: Party) -> Iterator[Reco
             Where(file=str(path)),
             "give a mitmproxy flow file or a HAR file",
         ) from None
+
+
+def _each_file(flow: http.HTTPFlow, snapshot: Snapshot, found: Recorded) -> Iterator[Recorded]:
+    """What a body tells besides, where the recording has it (HAR): one for each file that is sent in it."""
+    body, request = flow.request.raw_content, found.request
+    app = snapshot.catalog.match(found.host)
+    if not body or app is None:
+        yield found
+        return
+    try:
+        header = flow.request.headers.get("content-type", "").encode("latin-1", "replace")
+        contents = read_body(app, request, header, body, looks_like_file)
+    except ContentError:
+        yield found
+        return
+    request = replace(request, document=contents.document)
+    for file in contents.files:
+        sent = replace(request, upload_name=file.name, content_length=None if file.announced else len(file.content))
+        yield replace(found, request=sent)
+    if not contents.files:
+        form = request.content_type.startswith("multipart/")
+        yield replace(found, request=replace(request, upload_name="") if form else request)
 
 
 def recorded(flow: http.HTTPFlow, snapshot: Snapshot, stranger: Party) -> Recorded | None:
@@ -135,6 +175,8 @@ def recorded(flow: http.HTTPFlow, snapshot: Snapshot, stranger: Party) -> Record
     fields = translate.request_fields(flow.request)
     request = translate.request_facts(flow.request, fields, host=name, port=int(digits or 443))
     app = snapshot.catalog.match(name)
+    if "casb.upload_name" in flow.metadata:
+        request = replace(request, upload_name=str(flow.metadata["casb.upload_name"]))
     if "casb.action" in flow.metadata:
         told = flow.metadata.get("casb.instance")  # What told it was not kept.
         request = replace(request, instance=str(told) if told else None)

@@ -7,6 +7,7 @@ over `Published`). A worker run by hand follows the folder itself (`Reload` over
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import threading
@@ -17,13 +18,14 @@ from typing import Protocol
 from casb.catalog.agents import Agents
 from casb.config import Configuration
 from casb.control.snapshot import Snapshot, build_snapshot
-from casb.errors import CasbError, Problems
+from casb.errors import CasbError, Problems, StoreError
 from casb.proxy.faults import log_fault
 from casb.proxy.runtime import Runtime, now
 from casb.store import in_force, known_bad, withdrawals
+from casb.store.distribution import Distribution
 from casb.store.exceptions import verifier
-from casb.store.folder import WORLD, fingerprint, load, published
-from casb.store.geo import open_geo
+from casb.store.folder import WORLD, fingerprint, load, load_draft, published
+from casb.store.geo import geo_of
 
 logger = logging.getLogger(__name__)
 
@@ -73,8 +75,7 @@ class Published:
 
 def snapshot_of(configuration: Configuration, agents: Agents | None = None) -> Snapshot:
     """The configuration as a snapshot; raises `Problems` with everything that is wrong in it."""
-    database = configuration.settings.geo_database
-    geo = open_geo(database) if database else None
+    geo = geo_of(configuration.settings)
     # All that is made here stays: looking through it for garbage again and again would take a third of the time.
     collecting = gc.isenabled()
     gc.disable()
@@ -170,6 +171,7 @@ class Warden:
         self.folder = folder
         self.problems: list[str] = []
         self.data: Path | None = None
+        self.distribution: Distribution | None = None
         self._seen = self._state()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -177,19 +179,23 @@ class Warden:
     def begin(self) -> tuple[Snapshot, Path]:
         """The snapshot to start with, and where it is published."""
         first = published(self.folder)
-        self.data = Path(first.configuration(WORLD).settings.data)
+        settings = first.configuration(WORLD).settings
+        self.data = Path(settings.data)
+        self.distribution = Distribution(settings)
         self._seen = self._state()
         candidate = self._candidate()
         snapshot = snapshot_of(candidate.configuration(WORLD))
-        self.path = in_force.publish(self.data, candidate)
+        self.path = in_force.publish(self.data, self.distribution.took(candidate))
         return snapshot, self.path
 
     def _state(self) -> object:
-        return fingerprint(self.folder), self.data and in_force.stamp(self.data / withdrawals.FILE)
+        shared = self.distribution.stamp() if self.distribution else None
+        return fingerprint(self.folder), self.data and in_force.stamp(self.data / withdrawals.FILE), shared
 
     def _candidate(self) -> in_force.Published:
-        """The folder as it is, less the policies that are withdrawn."""
-        return replace(published(self.folder), withdrawn=withdrawals.digests(self.data) if self.data else ())
+        """The folder as it is, or what another node published, less the policies that are withdrawn."""
+        own = replace(published(self.folder), withdrawn=withdrawals.digests(self.data) if self.data else ())
+        return self.distribution.candidate(own) if self.distribution else own
 
     def resume(self, data: Path) -> tuple[Snapshot, Path] | None:
         """What was in force before, when it is of this folder; for a start while the folder is broken."""
@@ -202,6 +208,11 @@ class Warden:
         if before.folder != self.folder.as_posix():
             return None
         return snapshot_of(before.configuration(WORLD)), self.path
+
+    def warnings(self) -> list[str]:
+        """What is wrong with the folder, and with handing the configuration on."""
+        problem = self.distribution.problem if self.distribution else ""
+        return [*self.problems, *([problem] if problem and problem not in self.problems else [])]
 
     def start(self) -> None:
         """Look from now on, in a thread."""
@@ -223,15 +234,30 @@ class Warden:
 
     def look(self) -> None:
         """Publish or report what changed since the last look."""
+        if self.distribution is None:
+            # Begun with what was in force before: what other nodes say is not known yet.
+            self._join()
+        else:
+            self.distribution.retry()
         seen = self._state()
         if seen == self._seen:
             return
         try:
             candidate = self._candidate()
             snapshot = snapshot_of(candidate.configuration(WORLD))
+        except StoreError as problem:
+            if self.problems != [str(problem)]:
+                self.problems = told(problem)
+            return  # the server may be back at the next look
         except (Problems, CasbError) as problem:
             self.problems = told(problem)
         else:
             self.problems = [str(each) for each in snapshot.exceptions.refused]
-            in_force.publish(self.path.parent, candidate)
+            in_force.publish(self.path.parent, self.distribution.took(candidate) if self.distribution else candidate)
         self._seen = seen
+
+    def _join(self) -> None:
+        draft = load_draft(self.folder, secrets=True).settings
+        if draft is not None and draft.store.configuration is not None:
+            with contextlib.suppress(CasbError):
+                self.distribution = Distribution(draft)

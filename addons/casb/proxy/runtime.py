@@ -11,6 +11,8 @@ from typing import Any
 from cachetools import TTLCache
 
 from casb.catalog.tagging import TaggedApp, TagIndex
+from casb.connectors.certificates import DeviceCertificates
+from casb.connectors.directory import Directory
 from casb.connectors.events import EventReceiver
 from casb.connectors.signin import SignIn
 from casb.control.exchange import Party
@@ -77,6 +79,9 @@ class Runtime:
     engines: Engines | None = None  # who looks for malware
     tags: TagIndex | None = None  # as published; None: nothing ever was
     events: EventReceiver | None = None  # of security events
+    certificates: DeviceCertificates | None = None  # whom device certificates are believed from
+    directory: Directory | None = None  # what more is known of people and devices
+    checks: dict[str, str] = field(default_factory=dict)  # what does not work, by what it is about: `Status` tells it
     tunnelled: Tunnelled = untold
     close: Callable[[], None] = lambda: None
     problems: list[str] = field(default_factory=list)  # why the newest configuration is not in force

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import ipaddress
 import logging
 import time
 import weakref
@@ -21,7 +20,6 @@ from mitmproxy.connection import Client
 from casb.control import siblings
 from casb.control.pages import Page, error_page, redirect, sign_in_needed
 from casb.control.routes import Kind
-from casb.control.snapshot import Snapshot
 from casb.errors import StoreError, TokenError
 from casb.identity.sessions import (
     PENDING_COOKIE,
@@ -34,6 +32,7 @@ from casb.identity.sessions import (
 )
 from casb.model.activity import ActivityType, RequestMode
 from casb.model.app import App
+from casb.model.forwarded import client_address, is_trusted, plain_address
 from casb.model.identity import Session
 from casb.proxy import translate
 from casb.proxy.faults import log_fault
@@ -73,15 +72,10 @@ class Sessions:
         self.live: dict[str, list[State]] = {}  # connection id -> its exchanges that may still be under way
         self._strange: TTLCache[tuple[str, str, str], str] = TTLCache(4096, NOTED)
         self._asked: LRUCache[str, tuple[int, int]] = LRUCache(20_000)  # address -> minute, sign-ins begun in it
-        self._trusted: LRUCache[str, bool] = LRUCache(4096)
         self._vouched: TTLCache[bytes, bool] = TTLCache(20_000, VOUCHED / 3)
         self._keeping: set[asyncio.Future[None]] = set()
         self._task: asyncio.Task[None] | None = None
         self.liveness, self.step_up = Liveness(), StepUp(runtime)
-        runtime.on_swap.append(self._swapped)
-
-    def _swapped(self, _snapshot: Snapshot) -> None:
-        self._trusted.clear()
 
     # ------------------------------------------------------------ each exchange
 
@@ -94,7 +88,7 @@ class Sessions:
         state.ip = self.address(flow, state)
         if state.ours:
             return None
-        if state.route.kind is Kind.LOGIN or flow.request.path.startswith(RESERVED):
+        if state.route.kind in (Kind.LOGIN, Kind.DEVICE) or flow.request.path.startswith(RESERVED):
             state.ours = True
             state.limit, state.on_overflow = state.snapshot.settings.session.resume_body, lambda: False
             return None
@@ -466,35 +460,17 @@ class Sessions:
     def address(self, flow: http.HTTPFlow, state: State) -> str:
         """The client's address: the peer's, or what a trusted proxy in front of us says (right to left)."""
         peer = flow.client_conn.peername
-        ip = plain_address(str(peer[0])) if peer else ""
-        if not state.snapshot.settings.trusted_proxies:
-            return ip
-        told = state.fields.get(b"x-forwarded-for", b"").decode("latin-1")
-        for hop in reversed([each.strip() for each in told.split(",") if each.strip()]):
-            if not self._is_trusted(ip, state.snapshot):
-                return ip
-            try:
-                ip = plain_address(str(ipaddress.ip_address(hop.strip("[]"))))
-            except ValueError:
-                return ip
-        return ip
+        settings = state.snapshot.settings
+        if not settings.trusted_proxies:
+            return plain_address(str(peer[0])) if peer else ""
+        name = settings.address_header
+        told = [value.decode("latin-1") for key, value in flow.request.headers.fields if key.lower() == name.encode()]
+        return client_address(str(peer[0]) if peer else "", name, told, settings.trusted_proxies)
 
-    def _is_trusted(self, ip: str, snapshot: Snapshot) -> bool:
-        known = self._trusted.get(ip)
-        if known is None:
-            address = ipaddress.ip_address(ip)
-            known = self._trusted[ip] = any(
-                address in ipaddress.ip_network(each, strict=False) for each in snapshot.settings.trusted_proxies
-            )
-        return known
-
-
-def plain_address(ip: str) -> str:
-    """An IPv4 address that came in over a socket for both families, as IPv4 (RFC 4291 section 2.5.5.2)."""
-    if not ip.lower().startswith("::ffff:"):
-        return ip
-    mapped = ipaddress.IPv6Address(ip).ipv4_mapped
-    return str(mapped) if mapped else ip
+    def is_trusted_peer(self, flow: http.HTTPFlow, state: State) -> bool:
+        """Whether the connection itself comes from one of the proxies in front of us (`trusted_proxies`)."""
+        peer = flow.client_conn.peername
+        return bool(peer) and is_trusted(plain_address(str(peer[0])), state.snapshot.settings.trusted_proxies)
 
 
 def _with_id(page: Page, identifier: str) -> Page:

@@ -87,7 +87,7 @@ class Supervisor:
         )
         shipper.start()
         self.warden.start()
-        health = Health(self.data, self.count, shipper.state, lambda: self.warden.problems)
+        health = Health(self.data, self.count, shipper.state, self.warden.warnings)
         stop_health = serve_health(health, self.settings.listeners.health)
         try:
             self.workers = [self._start() for _ in range(self.count)]
@@ -141,5 +141,5 @@ class Supervisor:
             "wanted": self.count,
             "restarts": self.restarts,
             "versions": sorted({each["version"] for each in statuses}),
-            "problems": self.warden.problems or next((each["problems"] for each in statuses if each["problems"]), []),
+            "problems": self.warden.warnings() or next((each["problems"] for each in statuses if each["problems"]), []),
         }

@@ -17,7 +17,7 @@ from mitmproxy.addons import tlsconfig
 from mitmproxy.certs import CertStoreEntry
 from mitmproxy.net import tls as net_tls
 from mitmproxy.proxy import mode_specs
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 
 from casb.control.routes import Kind, Route
 from casb.proxy.enforcement import PAGE_ONLY, address_of, handshake_failed
@@ -99,33 +99,40 @@ class TlsConfig(tlsconfig.TlsConfig):
         if found is None or found.kind in (Kind.NOTHING, Kind.TUNNEL):
             self.runtime.counters["tls_refused"] += 1
             return
-        ssl = SSL.Connection(self._context(self.runtime.authority.leaf(found.host)))
-        # Of a tagged app only a page is seen here: HTTP/1.1, whose connection can be ended behind it.
-        http2 = ctx.options.http2 and found.kind not in PAGE_ONLY
+        entry = self.runtime.authority.leaf(found.host)
+        asking = found.kind is Kind.DEVICE
+        ssl = SSL.Connection(self._asking_context(entry) if asking else self._context(entry))
+        # Of a tagged app only a page is seen here: HTTP/1.1, whose connection can be ended behind it. On the device
+        # host the same: a certificate is proven once for each connection.
+        http2 = ctx.options.http2 and found.kind not in PAGE_ONLY and not asking
         ssl.set_app_data(tlsconfig.AppData(client_alpn=data.context.client.alpn, server_alpn=None, http2=http2))
         ssl.set_accept_state()
         data.ssl_conn = ssl
+
+    def _asking_context(self, entry: CertStoreEntry) -> SSL.Context:
+        """A context that asks for a certificate of our anchors: browsers with none of them ask nobody anything. Nothing
+        is resumed: that would prove the key of an earlier day, and lose the chain."""
+        certificates = self.runtime.certificates
+        settings = self.runtime.snapshot.settings.client_certificates
+        if certificates is None or settings is None:
+            raise LookupError("no certificate is to be asked for")
+        authorities = certificates.authorities()
+        if settings.header is not None or not authorities:
+            return self._context(entry)  # TLS with the browser ends at the proxy in front, or nothing could be believed
+        context = _new_context(entry, request_client_cert=True)
+        for each in authorities:
+            context.add_client_ca(crypto.X509.from_cryptography(each))
+        context.set_session_id(b"casb-device")
+        context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+        context.set_options(SSL.OP_NO_TICKET)
+        return context
 
     def _context(self, entry: CertStoreEntry) -> SSL.Context:
         """The context that shows a certificate: kept as long as the certificate is, for making one costs more than
         a handshake of the browser's does otherwise."""
         found = self._contexts.get(id(entry))
         if found is None or found[0] is not entry:
-            context = _fresh_context(
-                method=net_tls.Method.TLS_SERVER_METHOD,
-                min_version=net_tls.Version.TLS1_2,
-                max_version=net_tls.Version.UNBOUNDED,
-                cipher_list=_CIPHERS,
-                ecdh_curve=None,
-                chain_file=None,
-                request_client_cert=False,
-                alpn_select_callback=tlsconfig.alpn_select_callback,
-                extra_chain_certs=tuple(entry.chain_certs),
-                dhparams=None,
-            )
-            context.use_certificate(entry.cert.to_cryptography())
-            context.use_privatekey(entry.privatekey)
-            found = self._contexts[id(entry)] = (entry, context)
+            found = self._contexts[id(entry)] = (entry, _new_context(entry))
         return found[1]
 
     def tls_start_server(self, data: tls.TlsData) -> None:
@@ -146,6 +153,11 @@ class TlsConfig(tlsconfig.TlsConfig):
         if found is None or found.app is None:
             raise LookupError("an origin is only connected to for a controlled app")
         server.sni = found.origin
+        kept: SSL.Connection | None = getattr(server, "casb_kept_tls", None)
+        if kept is not None:  # shaken hands with already, for the same name and trust (`pooling`)
+            server.alpn_offers = tuple(data.context.client.alpn_offers) or (b"http/1.1",)
+            server.casb_tls = data.ssl_conn = kept
+            return
         if not server.alpn_offers:
             server.alpn_offers = tuple(data.context.client.alpn_offers) or (b"http/1.1",)
         context = net_tls.create_proxy_server_context(
@@ -164,7 +176,26 @@ class TlsConfig(tlsconfig.TlsConfig):
         _check_name(ssl, server.sni)
         ssl.set_alpn_protos(list(server.alpn_offers))
         ssl.set_connect_state()
-        data.ssl_conn = ssl
+        server.casb_tls = data.ssl_conn = ssl
+
+
+def _new_context(entry: CertStoreEntry, *, request_client_cert: bool = False) -> SSL.Context:
+    """A context that shows a certificate."""
+    context = _fresh_context(
+        method=net_tls.Method.TLS_SERVER_METHOD,
+        min_version=net_tls.Version.TLS1_2,
+        max_version=net_tls.Version.UNBOUNDED,
+        cipher_list=_CIPHERS,
+        ecdh_curve=None,
+        chain_file=None,
+        request_client_cert=request_client_cert,
+        alpn_select_callback=tlsconfig.alpn_select_callback,
+        extra_chain_certs=tuple(entry.chain_certs),
+        dhparams=None,
+    )
+    context.use_certificate(entry.cert.to_cryptography())
+    context.use_privatekey(entry.privatekey)
+    return context
 
 
 def _check_name(ssl: SSL.Connection, name: str) -> None:

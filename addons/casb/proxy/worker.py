@@ -20,10 +20,16 @@ from typing import Any
 
 from mitmproxy.master import Master
 
+from casb.connectors.certificates import DeviceCertificates
+from casb.connectors.directory import Directory
 from casb.connectors.events import EventReceiver
 from casb.connectors.oidc import OidcProvider
 from casb.connectors.signin import IdentityProvider, SignIn
+from casb.control.asked import groups_digest, named_groups
 from casb.control.snapshot import Snapshot
+from casb.identity.groups import in_scope
+from casb.model.decision import Action
+from casb.model.record import Record
 from casb.ports import SessionStore
 from casb.protection.encrypt import AgeProtector
 from casb.proxy import master as mitm
@@ -33,9 +39,10 @@ from casb.proxy.certificates import Authority
 from casb.proxy.converting import Converter
 from casb.proxy.enforcement import Tags, load_tags
 from casb.proxy.engines import follow as follow_engines
+from casb.proxy.incidents import incident
 from casb.proxy.record import spool_lines, spool_log
 from casb.proxy.reload import Folder, Published, Reload, Source, snapshot_of
-from casb.proxy.runtime import Runtime, now, untold
+from casb.proxy.runtime import Log, Runtime, now, untold
 from casb.proxy.scanning import Scanner
 from casb.proxy.streaming import StreamWorkers
 from casb.proxy.tunnels import spool_tunnels
@@ -117,6 +124,82 @@ def follow_transmitters(runtime: Runtime) -> None:
     runtime.on_swap.append(swapped)
 
 
+def follow_certificates(runtime: Runtime) -> None:
+    """Believe device certificates as the newest configuration says."""
+    used: object = None
+
+    def swapped(snapshot: Snapshot) -> None:
+        nonlocal used
+        settings = snapshot.settings.client_certificates
+        if settings == used:
+            return
+        used, old = settings, runtime.certificates
+        runtime.certificates = None if settings is None else DeviceCertificates(settings, clock=now)
+        if old is not None:
+            old.close()
+
+    swapped(runtime.snapshot)
+    runtime.on_swap.append(swapped)
+
+
+def follow_directory(runtime: Runtime) -> None:
+    """Look people and devices up as the newest configuration says."""
+    endings: set[asyncio.Future[None]] = set()
+    used: object = None
+    watching: asyncio.Future[None] | None = None
+    told: dict[str, str] = {}
+
+    def tell(directory: Directory) -> None:
+        nonlocal told
+        found = directory.problems()
+        for name in told.keys() - found.keys():
+            runtime.checks.pop(name, None)
+        for name, text in found.items():
+            if told.get(name) != text:
+                incident(
+                    runtime, code=next((each for each in ("I042", "I040") if each in text), "I043"), fact=text, ip=""
+                )
+        runtime.checks.update(found)
+        told = found
+
+    def swapped(snapshot: Snapshot) -> None:
+        nonlocal used, watching
+        settings, named = snapshot.settings, named_groups(snapshot)
+        wanted = (settings.providers, settings.device_inventory, settings.groups_file, named)
+        if wanted == used:
+            return
+        used, old = wanted, runtime.directory
+        digest = groups_digest(named)
+        directory = Directory(settings, named, groups_for=digest)
+        runtime.directory, runtime.sign_in.enrich, runtime.sign_in.groups_for = directory, directory.known, digest
+        if watching is not None:
+            watching.cancel()
+        ending = [] if old is None else [asyncio.ensure_future(old.close())]
+        watching = asyncio.ensure_future(directory.watch_contexts(lambda: tell(directory)))
+        for each in (watching, *ending):
+            endings.add(each)
+            each.add_done_callback(endings.discard)
+
+    swapped(runtime.snapshot)
+    runtime.on_swap.append(swapped)
+
+
+def scoped(runtime: Runtime, log: Log) -> Log:
+    """Leave out what people who are not in scope do and no policy is about (`scope` of casb.yaml)."""
+
+    def write(record: Record) -> None:
+        scope = runtime.snapshot.settings.scope
+        activity, decision = record.activity, record.decision
+        if scope.include or scope.exclude:
+            free = decision.action is Action.ALLOW and not decision.matched and not decision.reasons
+            if free and activity.app is not None and not in_scope(scope, activity.user, activity.app.id):
+                runtime.counters["out_of_scope"] += 1
+                return
+        log(record)
+
+    return write
+
+
 def follow_limits(runtime: Runtime) -> None:
     """Hold what the configuration in force allows."""
 
@@ -167,6 +250,9 @@ def build_runtime(snapshot: Snapshot, data: Path) -> tuple[Runtime, Spool]:
     )
     follow_providers(runtime)
     follow_transmitters(runtime)
+    follow_certificates(runtime)
+    follow_directory(runtime)
+    runtime.log = scoped(runtime, runtime.log)
     follow_limits(runtime)
     follow_engines(runtime)
     return runtime, spool
@@ -208,7 +294,7 @@ class Status:
             "pid": os.getpid(),
             "time": time.time(),
             "version": self.runtime.snapshot.version,
-            "problems": self.runtime.problems[:50],
+            "problems": [*self.runtime.problems, *self.runtime.checks.values()][:50],
             "counters": dict(self.runtime.counters),
             "flush_seconds": round(flush, 4),
         }

@@ -70,7 +70,8 @@ class Watcher:
         """Go on where it was left; a first start begins with what arrives from now on."""
         records, last = self.services.records, self.services.records.arrived()
         try:
-            seq = min(int(json.loads(self._file.read_bytes())["seq"]), last)
+            shared = records.place()
+            seq = min(int(json.loads(self._file.read_bytes())["seq"]) if shared is None else shared, last)
         except FileNotFoundError:
             seq = last
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -91,6 +92,7 @@ class Watcher:
 
     def _keep(self) -> None:
         replace_private(self._file, json.dumps({"seq": self.seq}).encode())
+        self.services.records.keep_place(self.seq or 0)
 
 
 def _matches(counted: Counted, record: dict[str, object], policies: Policies) -> list[Match]:
@@ -126,7 +128,10 @@ def watch(services: Services, over: threading.Event, every: timedelta = timedelt
     watcher = Watcher(services)
     while not over.is_set():
         try:
-            watcher.look()
+            if services.records.leads():  # several sidecars may share the log: one of them follows it
+                watcher.look()
+            else:
+                watcher = Watcher(services)
         except StoreError as error:
             logger.error("activity policies cannot be looked at error=%r", str(error))
         over.wait(every.total_seconds())

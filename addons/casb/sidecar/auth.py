@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 import re
 import secrets
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated
@@ -20,6 +18,7 @@ from fastapi import Depends, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from casb.model.forwarded import client_address
 from casb.settings import Settings
 from casb.sidecar.bearer import UNAUTHORISED, Here, bearer, same
 from casb.sidecar.services import Services
@@ -95,21 +94,11 @@ def csrf_of(secret: str) -> str:
     return hmac.new(secret.encode(), b"casb form", hashlib.sha256).hexdigest()
 
 
-def client_ip(request: Request, trusted: Sequence[str]) -> str:
-    """The address that asks; `X-Forwarded-For` counts only from trusted proxies, read from its end."""
-    address = request.client.host if request.client else ""
-    forwarded = [part.strip() for each in request.headers.getlist("x-forwarded-for") for part in each.split(",")]
-    while forwarded and _is_in(address, trusted):
-        address = forwarded.pop()
-    return address
-
-
-def _is_in(address: str, networks: Sequence[str]) -> bool:
-    try:
-        parsed = ipaddress.ip_address(address)
-        return any(parsed in ipaddress.ip_network(network, strict=False) for network in networks)
-    except ValueError:
-        return False
+def client_ip(request: Request, settings: Settings) -> str:
+    """The address that asks: the peer's, or what trusted proxies say of it."""
+    told = request.headers.getlist(settings.address_header)
+    peer = request.client.host if request.client else ""
+    return client_address(peer, settings.address_header, told, settings.trusted_proxies)
 
 
 def safe_path(path: str | None) -> str:
@@ -257,7 +246,7 @@ async def person_form(request: Request, who: Annotated[Who, Depends(person)]) ->
 
 async def note(request: Request, services: Services, who: str, what: str, **detail: str | int) -> None:
     """A line in the audit log."""
-    ip = client_ip(request, services.settings.trusted_proxies)
+    ip = client_ip(request, services.settings)
     await run_in_threadpool(services.portal.note, who, ip, what, services.clock(), **detail)
 
 

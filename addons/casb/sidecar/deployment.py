@@ -10,16 +10,17 @@ from pathlib import Path
 from typing import Protocol
 
 from casb.config import Configuration, Draft, version_with
+from casb.control.discovery_policies import discovery_policies
+from casb.control.snapshot import Known, beside_policies, known_to
 from casb.discovery.policies import DiscoveryPolicy
-from casb.discovery.policies import load as load_discovery
 from casb.errors import CasbError, Problems, Where
+from casb.inspection.info_types import custom
 from casb.model.app import App
 from casb.policy.compile import action_of
 from casb.policy.loader import LoadedPolicy, load
 from casb.policy.rollout import told
 from casb.ports import Clock
 from casb.store import in_force, withdrawals
-from casb.store.discovery_words import words
 from casb.store.folder import Fingerprint, fingerprint, load_draft
 
 
@@ -37,6 +38,11 @@ class PolicyView:
     enabled: bool = True
     apps: tuple[str, ...] = ()
     stage: str = "enforce"
+
+    @property
+    def afterwards(self) -> bool:
+        """Whether its matches are in the alerts, and not in the records of activities."""
+        return self.kind in ("activity", "discovery")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +67,7 @@ class View:
     files: tuple[FileView, ...]
     read: datetime
     loaded: tuple[LoadedPolicy, ...] = ()  # every policy that can be used, as written
+    known: Known | None = None  # what policies may name; None while the folder cannot be read
 
     @property
     def errors(self) -> tuple[CasbError, ...]:
@@ -104,10 +111,10 @@ class FolderDeployment:
         except CasbError as error:
             file = FileView(name=str(self._folder), errors=(error,))
             return View(version=None, apps=self._apps, policies=(), files=(file,), read=self._clock())
-        policies, errors = _policies(draft)
-        errors = [*draft.errors, *errors]
-        watching, wrong = _discovery(draft)
-        errors += [each for each in wrong if str(each) not in {str(known) for known in errors}]
+        known, wrong = _known(draft)
+        policies, errors = _policies(draft, known)
+        errors = [*draft.errors, *wrong, *errors, *beside_policies(draft)]
+        watching = discovery_policies(draft.policy_texts, policies, errors)
         if not draft.errors:
             self._apps = draft.apps
         withdrawn = withdrawals.digests(self._data)
@@ -119,32 +126,32 @@ class FolderDeployment:
             files=_files(self._folder, names, errors),
             read=self._clock(),
             loaded=tuple(policies),
+            known=known,
         )
 
 
-def _policies(draft: Draft) -> tuple[list[LoadedPolicy], list[CasbError]]:
-    """The policies of every file that can be used, and what is wrong with the others."""
-    apps = [app.id for app in draft.apps] if draft.complete else None
-    tags = sorted({tag for each in draft.ranges for tag in each.tags}) if draft.complete else None
+def _known(draft: Draft) -> tuple[Known, list[CasbError]]:
+    """What policies may name, and what is wrong with the organisation's own information types. Lists of exact data
+    match are not looked into: their key is a secret."""
     try:
-        return list(load(draft.policy_texts, known_apps=apps, ip_tags=tags).policies), []
+        return known_to(draft, custom.load(draft.info_type_texts, label=draft.label)), []
+    except Problems as problems:
+        return known_to(draft, None), problems.errors
+
+
+def _policies(draft: Draft, known: Known) -> tuple[list[LoadedPolicy], list[CasbError]]:
+    """The policies of every file that can be used, and what is wrong with the others."""
+    try:
+        return list(load(draft.policy_texts, **known).policies), []
     except Problems as problems:
         errors = problems.errors
     found: list[LoadedPolicy] = []
     for name, text in draft.policy_texts.items():
         try:
-            found += load({name: text}, known_apps=apps, ip_tags=tags).policies
+            found += load({name: text}, **known).policies
         except Problems:
             continue  # its errors are among those of the whole
     return found, errors
-
-
-def _discovery(draft: Draft) -> tuple[tuple[DiscoveryPolicy, ...], list[CasbError]]:
-    """The discovery policies, and what is wrong with them."""
-    try:
-        return load_discovery(draft.policy_texts, words()), []
-    except Problems as problems:
-        return (), problems.errors
 
 
 def _watching(policy: DiscoveryPolicy) -> PolicyView:

@@ -411,7 +411,7 @@ def person_of(who: Who) -> str:
 
 def audit_of(request: Request, services: Services) -> Any:
     """Writes lines of the audit log for the desk of names."""
-    ip = auth.client_ip(request, services.settings.trusted_proxies)
+    ip = auth.client_ip(request, services.settings)
 
     def note(who: str, what: str, detail: dict[str, str]) -> None:
         services.portal.note(who, ip, what, services.clock(), **detail)

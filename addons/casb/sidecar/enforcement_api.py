@@ -67,7 +67,7 @@ def _status(error: object) -> int:
 
 def actor_of(request: Request, services: Services, who: Who) -> Actor:
     """Who is written into the audit log."""
-    return Actor(who=who.name, ip=auth.client_ip(request, services.settings.trusted_proxies))
+    return Actor(who=who.name, ip=auth.client_ip(request, services.settings))
 
 
 def words(body: dict[str, Any], name: str) -> list[str]:

@@ -11,7 +11,8 @@ from casb.errors import StoreError
 from casb.store import quarantine_sqlite
 from casb.store.alerts_sqlite import AlertStore, NewAlert, of_record
 from casb.store.protected_sqlite import KIND, OPENED, ProtectedFiles, opening_of, row_of
-from casb.store.records_sqlite import SqliteRecords, prepared
+from casb.store.records import ActivityLog
+from casb.store.records_sqlite import prepared
 from casb.store.row import parse
 
 LONGEST_RECORD = 256 * 1024  # bytes of one line
@@ -45,7 +46,7 @@ type Traffic = Callable[[Sequence[Mapping[str, Any]]], int]
 
 def take(
     body: bytes,
-    records: SqliteRecords,
+    records: ActivityLog,
     alerts: AlertStore | None = None,
     traffic: Traffic | None = None,
     protected: ProtectedFiles | None = None,
@@ -113,7 +114,7 @@ class _Found:
             self.refused.append(quarantine_sqlite.row_of(record))
             self.raised += not_kept(record)
         else:
-            self.rows.append(prepared(record))
+            self.rows.append(prepared(record, line.decode()))
             self.raised += of_record(record)
             self.counted.append(record)
             return

@@ -35,7 +35,7 @@ def export(services: Here, who: Person) -> Response:
 
 @router.post("/attach")
 async def attach_host(request: Request, services: Here, who: Admin, form: AdminForm) -> Response:
-    ip = client_ip(request, services.settings.trusted_proxies)
+    ip = client_ip(request, services.settings)
 
     def write_down(done: Attached) -> None:
         detail = {"host": done.domain, "app": done.app, "file": done.file}

@@ -14,8 +14,11 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
+from casb.config import is_policy
+from casb.control.discovery_policies import discovery_policies
 from casb.control.timemachine import Comparison, compare
 from casb.control.timemachine import to_json as comparison_json
+from casb.discovery.policies import DiscoveryPolicy
 from casb.errors import CasbError, Problems
 from casb.policy.cases import read_suite
 from casb.policy.cases import run as run_suite
@@ -50,6 +53,7 @@ def policies(request: Request, services: Here, who: Person) -> Response:
         lines=policy_lines(services, view, timedelta(days=7)),
         proxies=proxy_lines(services),
         withdrawn={each.policy: each for each in budgets.withdrawn(services)},
+        policy_file=lambda name: _is_policy(services, Path(name)),
     )
 
 
@@ -84,7 +88,11 @@ def policy(request: Request, services: Here, who: Person, policy_id: str) -> Res
     line = next(each for each in policy_lines(services, view, timedelta(days=7)) if each.policy.id == policy_id)
     since = services.clock() - timedelta(days=DAYS - 1)
     days = [(since + timedelta(days=day)).strftime("%Y-%m-%d") for day in range(DAYS)]
-    counts = services.records.policy_days(policy_id, since)
+    if line.policy.afterwards:
+        found = services.alerts.policy_days(since, policy_id).get(policy_id, {})
+        counts = {day: {line.policy.action: times} for day, times in found.items()}
+    else:
+        counts = services.records.policy_days(policy_id, since)
     file = Path(loaded.origins.policy.file)
     return page(
         request,
@@ -113,9 +121,14 @@ def _folder(services: Services) -> Path:
     return Path(services.settings.folder)
 
 
+def _is_policy(services: Services, file: Path) -> bool:
+    return is_policy(file.name) and file.parent.absolute() == _folder(services).absolute()
+
+
 def _texts(services: Services) -> dict[str, bytes]:
-    """The policy files of the folder, by name."""
-    names = {Path(each.origins.policy.file).name for each in services.deployment.view().loaded}
+    """The policy files of the folder, by name: those that are broken, too."""
+    files = [Path(each.name) for each in services.deployment.view().files]
+    names = {each.name for each in files if _is_policy(services, each)}
     texts: dict[str, bytes] = {}
     for name in sorted(names):
         try:
@@ -125,21 +138,33 @@ def _texts(services: Services) -> dict[str, bytes]:
     return texts
 
 
-def _candidate(services: Services, name: str, text: str) -> tuple[LoadedPolicy, ...]:
+def _candidate(
+    services: Services, name: str, text: str
+) -> tuple[tuple[LoadedPolicy, ...], tuple[DiscoveryPolicy, ...]]:
     """The folder's policies with one file's text replaced. Raises `Problems`."""
     view = services.deployment.view()
     texts = {**_texts(services), Path(name or "draft.yaml").name: text.replace("\r\n", "\n").encode()}
-    return load(texts, known_apps=[app.id for app in view.apps]).policies
+    errors: list[CasbError] = []
+    loaded: tuple[LoadedPolicy, ...] = ()
+    try:
+        loaded = (load(texts, **view.known) if view.known else load(texts)).policies
+    except Problems as problems:
+        errors += problems.errors
+    watching = discovery_policies(texts, loaded, errors)
+    if errors:
+        raise Problems(errors)
+    return loaded, watching
 
 
 def _checked(services: Services, name: str, text: str) -> dict[str, Any]:
     try:
-        loaded = _candidate(services, name, text)
+        loaded, watching = _candidate(services, name, text)
     except Problems as problems:
         return {"errors": [_error(each) for each in problems.errors], "warnings": []}
     own = Path(name or "draft.yaml").name
     warnings = [each for each in suspicions(compile_policies(loaded).all) if each.where and each.where.file == own]
     told = [sentence(each) for each in loaded if each.origins.policy.file == own]
+    told += [f"watches apps in Cloud Discovery: {each.name}" for each in watching if each.where.file == own]
     return {"errors": [], "warnings": [_error(each) for each in warnings], "policies": told}
 
 
@@ -157,10 +182,10 @@ def _error(error: CasbError) -> dict[str, Any]:
 
 def _previewed(services: Services, name: str, text: str) -> dict[str, Any]:
     try:
-        after = _candidate(services, name, text)
+        after, _ = _candidate(services, name, text)
     except Problems as problems:
         return {"errors": [_error(each) for each in problems.errors]}
-    before = load(_texts(services)).policies
+    before = services.deployment.view().loaded
     since = services.clock() - timedelta(days=7)
     records = services.records.stream({"from": since.isoformat()}, limit=PREVIEW)
     *_, found = itertools.chain([Comparison()], compare(records, compile_policies(after), compile_policies(before)))

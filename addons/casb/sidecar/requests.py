@@ -20,7 +20,7 @@ from casb.sidecar.bearer import Here
 from casb.sidecar.pages import page
 from casb.sidecar.services import Services
 from casb.store import exceptions
-from casb.store.records_sqlite import SqliteRecords
+from casb.store.records import ActivityLog
 
 router = APIRouter(prefix="/requests", include_in_schema=False)
 
@@ -69,13 +69,13 @@ def read(record: Mapping[str, Any]) -> Asked | None:
     )
 
 
-def get(records: SqliteRecords, identifier: str) -> Asked | None:
+def get(records: ActivityLog, identifier: str) -> Asked | None:
     """One request by its activity id."""
     record = records.get(identifier)
     return read(record) if record is not None else None
 
 
-def asked(records: SqliteRecords, folder: Path, data: Path, now: datetime) -> list[Asked]:
+def asked(records: ActivityLog, folder: Path, data: Path, now: datetime) -> list[Asked]:
     """The requests of the last 90 days with what became of them, newest first."""
     filters = {"text": MARK, "source": Source.REQUEST.value, "from": moment(now - SINCE)}
     found = [each for record in records.query(filters, limit=MOST).records if (each := read(record)) is not None]

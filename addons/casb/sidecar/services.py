@@ -12,7 +12,7 @@ from casb.sidecar.kept import Kept
 from casb.store.alerts_sqlite import AlertStore
 from casb.store.app_catalog import AppCatalog
 from casb.store.portal_sqlite import PortalStore
-from casb.store.records_sqlite import SqliteRecords
+from casb.store.records import ActivityLog
 
 if TYPE_CHECKING:  # its engines come with the extra `discovery`, which a sidecar need not have
     from casb.store.discovery_service import Discovery
@@ -33,7 +33,7 @@ class Services:
     """The stores, the deployment, the token of the proxy, and the clock."""
 
     settings: Settings
-    records: SqliteRecords
+    records: ActivityLog
     portal: PortalStore
     alerts: AlertStore
     deployment: Deployment

@@ -108,7 +108,7 @@ def catalog_page(request: Request, template: str, tab: str, *, status: int = 200
 
 def actor(request: Request, services: Services, who: Who) -> Actor:
     """Who changes the catalog, as its audit lines name them."""
-    return Actor(who=who.name, ip=client_ip(request, services.settings.trusted_proxies))
+    return Actor(who=who.name, ip=client_ip(request, services.settings))
 
 
 def back(form: dict[str, str], otherwise: str) -> str:

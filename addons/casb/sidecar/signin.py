@@ -276,7 +276,7 @@ async def _forget(request: Request, services: Services) -> None:
 
 
 def _keys(request: Request, services: Services, name: str) -> list[str]:
-    return [f"ip {auth.client_ip(request, services.settings.trusted_proxies)}", *([f"name {name}"] if name else [])]
+    return [f"ip {auth.client_ip(request, services.settings)}", *([f"name {name}"] if name else [])]
 
 
 async def _locked(request: Request, services: Services, name: str) -> int:

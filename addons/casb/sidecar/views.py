@@ -213,4 +213,9 @@ def _texts(value: object) -> tuple[str, ...]:
 def policy_lines(services: Services, view: View, span: timedelta) -> list[PolicyLine]:
     """The configured policies, with their hits in the time before now."""
     hits = services.records.policy_hits(services.clock() - span)
-    return [PolicyLine(policy=each, hits=hits.get(each.id, 0)) for each in view.policies]
+    alerts = services.alerts.policy_days(services.clock() - span)
+
+    def count(policy: PolicyView) -> int:
+        return sum(alerts.get(policy.id, {}).values()) if policy.afterwards else hits.get(policy.id, 0)
+
+    return [PolicyLine(policy=each, hits=count(each)) for each in view.policies]

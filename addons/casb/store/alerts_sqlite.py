@@ -150,6 +150,24 @@ class AlertStore:
         with self._database.reading() as reader:
             return dict(reader.execute("SELECT severity, count(*) FROM alerts WHERE state = 'open' GROUP BY severity"))
 
+    def policy_days(self, since: datetime, policy: str = "") -> dict[str, dict[str, int]]:
+        """How often policies were met since then, by policy and day (UTC), what lay beyond the daily limit included.
+
+        What counts up an open alert counts on the alert's last day.
+        """
+        found: dict[str, dict[str, int]] = {}
+        with self._database.reading() as reader:
+            rows = reader.execute(
+                "SELECT policy, day, sum(times) FROM ("
+                "SELECT policy, date(last / 1000, 'unixepoch') AS day, count AS times FROM alerts WHERE last >= ? "
+                "UNION ALL SELECT policy, day, suppressed FROM alert_days WHERE day >= ?) "
+                "WHERE policy = ? OR ? = '' GROUP BY policy, day",
+                (_millis(since), _day(since), policy, policy),
+            )
+            for name, day, times in rows:
+                found.setdefault(name, {})[day] = times
+        return found
+
     def suppressed(self, since: datetime) -> dict[str, int]:
         """What went beyond the daily limit since then, by policy."""
         with self._database.reading() as reader:

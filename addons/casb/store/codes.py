@@ -17,6 +17,8 @@ CODES: Mapping[str, str] = {
     "S022": "The database could not be brought to the present version; it is as it was. The message names the reason.",
     "S023": "The database refused to write: the disk is full, or another program holds it. Nothing was kept.",
     "S024": "The database could not be read. Check the disk, then run `PRAGMA integrity_check`.",
+    "S025": "The PostgreSQL server of `store.records` cannot be reached. Proxies keep their records until it is back.",
+    "S026": "`store.records` names PostgreSQL, but its driver is not installed: install `casb[postgres]`.",
     "S030": "A line handed over as a record is no JSON object.",
     "S031": "A record lacks a field, or a field is of the wrong form; the message names it.",
     "S032": "There is no such filter, or its value cannot be one.",

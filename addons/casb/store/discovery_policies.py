@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
+from casb.control.discovery_words import words
 from casb.discovery import detections as built_in
 from casb.discovery.detections import Finding, Upload
 from casb.discovery.policies import BUILT_IN_TAGS, DiscoveryPolicy, Match, load, matches
@@ -28,7 +29,6 @@ from casb.store.catalog_sqlite import Actor
 from casb.store.discovery_book import Book, millis, moment
 from casb.store.discovery_reports import Reports, Span
 from casb.store.discovery_usage import UsageStore
-from casb.store.discovery_words import words
 from casb.store.folder import load_draft
 
 logger = logging.getLogger(__name__)

@@ -103,25 +103,60 @@ A filter given several values means any of them; several filters mean all of the
 """
 
 
-def condition_of(filters: Mapping[str, Any]) -> Condition:
+def _like(columns: str) -> Callable[[Sequence[str]], Condition]:
+    """As `_contains`, in PostgreSQL: texts are kept in lower case there, and its trigram index serves LIKE."""
+
+    def one(value: str) -> Condition:
+        names = columns.split()
+        sql = " OR ".join(f"{each} LIKE ? ESCAPE '\\'" for each in names)
+        return f"({sql})", [f"%{_escape(value.lower())}%"] * len(names)
+
+    return lambda values: _any_of([one(value) for value in values])
+
+
+def _policy_by_time(values: Sequence[str]) -> Condition:
+    """As `_policy`, in PostgreSQL: with the time, by which both tables are partitioned."""
+    sql, parameters = _equal("policy")(values)
+    return f"(seq, time) IN (SELECT seq, time FROM matches WHERE {sql})", parameters  # noqa: S608 - question marks
+
+
+_POSTGRES: Mapping[str, Callable[[Sequence[str]], Condition]] = {
+    **FILTERS,
+    "user": _like("user_name"),
+    "file": _like("file_name"),
+    "text": _like("user_name file_name words"),
+    "policy": _policy_by_time,
+}
+
+
+def in_postgres(condition: Condition) -> Condition:
+    """The condition with psycopg's placeholders; PostgreSQL keeps no NUL, `records_postgres` writes U+FFFD for it."""
+    sql, values = condition
+    plain = [each.replace("\0", "\ufffd") if isinstance(each, str) else each for each in values]
+    return sql.replace("?", "%s"), plain
+
+
+def condition_of(filters: Mapping[str, Any], *, postgres: bool = False) -> Condition:
     """The SQL condition and its parameters. Values are text, a time, or lists of them; None and "" mean no filter.
+    `postgres`: in its words instead of SQLite's.
 
     Raises `StoreError` (S032) for a filter that does not exist or a value that cannot be one.
     """
     parts: list[Condition] = []
+    known = _POSTGRES if postgres else FILTERS
     for name, given in filters.items():
         if name not in FILTERS:
             raise StoreError("S032", f"there is no filter '{name}'", hint=f"filters: {', '.join(FILTERS)}")
         values = _values(name, given)
         if values:
             try:
-                parts.append(FILTERS[name](values))
+                parts.append(known[name](values))
             except StoreError as error:
                 raise StoreError(
                     "S032", f"{name}: not an RFC 3339 time", hint="for example 2026-01-31T08:00:00Z"
                 ) from error
     if not parts:
-        return "1", []
+        return "1 = 1", []
     return " AND ".join(f"({sql})" for sql, _ in parts), [value for _, values in parts for value in values]
 
 

@@ -3,10 +3,38 @@
 from __future__ import annotations
 
 import importlib
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 from casb.catalog.ranges import Geo
 from casb.errors import ConfigError, Where
+from casb.settings import Settings
+
+
+def default_path(data: Path | str) -> str:
+    """Where `casb geo update` puts its database."""
+    return str(Path(data) / "geo" / "country.mmdb")
+
+
+def geo_of(settings: Settings) -> Geo | None:
+    """The databases of a deployment as one: the operator's, else what `casb geo update` fetched; None without any.
+
+    Raises as `open_geo`.
+    """
+    country = settings.geo_database
+    if country is None and Path(fetched := default_path(settings.data)).is_file():
+        country = fetched
+    found = [open_geo(path) for path in (country, settings.geo_asn_database) if path]
+    if len(found) < 2:
+        return found[0] if found else None
+    places, networks = found
+
+    def look_up(ip: str) -> tuple[str | None, str | None]:
+        first, second = places(ip), networks(ip)
+        return first[0] or second[0], second[1] or first[1]
+
+    return look_up
 
 
 def open_geo(path: str) -> Geo:
@@ -30,6 +58,8 @@ def open_geo(path: str) -> Geo:
 
     def look_up(ip: str) -> tuple[str | None, str | None]:
         try:
+            if not ip_address(ip).is_global:  # Private, reserved and documentation ranges are nowhere.
+                return None, None
             found = reader.get(ip)
         except ValueError:  # A v6 address in a database of v4 only, or no address.
             return None, None

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from casb.config import Configuration, Outside, build, version_with
+from casb.config import Configuration, Outside, build, version_of, version_with
 from casb.errors import StoreError
 from casb.store.atomic import replace_private
 
@@ -29,13 +29,24 @@ class Published:
     label: str
     files: Mapping[str, bytes]
     withdrawn: tuple[str, ...] = ()
+    shared: bool = False  # with other nodes, whose `casb.yaml` is their own
+    revision: int = 0  # of what is shared; grows
 
     def configuration(self, outside: Outside) -> Configuration:
         """As values; raises `Problems` with everything that is wrong with it."""
         found = build(self.files, self.folder, outside, label=self.label)
+        if self.shared:
+            return replace(found, withdrawn=self.withdrawn, version=self._version())
         if not self.withdrawn:
             return found
         return replace(found, withdrawn=self.withdrawn, version=version_with(found.version, self.withdrawn))
+
+    def _version(self) -> str:
+        """Of what all nodes have in common, then of what is this node's own."""
+        common = {name: text for name, text in self.files.items() if name != "casb.yaml"}
+        own = {name: text for name, text in self.files.items() if name == "casb.yaml"}
+        told = version_of({**common, "withdrawn": "\n".join(self.withdrawn).encode()})
+        return f"{told}-{version_of(own)[:4]}"
 
 
 def publish(data: Path, published: Published) -> Path:
@@ -44,6 +55,8 @@ def publish(data: Path, published: Published) -> Path:
         "folder": published.folder,
         "label": published.label,
         "withdrawn": list(published.withdrawn),
+        "shared": published.shared,
+        "revision": published.revision,
         "files": {name: text.decode("utf-8") for name, text in published.files.items()},
     }
     path = data / FILE
@@ -60,6 +73,8 @@ def read(path: Path) -> Published:
             label=content["label"],
             files={name: text.encode() for name, text in content["files"].items()},
             withdrawn=tuple(content.get("withdrawn", ())),
+            shared=content.get("shared", False) is True,
+            revision=int(content.get("revision", 0)),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError("S060", f"the configuration in force cannot be read ({type(error).__name__})") from None

@@ -142,6 +142,17 @@ class SqliteRecords:
     def close(self) -> None:
         self._database.close()
 
+    def leads(self) -> bool:
+        """Whether this process follows the log for all that share it: a file has one sidecar."""
+        return True
+
+    def place(self) -> int | None:
+        """None: the one that follows this log keeps its place in its own data folder."""
+        return None
+
+    def keep_place(self, seq: int) -> None:
+        """As `place`: nothing."""
+
     def append(self, records: Iterable[Mapping[str, Any]]) -> int:
         """Keep the records, all or none, durably; those whose id is there already are left alone.
 
@@ -330,9 +341,9 @@ class SqliteRecords:
             return int(reader.execute("SELECT coalesce(sum(count), 0) FROM hourly").fetchone()[0])
 
 
-def prepared(record: Mapping[str, Any]) -> tuple[Row, set[str], str]:
-    """A record made ready for `append_rows`. Raises `StoreError` (S031)."""
-    return to_row(record), matched(record), _app_name(record)
+def prepared(record: Mapping[str, Any], text: str | None = None) -> tuple[Row, set[str], str]:
+    """A record made ready for `append_rows`; `text` as in `to_row`. Raises `StoreError` (S031)."""
+    return to_row(record, text), matched(record), _app_name(record)
 
 
 def _insert(writer: sqlite3.Connection, items: list[tuple[Row, set[str], str]]) -> None:

@@ -50,9 +50,10 @@ def parse(line: bytes) -> dict[str, Any]:
     return record
 
 
-def to_row(record: Mapping[str, Any]) -> Row:
+def to_row(record: Mapping[str, Any], text: str | None = None) -> Row:
     """The columns of a record. Raises `StoreError` (S031) naming the field that is wrong.
 
+    `text` is the JSON that the record was read from: it is kept as it came, and need not be written again.
     Strict where we search, lenient elsewhere: fields we do not know are kept as they are.
     """
     app, user, client = (_object(record, name) for name in ("app", "user", "client"))
@@ -87,7 +88,7 @@ def to_row(record: Mapping[str, Any]) -> Row:
         country=_text(client, "country", "client.country"),
         file_name=file_name,
         words="\n".join(word[:LONGEST_TEXT] for word in words if word),
-        record=_dump(record),
+        record=_dump(record) if text is None else text,
     )
 
 

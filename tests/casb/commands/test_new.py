@@ -10,8 +10,8 @@ import yaml
 from casb.cli import main
 from casb.commands.new import templates
 from casb.commands.schema import schema_of
+from casb.control.discovery_words import words
 from casb.discovery.policies import load
-from casb.store.discovery_words import words
 
 TEMPLATES = [each.id for each in templates() if each.cases]
 DISCOVERY = [each.id for each in templates() if not each.cases]

@@ -47,7 +47,7 @@ providers:
     client_id: c
     client_secret: env:NAME
     client_certificate: client.pem
-    tenants: [t]
+    tenants: [11111111-2222-4333-8444-555555555555]
     scopes: [User.Read]
     algorithms: [RS256, PS256]
     ca: idp.pem
@@ -134,3 +134,43 @@ def test_quarantine(text: str, expected: Quarantine, errors: list[str]) -> None:
     settings, found = read(f"suffix: casb.example\nquarantine: {text}\n")
     assert found == errors
     assert settings.quarantine == expected
+
+
+PROVIDER = "suffix: a.example\nproviders:\n  - {id: x, authority: 'https://login.example/%s', client_id: c%s}"
+TENANT_ID = "11111111-2222-4333-8444-555555555555"
+
+
+@pytest.mark.parametrize(
+    ("authority", "more", "expected"),
+    [
+        (f"{TENANT_ID}/v2.0", ", kind: entra", []),
+        ("organizations/v2.0", f", kind: entra, tenants: [{TENANT_ID}]", []),
+        ("organizations/v2.0", ", kind: entra", ["C125"]),
+        ("common/v2.0", ", kind: entra", ["C125"]),
+        ("organizations/v2.0", ", kind: entra, tenants: [contoso]", ["C111"]),
+        ("x", ", tenants: [contoso]", []),
+        ("x", ", hosts: [oauth2.googleapis.com, 'idp.example:8443']", []),
+        ("x", ", hosts: ['https://oauth2.googleapis.com']", ["C112"]),
+        ("x", ", hosts: ['*.googleapis.com']", ["C112"]),
+        ("x", ", claims: {username: [upn], organization: dept}, require: {hd: [a.example], ok: [true]}", []),
+    ],
+)
+def test_providers(authority: str, more: str, expected: list[str]) -> None:
+    assert read(PROVIDER % (authority, more))[1] == expected
+
+
+def test_what_a_provider_calls_things() -> None:
+    settings, errors = read(PROVIDER % ("x", ", name: X, claims: {username: [upn]}, require: {hd: [a.example, true]}"))
+    (provider,) = settings.providers
+    assert errors == []
+    assert (provider.name, provider.claims.username, provider.claims.display_name) == ("X", ("upn",), ("name",))
+    assert provider.require == {"hd": ("a.example", True)}
+
+
+def test_proxy_protocol_needs_somebody_to_trust() -> None:
+    text = "suffix: a.example\nlisteners: {proxy_protocol: [reverse, forward]}\n"
+    assert read(text)[1] == ["C125"]
+    settings, errors = read(f"{text}trusted_proxies: [10.0.0.4]\naddress_header: forwarded\nchoose_provider: ask")
+    assert errors == []
+    assert settings.listeners.proxy_protocol == ("reverse", "forward")
+    assert (settings.address_header, settings.choose_provider) == ("forwarded", "ask")

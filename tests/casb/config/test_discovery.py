@@ -75,7 +75,8 @@ def test_mistakes(section: dict[str, Any], code: str) -> None:
 
 def test_the_example_of_the_manual_is_right() -> None:
     manual = Path(__file__).parents[3] / "policies" / "README.md"
-    (block,) = re.findall(r"^```yml\n(.*?)^```$", manual.read_text(), re.MULTILINE | re.DOTALL)
+    part = manual.read_text().partition("## Shadow IT: logs of firewalls and proxies")[2]
+    block = re.findall(r"^```yml\n(.*?)^```$", part, re.MULTILINE | re.DOTALL)[0]
     found = read(yaml.safe_load(block)["discovery"])
     assert not found.errors and found.settings
     assert len(found.settings.discovery.sources) == 5

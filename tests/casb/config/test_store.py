@@ -11,8 +11,19 @@ from casb.errors import CasbError
 from casb.settings import Secret, Settings
 from casb.yamlfile import read_located
 
-SECRETS = {"env:URL": "rediss://casb:s3cret@redis.internal:6380/0", "env:BAD": "http://redis", "env:PW": "pw"}
+SECRETS = {
+    "env:DB_LOCAL": "host=127.0.0.1 dbname=casb password=s3cret",
+    "env:DB_SOCKET": "host=/run/postgresql",
+    "env:DB_TLS": "postgresql://casb:s3cret@db.internal/casb?sslmode=verify-full",
+    "env:DB_WORDS": "host=db.internal sslmode=verify-full dbname=casb",
+    "env:DB_PLAIN": "host=db.internal password=s3cret sslmode=require",
+    "env:DB_ADDRESS": "postgresql://casb:s3cret@db.internal/casb",
+    "env:URL": "rediss://casb:s3cret@redis.internal:6380/0",
+    "env:BAD": "http://redis",
+    "env:PW": "pw",
+}
 HEAD = "suffix: casb.example\n"
+TENANTS = ", tenants: [11111111-2222-4333-8444-555555555555]"
 PROVIDER = "providers: [{id: p, authority: 'https://idp.example', client_id: c, client_secret: env:PW%s}]\n"
 
 
@@ -36,6 +47,14 @@ def test_a_server_of_several_nodes() -> None:
     assert read("store: {sessions: env:URL}")[1] == []
 
 
+@pytest.mark.parametrize("name", ["DB_LOCAL", "DB_SOCKET", "DB_TLS", "DB_WORDS"])
+def test_a_log_that_sidecars_share(name: str) -> None:
+    settings, errors = read(f"store: {{records: env:{name}, sessions: 'redis://localhost', configuration: follow}}")
+    assert errors == []
+    assert settings.store.records == Secret(SECRETS[f"env:{name}"])
+    assert settings.store.configuration == "follow"
+
+
 @pytest.mark.parametrize(
     ("text", "code"),
     [
@@ -47,6 +66,10 @@ def test_a_server_of_several_nodes() -> None:
         ("store: {sessions: 'rediss://casb:s3cret@redis.internal/0'}", "C103"),
         ("store: {sessions: 'redis://localhost', prefix: 'A B'}", "C111"),
         ("store: {password: env:PW}", "C125"),
+        ("store: {configuration: follow}", "C125"),
+        ("store: {records: 'host=db password=s3cret'}", "C103"),
+        ("store: {records: env:DB_PLAIN}", "C116"),
+        ("store: {records: env:DB_ADDRESS}", "C116"),
         ("store: {sessions: 'redis://localhost', password: pw}", "C103"),
     ],
 )
@@ -77,7 +100,9 @@ def test_what_stands_for_a_context() -> None:
     assert (rule.acr, rule.max_age) == (("phr",), 300)
     assert [each.code for each in read(PROVIDER % ", contexts: {c1: {}}")[1]] == ["C125"]
     assert [each.code for each in read(PROVIDER % ", contexts: {strong: {acr: [a]}}")[1]] == ["C111"]
-    assert [each.code for each in read(PROVIDER % ", kind: entra, contexts: {c1: {acr: [a]}}")[1]] == ["C125"]
+    assert [each.code for each in read(PROVIDER % (TENANTS + ", kind: entra, contexts: {c1: {acr: [a]}}"))[1]] == [
+        "C125"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -163,7 +163,8 @@ def make_provider(now: Now, idp: Hostile) -> Callable[..., OidcProvider]:
             "domains": ("contoso.example",),
             "device": DeviceRules(compliant=("c1",)),
         }
-        fetcher = Fetcher(["idp.test"], monotonic=now.monotonic)
+        hosts = ["idp.test", urlsplit((settings | changes)["authority"]).netloc]
+        fetcher = Fetcher(hosts, monotonic=now.monotonic)
         fetcher.session.mount("https://", idp)
         return OidcProvider(
             Provider(**(settings | changes)),

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from casb.control.replay import Recorded, file_from, file_json, replay, to_json
-from casb.model.file import FileFacts, Finding, Verdict, VerdictStatus
+from casb.model.file import EngineVerdict, FileFacts, Finding, Verdict, VerdictStatus
 from control_support import NOW, file, get, party, snapshot
 
 SHARED = snapshot()
@@ -60,11 +60,20 @@ def test_order_is_kept_and_nothing_is_left_out() -> None:
 
 def test_facts_of_a_file_survive_being_kept() -> None:
     verdict = Verdict(
-        status=VerdictStatus.SENSITIVE, findings=(Finding(info_type="iban", count=3),), inspector="i", why="w"
+        status=VerdictStatus.SENSITIVE,
+        findings=(Finding(info_type="iban", count=3, confidence=85, levels=((75, 3), (85, 2))),),
+        inspector="i",
+        why="w",
     )
     for facts in (
         FileFacts(
             name="a.pdf", extension="pdf", size=7, inspected=True, detected_type="application/pdf", verdict=verdict
+        ),
+        FileFacts(
+            name="a.exe",
+            inspected=True,
+            signs=frozenset({"rtlo"}),
+            engines=(EngineVerdict(engine="clamd", status=VerdictStatus.MALICIOUS, threat="Eicar"),),
         ),
         FileFacts(name=""),
     ):

@@ -57,6 +57,19 @@ def test_policies_are_checked_against_the_apps() -> None:
     assert wrong(files) == ["finance.yaml P031"]
 
 
+@pytest.mark.parametrize(
+    ("entry", "code"),
+    [
+        ("{id: apps, kind: discovery, when: {category: cloud_storag}}", "P011"),
+        ("{id: no-downloads, kind: discovery}", "P030"),
+        ("{id: apps, kind: discovery, alert: false}", "P037"),
+    ],
+)
+def test_a_wrong_discovery_policy_keeps_the_folder_out_of_force(entry: str, code: str) -> None:
+    files = FILES | {"watch.yaml": f"version: 1\npolicies:\n  - {entry}\n".encode()}
+    assert wrong(files) == [f"watch.yaml {code}"]
+
+
 def test_everything_wrong_in_one_go() -> None:
     files = FILES | {"casb.yaml": b"sufix: x", "finance.yaml": POLICY.replace("download", "dowload").encode()}
     assert set(wrong(files)) == {"casb.yaml C013", "casb.yaml C015", "finance.yaml P014"}

@@ -8,11 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from casb.control.timemachine import Comparison, Frequent, compare, identical, to_json
+from casb.model.activity import TextFacts
+from casb.model.decision import Action
 from casb.model.record import Record
 from casb.model.record import to_json as record_json
 from casb.policy.compile import Policies
 from casb.policy.engine import decide
-from policy_support import NOW, activity, policies
+from policy_support import NOW, activity, policies, read_file
 from sample_records import record
 
 BLOCK = policies("- {id: p, activities: download, action: block, when: {device: unmanaged}}")
@@ -67,6 +69,27 @@ def test_what_no_policy_decided_is_left_out() -> None:
     failure = line(BLOCK, file="a") | {"default_behaviour": True}
     found = last([failure, {}, {"id": 3}], BLOCK)
     assert (found.total, found.left_out) == (0, 3)
+
+
+def test_what_the_log_does_not_keep_is_told_and_counts_as_the_same() -> None:
+    rules = "- {{id: p, activities: [download, copy], action: block, when: {{{}}}}}"
+    unread = line(AUDIT, file="a.xlsx")
+    authored = line(AUDIT, file=read_file("a.docx", properties=(("author", "Ada"),)))
+    plain = line(AUDIT, file=read_file("a.txt"))
+    copied = line(AUDIT, kind="copy", text=TextFacts(content="a secret", length=8))
+    for when, told, sure in (
+        ("file: {findings: iban}", [unread], []),
+        ("file: {property: '*ada*'}", [authored], [plain]),
+        ("text: {contains: secret}", [copied], []),
+    ):
+        after = policies(rules.format(when))
+        found = last(told + sure, after)
+        assert (found.total, found.unsure) == (len(told) + len(sure), len(told)), when
+        assert last(told + sure, after, policies("- {id: p, action: audit}")).unsure == len(told), when
+    assert last([plain], policies(rules.format("file: {property: '*ada*'}"))).transitions == {
+        (Action.AUDIT, Action.ALLOW): 1
+    }
+    assert "Ada" not in json.dumps(authored["file"])
 
 
 def test_days_in_order() -> None:

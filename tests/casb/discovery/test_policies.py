@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from casb.control.discovery_words import words
 from casb.discovery import detections
 from casb.discovery.facts import AppFacts
 from casb.discovery.policies import FIELDS, Daily, DiscoveryPolicy, Words, load, matches
 from casb.discovery.query import AppUsage, Condition, Scales
 from casb.errors import Problems
 from casb.settings import Settings
-from casb.store.discovery_words import words
 
 SCALES = Scales(factors=frozenset({"soc_2", "hipaa", "pci"}), enums={"pci": ("not_supported", "1", "2", "3.2.1", "4")})
 WORDS = Words(categories=("cloud_storage", "crm", "generative_ai"), scales=SCALES)

@@ -87,13 +87,13 @@ def test_a_good_token(mint: Any) -> None:
     assert "never kept" not in repr(claims)
 
 
-def good(mint: Any, **changes: Any) -> dict[str, Any]:
+def good_claims(mint: Any, **changes: Any) -> dict[str, Any]:
     claims: dict[str, Any] = mint.claims(iss="https://op.example", tid=None, oid=None)
     return claims | changes
 
 
 def test_a_good_token_of_any_other_provider(mint: Any) -> None:
-    claims = generic(mint, mint.token(good(mint, email="a@b.example")))
+    claims = generic(mint, mint.token(good_claims(mint, email="a@b.example")))
     assert (claims.subject, claims.tenant, claims.object_id, claims.username) == ("pairwise-ada", "", "", "a@b.example")
 
 
@@ -248,15 +248,15 @@ def test_tenants(mint: Any) -> None:
 
 
 def test_tenant_and_object_are_believed_from_entra_alone(mint: Any) -> None:
-    claims = generic(mint, mint.token(good(mint, tid=TENANT, oid="aaaaaaaa-0000-4000-8000-000000000001")))
+    claims = generic(mint, mint.token(good_claims(mint, tid=TENANT, oid="aaaaaaaa-0000-4000-8000-000000000001")))
     assert (claims.tenant, claims.object_id) == ("", "")
 
 
 @pytest.mark.parametrize("option", [{"issuer": ""}, {"client_id": ""}])
 def test_an_empty_configuration_accepts_nothing(mint: Any, option: dict[str, str]) -> None:
     name = "iss" if "issuer" in option else "aud"
-    assert code(generic, mint, mint.token(good(mint, **{name: ""})), **option) in ("T011", "T013")
-    assert code(generic, mint, mint.token(good(mint)), **option) in ("T012", "T013")
+    assert code(generic, mint, mint.token(good_claims(mint, **{name: ""})), **option) in ("T011", "T013")
+    assert code(generic, mint, mint.token(good_claims(mint)), **option) in ("T012", "T013")
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ def test_an_empty_configuration_accepts_nothing(mint: Any, option: dict[str, str
     ],
 )
 def test_audience_lists_elsewhere(mint: Any, audience: Any, party: Any, expected: str | None) -> None:
-    token = mint.token(changed(good(mint, aud=audience), "azp", party))
+    token = mint.token(changed(good_claims(mint, aud=audience), "azp", party))
     if expected is None:
         assert generic(mint, token).audience == CLIENT
     else:
@@ -374,7 +374,7 @@ def test_groups(mint: Any, members: Mapping[str, Any], groups: tuple[str, ...], 
 
 
 def test_groups_under_another_name(mint: Any) -> None:
-    token = mint.token(good(mint, roles=["admin"], groups=["x"]))
+    token = mint.token(good_claims(mint, roles=["admin"], groups=["x"]))
     assert generic(mint, token, groups_claim="roles").groups == ("admin",)
 
 
@@ -510,3 +510,37 @@ def test_a_logout_token_of_a_generic_provider(mint: Any) -> None:
     token = logout(mint, iss="https://op.example", tid=LEAVE_OUT)
     claims = verify_logout_token(token, mint.jwks, NOW, issuer="https://op.example", client_id=CLIENT)
     assert (claims.session, claims.tenant) == ("s1", "")
+
+
+@pytest.mark.parametrize(
+    ("members", "require", "good"),
+    [
+        ({"hd": "a.example"}, {"hd": ["a.example"]}, True),
+        ({"hd": ["b.example", "a.example"]}, {"hd": ["a.example"]}, True),
+        ({"hd": "A.example"}, {"hd": ["a.example"]}, False),
+        ({}, {"hd": ["a.example"]}, False),
+        ({"ok": 1}, {"ok": [True]}, False),
+        ({"ok": True}, {"ok": [True]}, True),
+        ({"realm": {"name": "a"}}, {"realm.name": ["a"]}, True),
+        ({"realm.name": "b", "realm": {"name": "a"}}, {"realm.name": ["a"]}, False),
+        ({"hd": "a.example"}, {"hd": ["a.example"], "ok": [True]}, False),
+        ({"hd": "a.example"}, {"hd": []}, False),
+    ],
+)
+def test_required_claims(mint: Any, members: dict[str, Any], require: Mapping[str, Any], good: bool) -> None:
+    token = mint.token(good_claims(mint, **members))
+    if good:
+        assert generic(mint, token, require=require)
+    else:
+        assert code(generic, mint, token, require=require) == "T020"
+
+
+@pytest.mark.parametrize(
+    ("idp", "guest"),
+    [("https://sts.windows.net/%s/", False), ("https://sts.windows.net/another/", True), ("live.com", True), (5, True)],
+)
+def test_the_home_of_a_guest(mint: Any, idp: Any, guest: bool) -> None:
+    named = idp % mint.claims()["tid"] if isinstance(idp, str) and "%s" in idp else idp
+    assert bool(entra(mint, mint.token(mint.claims(acct=None) | {"idp": named})).guest) is guest
+    other = generic(mint, mint.token(good_claims(mint, idp="00o1", acct=1)))
+    assert other.guest is None, "elsewhere the words mean other things"

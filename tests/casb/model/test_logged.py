@@ -27,6 +27,7 @@ def test_each_condition_answers_the_same_from_the_log(code: str, example: str) -
             assert done.outcome is not None
             told = {**to_json(Record(activity=done, decision=ALLOWED)), "action": done.outcome.action}
             told["matched"] = sorted(done.outcome.policies)
+            told["alerts"] = [{"policy": each} for each in sorted(done.outcome.alerts)]
             assert leaf.check(from_json(json.loads(json.dumps(told)))) is leaf.check(done)
         return
     asked = policies(f"- {{id: p, action: block, unscannable: audit, when: {{{example}}}}}")

@@ -70,7 +70,7 @@ FULL = replace(
     instance="Corporate",
     admin=True,
     impersonated=True,
-    outcome=Outcome(action="block", policies=frozenset({"p"})),
+    outcome=Outcome(action="block", policies=frozenset({"p"}), alerts=frozenset({"p"})),
     objects=(
         ActivityObject(type="folder", id="F-1", name="Board"),
         ActivityObject(type="user", id="", name="Eve@Partner.example"),
@@ -109,6 +109,7 @@ FACTS: dict[str, tuple[object, object, object]] = {
     "activity.impersonated": (True, False, False),
     "activity.action": ("block", None, None),
     "activity.policy": (frozenset({"p"}), frozenset(), frozenset()),
+    "activity.alert": (frozenset({"p"}), frozenset(), frozenset()),
     "object.name": (frozenset({"board", "eve@partner.example"}), frozenset(), frozenset()),
     "object.type": (frozenset({"folder", "user"}), frozenset(), frozenset()),
     "object.id": (frozenset({"f-1"}), frozenset(), frozenset()),

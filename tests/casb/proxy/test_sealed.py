@@ -190,10 +190,18 @@ def test_what_is_kept_with_a_flow_is_plain_text(proxy_inside: World) -> None:
     (world.config / "casb.yaml").write_text(text + f"record_flows: {recording}\n")
     cookie = blocked_world(world)
     with world.inside():
-        headers = {**NAVIGATE, "authorization": "Bearer very-secret-token"}
+        headers = {
+            **NAVIGATE,
+            "authorization": "Bearer very-secret-token",
+            "x-vault-token": "very-secret-vault",
+            "x-amz-security-token": "very-secret-cloud",
+            "referer": "https://files.example/?very-secret-referer",
+            "upload-metadata": "token dmVyeS1zZWNyZXQ=",
+        }
         world.ask("/payroll?ticket=very-secret-query", cookie=cookie + "; sid=very-secret", headers=headers)
     raw = recording.read_bytes()
     assert b"very-secret" not in raw
+    assert b"dmVyeS1zZWNyZXQ" not in raw
     with recording.open("rb") as file:
         flows = list(flow_io.FlowReader(file).stream())
     assert len(flows) == 1

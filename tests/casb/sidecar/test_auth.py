@@ -7,6 +7,7 @@ from fastapi import Request
 from hypothesis import given
 from hypothesis import strategies as st
 
+from casb.settings import Settings
 from casb.sidecar.auth import client_ip, csrf_of, safe_path
 
 
@@ -30,7 +31,8 @@ def request(address: str, *forwarded: str) -> Request:
 def test_forwarded_addresses_count_from_trusted_proxies_only(
     address: str, forwarded: tuple[str, ...], trusted: tuple[str, ...], expected: str
 ) -> None:
-    assert client_ip(request(address, *forwarded), trusted) == expected
+    settings = Settings(suffix="casb.test", trusted_proxies=trusted)
+    assert client_ip(request(address, *forwarded), settings) == expected
 
 
 @given(st.text(max_size=30) | st.text("/\\.:@%a?#\t ", max_size=10).map(lambda rest: "/" + rest))

@@ -57,7 +57,7 @@ class Desk:
 @pytest.fixture
 def desk(services: Services) -> Iterator[Desk]:
     settings = replace(services.settings, listeners=Listeners(forward="127.0.0.1:8080"))
-    catalog = AppCatalog(services.records._database, APPS, settings, services.clock)
+    catalog = AppCatalog(services.portal._database, APPS, settings, services.clock)
     opened = replace(services, catalog=catalog, settings=settings)
     client = Client(build_app(opened), "http://127.0.0.1:8090")
     code = first_run_code(opened.settings, opened.portal)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from casb.sidecar.app import build_app
 from casb.sidecar.deployment import FolderDeployment
 from casb.sidecar.services import Services
 from casb.sidecar.signin import first_run_code
-from casb.store.alerts_sqlite import AlertStore
+from casb.store.alerts_sqlite import AlertStore, NewAlert
 from casb.store.folder import load
 from casb.store.portal_sqlite import PortalStore
 from casb.store.records_sqlite import Database, SqliteRecords
@@ -123,6 +124,22 @@ def test_one_policy_in_full(ada: Client, services: Services) -> None:
     assert "- id: second" not in text, "another policy"
 
 
+def test_matches_of_an_activity_policy_are_its_alerts(ada: Client, services: Services, folder: Path) -> None:
+    (folder / "a.yaml").write_text("version: 1\npolicies:\n  - {id: again, kind: activity, action: audit}\n")
+    met = NewAlert(
+        time=services.clock() - timedelta(hours=1),
+        kind="policy",
+        policy="again",
+        severity="low",
+        title="x",
+        daily_limit=1,
+    )
+    services.alerts.raise_all([replace(met, activity=str(number), key=str(number)) for number in range(4)])
+    assert '<a href="/alerts?state=&amp;policy=again">4</a>' in ada.get("/policies").text
+    page = ada.get("/policies/again").text
+    assert '<a href="/alerts?state=&amp;policy=again">4</a>' in page and "4 in all" in page
+
+
 def test_its_tests_are_run(ada: Client) -> None:
     text = ada.get("/policies/second").text
     assert 'copying is refused <code>tests/p_test.yaml:3:5</code> <span class="tag good">passes' in text
@@ -153,6 +170,36 @@ def test_checked_while_one_types(ada: Client, text: str, told: dict[str, object]
     answer = ada.post("/policies/check", data={"csrf": csrf(ada), "name": "p.yaml", "text": text})
     error = answer.json()["errors"][0]
     assert {key: error[key] for key in told} == told
+
+
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        ("{id: n, activities: download, action: {type: protect, label: Nowhere}}", "P041"),
+        ("{id: n, activities: download, action: block, when: {file: {findings: no-such-type}}}", "P014"),
+        ("{id: n, kind: discovery, when: {category: cloud_storag}}", "P0"),
+        ("{id: second, kind: discovery}", "P030"),
+    ],
+)
+def test_a_draft_is_checked_against_what_the_deployment_has(ada: Client, folder: Path, entry: str, told: str) -> None:
+    text = f"version: 1\npolicies:\n  - {entry}\n"
+    answer = ada.post("/policies/check", data={"csrf": csrf(ada), "name": "n.yaml", "text": text}).json()
+    assert [each["code"] for each in answer["errors"] if each["code"].startswith(told)], answer
+    (folder / "n.yaml").write_text(text)
+    assert told in ada.get("/policies").text, "the folder's own page says the same"
+
+
+def test_a_draft_may_name_what_the_deployment_has(ada: Client) -> None:
+    text = "version: 1\npolicies:\n  - {id: n, kind: discovery, name: Many users, daily: {users: 5}}\n"
+    answer = ada.post("/policies/check", data={"csrf": csrf(ada), "name": "n.yaml", "text": text}).json()
+    assert (answer["errors"], answer["policies"]) == ([], ["watches apps in Cloud Discovery: Many users"])
+
+
+def test_a_broken_file_can_be_opened_to_be_mended(ada: Client, folder: Path) -> None:
+    (folder / "broken.yaml").write_text("version: 1\npolicies:\n  - {id: x, action: blok}\n")
+    assert 'href="/policies/try?file=broken.yaml"' in ada.get("/policies").text
+    assert "action: blok" in ada.get("/policies/try?file=broken.yaml").text
+    assert "casb.yaml" not in ada.get("/policies/try?file=casb.yaml").text
 
 
 def test_what_is_well_is_told_in_words(ada: Client) -> None:

@@ -123,3 +123,13 @@ def test_from_a_record() -> None:
     assert (first.policy, first.daily_limit, first.email, first.activity) == ("p", 9, ("a@b.example",), line["id"])
     assert (second.severity, second.title) == ("medium", "q")
     assert of_record(record(1) | {"alerts": None}) == []
+
+
+def test_how_often_policies_were_met_by_day(store: AlertStore) -> None:
+    day = timedelta(days=1)
+    store.raise_all([replace(NEW, activity=f"a{n}", key=f"u{n}", daily_limit=3) for n in range(10)])
+    store.raise_all([replace(NEW, activity="again", key="u0", time=NOON + timedelta(minutes=5))])
+    store.raise_all([replace(NEW, activity="b", policy="q", time=NOON + day)])
+    store.raise_all([replace(NEW, activity="old", time=NOON - 9 * day)])
+    assert store.policy_days(NOON - day) == {"p": {"2026-03-02": 11}, "q": {"2026-03-03": 1}}
+    assert store.policy_days(NOON - day, "q") == {"q": {"2026-03-03": 1}}

@@ -25,9 +25,15 @@ function problems(list, kind) {
   const found = element("ol", undefined, "errors");
   for (const each of list) {
     const line = element("li");
-    const place = element("button", `${each.line}:${each.column}`, "quiet small");
-    place.type = "button";
-    place.addEventListener("click", () => go(each.line, each.column));
+    const here = !each.file || each.file === form.elements.name.value;
+    const where = `${here ? "" : each.file + ":"}${each.line}:${each.column}`;
+    const place = here ? element("button", where, "quiet small") : element("a", where);
+    if (here) {
+      place.type = "button";
+      place.addEventListener("click", () => go(each.line, each.column));
+    } else {
+      place.href = `/policies/try?file=${encodeURIComponent(each.file)}`;
+    }
     line.append(place, " ", element("b", each.code), ` ${kind}${each.message}${each.hint ? "; " + each.hint : ""}`);
     found.append(line);
   }

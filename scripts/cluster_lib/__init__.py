@@ -1,0 +1,1 @@
+"""Two nodes, a balancer, PostgreSQL and Redis on loopback: `scripts/cluster`."""
