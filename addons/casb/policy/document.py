@@ -347,7 +347,7 @@ class PolicyDocument:
         default=None,
         metadata=_doc(
             "What happens when its action cannot be carried out by us: `allow` or `block`; what the app says "
-            "(`on_failure` in apps/*.yaml) when left out.",
+            "(`on_failure` in apps/*.yaml) when left out. A download that cannot be protected is always refused.",
             "block",
         ),
     )
