@@ -12,9 +12,10 @@ from casb.codes_content import ROWS
 
 def test_codes_match_the_sources() -> None:
     root = Path(casb.__file__).parent
-    rooms = ["protection", "inspection", "store", "commands", "proxy"]
-    text = "".join(path.read_text() for room in rooms for path in (root / room).glob("*.py"))
+    rooms = ["protection", "inspection", "store", "commands", "proxy", "config"]
+    text = "".join(path.read_text() for room in rooms for path in (root / room).rglob("*.py"))
     raised = set(re.findall(r'Error\(\s*"([AFK]\d{3})"', text))
+    raised |= set(re.findall(r'"(C16\d)"', text))
     # A refusal of `may_open` names the code that is raised for it.
     raised |= set(re.findall(r'(?:", |error: str = )"(F\d{3})"', text))
     assert raised == {row[0] for row in ROWS}

@@ -74,8 +74,8 @@ def serve(origin: Origin) -> None:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    held, kept = "{hold: 12MB}", "{step_up_body: 7MB}"
-    with site(tmp_path_factory.mktemp("step"), policies=POLICIES, limits=held, session=kept) as made:
+    limits: dict[str, Any] = {"limits": "{hold: 12MB}", "session": "{step_up_body: 7MB}"}
+    with site(tmp_path_factory.mktemp("step"), policies=POLICIES, **limits) as made:
         serve(made.proxy.origin)
         serve(made.wiki)
         yield made

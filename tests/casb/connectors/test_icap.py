@@ -50,7 +50,9 @@ async def test_a_service_that_sends_the_file_back(service: str) -> None:
 
 async def test_a_service_that_is_not_there(service: str) -> None:
     found = await Icap(parse(service.replace("avscan", "nothing")), seconds=20).judge("f", 5, [b"hello"])
-    assert (found.status, found.why) == (UNSCANNABLE, "the engine answered 404")
+    assert found.status is UNSCANNABLE
+    # It closes without having read the file: when that resets the connection, the answer is lost.
+    assert found.why in ("the engine answered 404", "the engine is away")
 
 
 ODD = "the engine's answer was not understood"

@@ -11,7 +11,7 @@ def test_a_browser_is_sent_on_by_a_page_and_any_other_client_by_a_redirect(proxy
     path = started.headers["location"].partition(f"{SUFFIX}:{proxy.port}")[2]
     for headers in (NAVIGATE, {"accept": "text/html"}):
         got = proxy.ask(path, host=f"login.{SUFFIX}", headers=headers)
-        assert got.status == 502
+        assert got.status == 503
         assert "identity provider" in got.text
         assert "x-casb-activity" in got.headers
 

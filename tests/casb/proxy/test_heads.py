@@ -17,7 +17,7 @@ import pytest
 from proxy_world import FETCH, NAVIGATE, World, world
 
 PAGE = b"<html><head></head>the page</html>"
-GOOD = b"HTTP/1.1 200 OK\r\nContent-Type: text/css\r\nContent-Length: 4\r\n\r\nfine"
+GOOD = b"HTTP/1.1 200 OK\r\nContent-Type: text/css\r\nConnection: close\r\nContent-Length: 4\r\n\r\nfine"
 
 
 def canned(world_: World, path: str, *parts: bytes) -> None:
@@ -59,7 +59,7 @@ def request(here: World, path: str, *lines: bytes, method: bytes = b"GET") -> by
     [
         ((b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n", GOOD), "hints, then the answer"),
         ((b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n" + GOOD,), "all at once"),
-        ((b"HTTP/1.1 1", b"03 Early Hints\r\nLink: </a.css>\r", b"\n\r\nHTTP/1.1 200 OK\r\nContent-Le", b"ngth: 4\r\n\r\nfine"), "torn"),
+        ((b"HTTP/1.1 1", b"03 Early Hints\r\nLink: </a.css>\r", b"\n\r\nHTTP/1.1 200 OK\r\nContent-Le", b"ngth: 4\r\nConnection: close\r\n\r\nfine"), "torn"),
         ((b"HTTP/1.1 100 Continue\r\n\r\n", GOOD), "nobody asked"),
     ],
 )  # fmt: skip

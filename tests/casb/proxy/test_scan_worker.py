@@ -59,5 +59,5 @@ def test_a_reader_that_dies_is_told_and_the_next_file_is_read() -> None:
 
 
 def test_it_never_loads_the_proxy() -> None:
-    code = "import casb.proxy.scan_worker, sys; sys.exit('mitmproxy' in sys.modules)"
+    code = "import casb.proxy.scan_worker, sys; sys.exit('mitmproxy.http' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, check=False).returncode == 0

@@ -20,8 +20,7 @@ FILES = (
     "store/filters.py",
     "store/records_sqlite.py",
     "store/token.py",
-    "store/held.py",
-    "store/pieces.py",
+    "store/postgres.py",
     "sidecar/signin.py",
 )
 
