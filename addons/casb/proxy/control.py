@@ -562,6 +562,8 @@ class Control:
     def _in_memory(state: State) -> bool:
         """Whether the body may have to be changed, or sent again after a question: then it is not put on disk."""
         exchange = state.exchange
+        if state.resumed is not None:
+            return True  # what comes is the reference to a body that was kept, which takes its place
         if exchange is not None and state.naming:
             policies, app = state.snapshot.policies, exchange.app.id
             return policies.coaches(app) or any(policies.redacts(app, each) for each in ActivityType)
