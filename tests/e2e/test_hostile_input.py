@@ -552,9 +552,13 @@ def test_a_download_that_never_ends_is_held_up_to_the_limit_and_refused(here: Si
     assert (record["action"], record["policy"]) == ("block", "no-programs")
     assert record["file"]["verdict"]["status"] == "unscannable"
     assert "Programs stay where they are." in answer.text
-    count = len(sent)
-    time.sleep(0.3)
-    assert len(sent) <= count + 1, "the origin was hung up on"
+    for _ in range(20):  # what lies in the buffers of the sockets goes out first
+        count = len(sent)
+        time.sleep(0.3)
+        if len(sent) == count:
+            break
+    else:
+        pytest.fail("the origin was not hung up on")
 
 
 def test_an_origin_that_never_begins_to_answer(here: Site, ada: Browser) -> None:
